@@ -1,0 +1,55 @@
+# Every chore has one target; CI calls the same ones. `make help` lists them.
+PYTHON ?= $(or $(shell command -v python3.11),$(shell command -v python3.12),$(shell command -v python3.13),python3)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+MODELS ?= models
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench up down clean protos
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.python:
+	@echo "environment: $(PYTHON) -> $(VENV)"
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# The stamps make a second run start at once; they are older than what they depend on after a change of pins.
+$(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt
+	@echo "installing what 'make demo' needs (about 3 GB, once)"
+	$(INSTALL) -e '.[exporter,server,client]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.demo
+	@echo "installing what 'make test' and 'make check' need on top"
+	$(INSTALL) -e '.[exporter,reuse,server,client,dev]'
+	@touch $@
+
+demo: $(VENV)/.demo  ## train, export, verify, serve, predict and compare with JAX, on this machine
+	@$(BIN)/python -m bench.demo
+
+test: $(VENV)/.dev  ## run all tests (those that need Docker or Chromium say so when skipped)
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.dev  ## lint, format and type checks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev  ## measure the ratios that the README quotes
+	@$(BIN)/python -m bench
+
+up:  ## start the container stack (needs a Docker engine)
+	docker compose up --build
+
+down:  ## stop the container stack
+	docker compose down
+
+protos: $(VENV)/.dev  ## regenerate the wire messages from wire/*.proto
+	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. wire/serving.proto
+
+clean:  ## remove the environment, caches and build results
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
