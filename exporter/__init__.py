@@ -1,0 +1,1 @@
+"""JAX (func, params) to verified, versioned SavedModels."""
