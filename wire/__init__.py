@@ -1,0 +1,1 @@
+"""TensorFlow Serving's API on the wire: messages, services, and tensors as NumPy arrays."""

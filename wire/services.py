@@ -1,0 +1,50 @@
+"""TensorFlow Serving's gRPC services: their methods, paths and messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import Message
+
+from wire import serving_pb2 as pb
+
+
+@dataclass(frozen=True)
+class Method:
+    """A unary method: its path on the wire and the classes of its messages."""
+
+    path: str
+    request: type[Message]
+    response: type[Message]
+
+    def stub(self, channel: Any) -> Any:
+        """Returns a callable on a `grpc` or `grpc.aio` channel."""
+        return channel.unary_unary(
+            self.path,
+            request_serializer=self.request.SerializeToString,
+            response_deserializer=self.response.FromString,
+        )
+
+
+def _service(name: str, **methods: tuple[type[Message], type[Message]]) -> Mapping[str, Method]:
+    return {key: Method(f"/{name}/{key}", *messages) for key, messages in methods.items()}
+
+
+PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
+MODEL_SERVICE = "tensorflow.serving.ModelService"
+
+PREDICTION_METHODS = _service(
+    PREDICTION_SERVICE,
+    Classify=(pb.ClassificationRequest, pb.ClassificationResponse),
+    Regress=(pb.RegressionRequest, pb.RegressionResponse),
+    Predict=(pb.PredictRequest, pb.PredictResponse),
+    MultiInference=(pb.MultiInferenceRequest, pb.MultiInferenceResponse),
+    GetModelMetadata=(pb.GetModelMetadataRequest, pb.GetModelMetadataResponse),
+)
+MODEL_METHODS = _service(
+    MODEL_SERVICE,
+    GetModelStatus=(pb.GetModelStatusRequest, pb.GetModelStatusResponse),
+    HandleReloadConfigRequest=(pb.ReloadConfigRequest, pb.ReloadConfigResponse),
+)
