@@ -150,7 +150,7 @@ def _unpacked(proto: TensorProto, field: str) -> bytes:
     widths = {1: 8, 5: 4}  # bytes of protobuf's wire types fixed64 and fixed32
     return b"".join(
         unknown.data.to_bytes(widths[unknown.wire_type], "little")
-        for unknown in UnknownFieldSet(proto)
+        for unknown in UnknownFieldSet(proto)  # type: ignore[attr-defined]
         if unknown.field_number == number and unknown.wire_type in widths
     )
 
