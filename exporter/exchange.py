@@ -28,7 +28,7 @@ def exchange(staged: Path, published: Path) -> None:
     except (AttributeError, OSError) as error:
         if isinstance(error, OSError) and error.errno not in _UNSUPPORTED:
             raise
-        aside = staged.with_name(staged.name + "-replaced")
+        aside = staged.with_name(f".replaced-{published.name}-{os.getpid()}")
         os.rename(published, aside)
         os.rename(staged, published)
         os.rename(aside, staged)
