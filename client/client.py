@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
+from client.arrays import to_array
 from client.endpoint import DEFAULT_PORTS, Api, Endpoint
 from client.errors import ServingError, Unavailable
 from client.results import Classification, Prediction, Regression, VersionStatus
@@ -105,7 +104,7 @@ class Client:
             arrays = known.named_inputs(inputs)
         else:
             named = inputs if isinstance(inputs, Mapping) else {"inputs": inputs}
-            arrays = {name: np.asarray(value) for name, value in named.items()}
+            arrays = {name: to_array(value) for name, value in named.items()}
 
         def signature_of(served: int | None) -> Signature | None:
             if served is None:
@@ -188,6 +187,21 @@ class Client:
         servable = Servable(model, version, label)
         return self._call(lambda left: self._transport.metadata(servable, left), timeout)
 
+    def served_version(
+        self, model: str, *, version: int | None = None, label: str | None = None
+    ) -> int:
+        """Returns the newest version that answers requests, of those asked for.
+
+        Raises:
+            Unavailable: none does yet; says what state they are in. Else as `predict`.
+        """
+        states = self.status(model, version=version, label=label)
+        available = [state.version for state in states if state.available]
+        if available:
+            return max(available)
+        seen = ", ".join(f"version {s.version} is {s.state} {s.error}".rstrip() for s in states)
+        raise Unavailable(f"{Servable(model, version, label)} answers no requests: {seen}")
+
     def wait_until_ready(
         self,
         model: str,
@@ -202,22 +216,16 @@ class Client:
             Unavailable: it isn't ready after `timeout` seconds; says what was seen last.
             ServingError: the server refuses to tell (not for an unknown model: it may come).
         """
-        servable = Servable(model, version, label)
         end = time.monotonic() + timeout
         pause = 0.02
         while True:
             try:
-                states = self._transport.status(servable, min(self.timeout, timeout))
-                ready = [entry.version for entry in states if entry.available]
-                if ready:
-                    return max(ready)
-                seen = ", ".join(f"version {s.version} {s.state} {s.error}".strip() for s in states)
+                return self.served_version(model, version=version, label=label)
             except ServingError as error:
                 if error.code not in ("UNAVAILABLE", "NOT_FOUND", "DEADLINE_EXCEEDED"):
                     raise
-                seen = str(error)
-            if time.monotonic() + pause >= end:
-                raise Unavailable(f"{servable} isn't ready after {timeout:g} s: {seen}")
+                if time.monotonic() + pause >= end:
+                    raise Unavailable(f"not ready after {timeout:g} s: {error.message}") from None
             time.sleep(pause)
             pause = min(2 * pause, 0.5)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from client.arrays import to_array
 from wire import serving_pb2 as pb
 
 
@@ -29,7 +30,7 @@ def _example(features: dict[str, Any]) -> pb.Example:
 
 
 def _feature(value: Any) -> pb.Feature:
-    array = np.ravel(np.asarray(value))
+    array = np.ravel(to_array(value))
     if array.dtype.kind in "biu":
         return pb.Feature(int64_list=pb.Int64List(value=array.tolist()))
     if array.dtype.kind == "f":

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from client.arrays import to_array
 from client.signature import ArraySpec
 from wire import dtypes
 
@@ -51,7 +52,7 @@ def from_json(value: Any, spec: ArraySpec | None) -> np.ndarray:
 
 def example_to_json(example: dict[str, Any]) -> dict[str, Any]:
     """Converts the features of one example for classify and regress."""
-    return {name: to_json(np.asarray(value)) for name, value in example.items()}
+    return {name: to_json(to_array(value)) for name, value in example.items()}
 
 
 def _strings(value: Any) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from client.arrays import to_array
 from wire import dtypes, tensors
 from wire import serving_pb2 as pb
 
@@ -63,7 +64,7 @@ class Signature:
         return {name: self._cast(name, value) for name, value in inputs.items()}
 
     def _cast(self, name: str, value: Any) -> np.ndarray:
-        array = np.asarray(value)
+        array = to_array(value)
         if name not in self.inputs or array.dtype.kind in "OSU":
             return array
         dtype = self.inputs[name].dtype
