@@ -1,6 +1,8 @@
 """The client against the official stubs of TensorFlow Serving, and against trouble."""
 
+import shutil
 import socket
+import subprocess
 from contextlib import ExitStack
 from threading import Timer
 
@@ -185,6 +187,35 @@ def test_the_server_may_come_up_later():
         later.start()
         assert client.wait_until_ready("half_plus_two", timeout=30) == official.VERSION
         later.join()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate for localhost that signs itself."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl: apt install openssl")
+    folder = tmp_path_factory.mktemp("tls")
+    files = folder / "cert.pem", folder / "key.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    out = ["-out", str(files[0]), "-keyout", str(files[1])]
+    subprocess.run(command.split() + names + out, check=True, capture_output=True)
+    return files
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_tls_with_client_certificates(api, certificate):
+    chain, key = map(str, certificate)
+    once = Retry(tries=1)
+    with official.serve(certificate=certificate) as peer:
+        port = peer.port(api)
+        known = {"ca_file": chain, "cert_file": chain, "key_file": key}
+        with Client("localhost", port, api, **known) as client:
+            assert client.predict("half_plus_two", [1.0]).output.tolist() == [2.5]
+        for refused in ({"tls": True}, {"ca_file": chain}, {}):
+            with Client("localhost", port, api, retry=once, timeout=5, **refused) as client:
+                with pytest.raises(Unavailable):
+                    client.status("half_plus_two")
 
 
 def test_threads_share_a_client(client):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 import time
 from concurrent import futures
 from contextlib import contextmanager
@@ -250,8 +251,12 @@ def to_json(name, array):
 
 
 @contextmanager
-def serve(*, rest_port=0, credentials=None):
-    """Runs a peer on free ports until the block ends."""
+def serve(*, rest_port=0, certificate=None):
+    """Runs a peer on free ports until the block ends; with TLS and client certificates, if given.
+
+    Args:
+        certificate: (certificate file, key file), which also signs the client's certificate.
+    """
     peer = Peer()
     server = grpc.server(
         futures.ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", -1)]
@@ -259,13 +264,20 @@ def serve(*, rest_port=0, credentials=None):
     servicer = Servicer(peer)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(servicer, server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(servicer, server)
-    if credentials is None:
+    if certificate is None:
         peer.grpc_port = server.add_insecure_port("localhost:0")
     else:
+        chain, key = (file.read_bytes() for file in certificate)
+        credentials = grpc.ssl_server_credentials([(key, chain)], chain, require_client_auth=True)
         peer.grpc_port = server.add_secure_port("localhost:0", credentials)
     server.start()
     http = ThreadingHTTPServer(("localhost", rest_port), handler(peer))
     peer.rest_port = http.server_address[1]
+    if certificate is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=certificate[0])
+        context.load_cert_chain(*certificate)
+        context.verify_mode = ssl.CERT_REQUIRED
+        http.socket = context.wrap_socket(http.socket, server_side=True)
     thread = Thread(target=http.serve_forever, daemon=True)
     thread.start()
     try:
