@@ -96,6 +96,16 @@ def random_inputs(
     return arrays
 
 
+def random_like(
+    inputs: Mapping[str, np.ndarray], rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Draws arrays of the shapes and dtypes of others, integers in the same range."""
+    return {
+        name: _random(array.dtype, array.shape, rng, array if array.size else None)
+        for name, array in inputs.items()
+    }
+
+
 def _random(
     dtype: np.dtype, shape: Sequence[int], rng: np.random.Generator, example: np.ndarray | None
 ) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 A module has `add_arguments(parser)`, which declares its flags and imports nothing heavy, and
 `run(args) -> int`, which returns the exit code. It is imported only when it is chosen. Its
-docstring is what `--help` shows.
+docstring is what `--help` shows, with the command lines in its `EXAMPLES`, if it has any.
 """
 
 from __future__ import annotations
