@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-import textwrap
 from collections.abc import Sequence
 from types import ModuleType
 
@@ -50,9 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _epilog(module: ModuleType, *, with_commands: bool) -> str:
     """A command's examples, its module's `EXAMPLES`, and the list of commands."""
-    parts = []
-    if examples := getattr(module, "EXAMPLES", ""):
-        parts.append("examples:\n" + textwrap.indent(textwrap.dedent(examples).strip(), "  "))
+    parts = [str(module.EXAMPLES).rstrip()] if hasattr(module, "EXAMPLES") else []
     if with_commands:
         lines = [f"  {name:<10} {text}" for name, text in COMMANDS.items()]
         parts.append("\n".join(["commands (python -m exporter COMMAND --help):", *lines]))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from artifact import versions
@@ -88,7 +89,7 @@ def _signatures(manifest: Manifest) -> Table:
         label = name
         for kind, tensors in (("input", signature.inputs), ("output", signature.outputs)):
             for tensor_name, tensor in tensors.items():
-                table.add_row(label, kind, tensor_name, _shape(tensor), tensor.dtype)
+                table.add_row(label, kind, tensor_name, escape(_shape(tensor)), tensor.dtype)
                 label = ""
     return table
 
@@ -130,5 +131,8 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _shape(tensor: Tensor) -> str:
-    return "[" + ", ".join("batch" if s is None and i == 0 else "?" if s is None else str(s)
-                           for i, s in enumerate(tensor.shape)) + "]"
+    names = ["batch" if axis == 0 else "any" for axis in range(len(tensor.shape))]
+    sizes = [
+        name if size is None else str(size) for name, size in zip(names, tensor.shape, strict=True)
+    ]
+    return f"[{', '.join(sizes)}]"

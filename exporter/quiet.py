@@ -17,6 +17,9 @@ def import_tensorflow() -> None:
     try:
         os.dup2(devnull, 2)
         import tensorflow as tf
+
+        # Its GPUs, if any, are JAX's here: TensorFlow only writes graphs and variables.
+        tf.config.set_visible_devices([], "GPU")
     finally:
         os.dup2(saved, 2)
         os.close(saved)

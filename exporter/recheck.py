@@ -65,9 +65,7 @@ def recheck(
             return Recheck(manifest, verify.check(version_dir, label, process, fresh))
 
 
-def _fresh_cases(
-    version_dir: Path, rng: np.random.Generator
-) -> dict[tuple[str, str], GoldenCase]:
+def _fresh_cases(version_dir: Path, rng: np.random.Generator) -> dict[tuple[str, str], GoldenCase]:
     """Random inputs like the golden examples', with the answers of the version's program."""
     kept = golden.read(version_dir)
     programs = {signature: program.load(version_dir, signature) for signature, _ in kept}

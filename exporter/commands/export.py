@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from exporter.flags import FlagParser, listed
 
@@ -17,13 +17,17 @@ if TYPE_CHECKING:
     from exporter.model import Model
     from exporter.stages import Stages
 
-EXAMPLES = """
-python -m exporter --model mnist_flax --model_version auto
-python -m exporter --model mnist_pure_jax --serving_batch_size=-1 --num_epochs 1 --show_images
-python -m exporter --model mnist_flax --nomodel_classifier_layer --with_gradient
-python -m exporter --model mnist_flax --data_source idx --data_dir ~/mnist --num_epochs 5
-python -m exporter --model mnist_flax --model_version 1 --nogenerate_model    # test version 1
+EXAMPLES = """\
+examples:
+  python -m exporter --model mnist_flax --model_version auto
+  python -m exporter --model mnist_pure_jax --serving_batch_size=-1 --num_epochs 1 --show_images
+  python -m exporter --model mnist_flax --nomodel_classifier_layer --with_gradient
+  python -m exporter --model mnist_flax --data_source idx --data_dir ~/mnist --num_epochs 5
+  python -m exporter --model mnist_flax --model_version 1 --nogenerate_model    # test version 1
 """
+
+
+_SHOWN = 40  # images in the picture
 
 
 def add_arguments(parser: FlagParser) -> None:
@@ -99,6 +103,7 @@ def _add_export_arguments(parser: FlagParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exports one model, or tests one that is there."""
+    from exporter import description
     from exporter.datasets import DataOptions, load
     from exporter.stages import Stages
 
@@ -110,7 +115,13 @@ def run(args: argparse.Namespace) -> int:
         dataset = load(DataOptions(args.data_source, args.data_dir))
     model = _train(args, dataset)
     version_dir = _export(args, model, stages)
-    return _report(args, version_dir, dataset, stages, parity=None)
+    stages.note(f"published {version_dir}")
+    _show(args, version_dir, stages)
+    if args.json:
+        print(json.dumps(description.summary(version_dir)))
+    elif args.show_model:
+        description.print_version(version_dir)
+    return 0
 
 
 def _check_target(args: argparse.Namespace) -> None:
@@ -148,13 +159,9 @@ def _train(args: argparse.Namespace, dataset: Dataset) -> Model:
 
 def _export(args: argparse.Namespace, model: Model, stages: Stages) -> Path:
     from exporter.options import ExportOptions
-    from exporter.quiet import import_tensorflow
-
-    with stages("import TensorFlow"):
-        import_tensorflow()
     from exporter.pipeline import export
 
-    version_dir = export(
+    return export(
         model,
         args.model_path,
         ExportOptions(
@@ -168,5 +175,73 @@ def _export(args: argparse.Namespace, model: Model, stages: Stages) -> Path:
         ),
         stage=stages,
     )
-    stages.note(f"published {version_dir}")
-    return version_dir
+
+
+def _test(args: argparse.Namespace, stages: Stages) -> int:
+    """Tests the version that is there: files, differences from JAX, accuracy on the test images."""
+    from artifact import program, versions
+    from exporter import description
+    from exporter.accuracy import accuracy
+    from exporter.datasets import DataOptions, load
+    from exporter.errors import UserError
+    from exporter.recheck import recheck
+
+    published = versions.find(_model_dir(args))
+    version = max(published, default=1) if args.model_version == "auto" else args.model_version
+    if version not in published:
+        raise UserError(f"{_model_dir(args)}: there is no version {version} to test")
+    found = recheck(published[version], stage=stages)
+    answer = description.comparison(found.manifest, found.parity)
+    if args.model_classifier_layer:
+        with stages("measure the accuracy on the test images"):
+            dataset = load(DataOptions(args.data_source, args.data_dir))
+            (signature, entry), *_ = found.manifest.signatures.items()
+            (name,), (output,) = entry.inputs, entry.outputs
+            run_program = program.load(published[version], signature).run
+            answer["test_accuracy"] = accuracy(
+                lambda images: run_program({name: images})[output], dataset.test
+            )
+    _show(args, published[version], stages)
+    if args.json:
+        print(json.dumps(answer))
+        return 0
+    if args.show_model:
+        description.print_version(published[version])
+    description.print_comparison(found.manifest, found.parity)
+    if "test_accuracy" in answer:
+        print(f"accuracy on {len(dataset.test)} test images: {answer['test_accuracy']:.2%}")
+    return 0
+
+
+def _show(args: argparse.Namespace, version_dir: Path, stages: Stages) -> None:
+    """Draws the version's first real images with its inferences, where that is asked for."""
+    if not args.show_images:
+        return
+    from artifact import golden
+    from artifact.golden import EXAMPLES as REAL
+    from exporter.images import draw_grid
+
+    found = [case for (_, name), case in golden.read(version_dir).items() if name == REAL]
+    if not args.model_classifier_layer or not found or found[0].labels is None:
+        stages.note("no images drawn: features, without the classifier, infer no digits")
+        return
+    (images,), (scores,) = found[0].inputs.values(), found[0].outputs.values()
+    path = version_dir.with_name(f"images-{version_dir.name}.png")
+    draw_grid(path, images[:_SHOWN], found[0].labels[:_SHOWN], scores[:_SHOWN])
+    stages.note(f"drew {path}")
+
+
+def _model_dir(args: argparse.Namespace) -> Path:
+    suffix = "" if args.model_classifier_layer else "_features"
+    return Path(args.model_path) / f"{args.model}{suffix}"
+
+
+def _version(text: str) -> int | str:
+    return text if text == "auto" else _count(text)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{number} is negative")
+    return number

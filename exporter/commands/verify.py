@@ -8,9 +8,10 @@ from pathlib import Path
 
 from exporter.flags import FlagParser
 
-EXAMPLES = """
-python -m exporter verify models/mnist_flax/1
-python -m exporter verify models/mnist_flax --json     # the latest version
+EXAMPLES = """\
+examples:
+  python -m exporter verify models/mnist_flax/1
+  python -m exporter verify models/mnist_flax --json     # the latest version
 """
 
 
