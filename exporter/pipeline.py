@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
