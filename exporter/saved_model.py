@@ -25,7 +25,7 @@ from exporter.xla_call import to_tensorflow
 SIGNATURE = "serving_default"
 
 
-class ReusableModel(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
+class ReusableModel(tf.__internal__.tracking.AutoTrackable):
     """What is saved.
 
     Attributes:

@@ -24,6 +24,11 @@ def put(model_dir: Path, version, *, overwrite=False, text="new"):
         )
 
 
+def run_in_staging(model_dir: Path, work):
+    with staging(model_dir) as staged:
+        work(staged)
+
+
 def content(version_dir: Path) -> str:
     return (version_dir / "variables" / "data").read_text()
 
@@ -94,10 +99,12 @@ def test_a_failure_leaves_nothing(tmp_path):
 
 
 def test_a_full_disk_is_one_clear_line(tmp_path):
-    with pytest.raises(UserError, match="No space left on device; nothing was published"):
-        with staging(tmp_path / "model"), open("/dev/full", "w") as full:
+    def fill(staged):
+        with open("/dev/full", "w") as full:
             full.write("x")
-            full.flush()
+
+    with pytest.raises(UserError, match="No space left on device; nothing was published"):
+        run_in_staging(tmp_path / "model", fill)
     assert names(tmp_path / "model") == []
 
 
