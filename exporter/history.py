@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from exporter.atomic import replacing
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,6 @@ class Epoch:
 
 
 def write_metrics(history: Sequence[Epoch], path: Path) -> None:
-    """Write JSON lines, one an epoch; a reader sees the file before or after, never half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}.{os.getpid()}")
-    staged.write_text("".join(json.dumps(asdict(epoch)) + "\n" for epoch in history))
-    staged.replace(path)
+    """Write JSON lines, one an epoch."""
+    with replacing(path) as staged:
+        staged.write_text("".join(json.dumps(asdict(epoch)) + "\n" for epoch in history))
