@@ -90,7 +90,9 @@ def random_inputs(
         shape = []
         for axis, size in enumerate(spec.shape):
             if isinstance(size, str):
-                size = sizes.setdefault(size, example.shape[axis] if example is not None else _OPEN_SIZE)
+                size = sizes.setdefault(
+                    size, example.shape[axis] if example is not None else _OPEN_SIZE
+                )
             shape.append(size)
         arrays.append(_random(dtypes.numpy_dtype(spec.dtype), shape, rng, example))
     return arrays

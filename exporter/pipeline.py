@@ -115,9 +115,7 @@ def write(
     served = {cases.batch_name(size) for size in fixed[:1] or options.check_batch_sizes}
     kept = {name: case for name, case in answers.items() if name in served}
     rest = {name: case for name, case in answers.items() if name not in served}
-    golden.write(
-        directory, cases.flat({**kept, **cases.example_case(model, traced)}, SIGNATURE)
-    )
+    golden.write(directory, cases.flat({**kept, **cases.example_case(model, traced)}, SIGNATURE))
     warmup_sizes = fixed[:1] or options.warmup_batch_sizes
     warm = cases.random_cases(model, traced, warmup_sizes, options.seed)
     warmup.write(directory, model.name, SIGNATURE, warm.values())

@@ -106,9 +106,7 @@ def save(
     return _checkpoint_keys(directory)
 
 
-def _variables(
-    params: PyTree, paths: Sequence[tuple[str, ...]], *, trainable: bool
-) -> list[Any]:
+def _variables(params: PyTree, paths: Sequence[tuple[str, ...]], *, trainable: bool) -> list[Any]:
     variables = []
     for path, value in zip(paths, jax.tree.leaves(params), strict=True):
         dtype = shape_of_parameter(value).dtype

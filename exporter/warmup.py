@@ -17,9 +17,7 @@ from wire import serving_pb2 as pb
 from wire.tensors import from_array
 
 
-def write(
-    version_dir: Path, model: str, signature: str, cases: Iterable[GoldenCase]
-) -> None:
+def write(version_dir: Path, model: str, signature: str, cases: Iterable[GoldenCase]) -> None:
     """Writes one record a case into a version's `assets.extra`."""
     with tf.io.TFRecordWriter(str(version_dir / versions.WARMUP)) as writer:
         for case in cases:

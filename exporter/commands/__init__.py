@@ -14,5 +14,6 @@ DEFAULT = "export"
 
 COMMANDS: Mapping[str, str] = {
     "export": "train, export, verify and publish a model (the default: may be left out)",
+    "data": "write MNIST's files as a TFDS data directory: data prepare",
     "verify": "check a published version again: digests, golden examples, live JAX",
 }

@@ -107,3 +107,21 @@ def test_a_corrupt_file_is_one_line(prepared, tmp_path):
     with pytest.raises(DataError, match="mnist can't be read") as error:
         load(DataOptions("tfds", tmp_path))
     assert "\n" not in str(error.value)
+
+
+def test_command_names_what_is_missing(tmp_path, capsys):
+    from exporter.__main__ import main
+
+    flags = ["--idx", str(tmp_path / "nowhere"), "--data_dir", str(tmp_path / "out")]
+    assert main(["data", "prepare", *flags]) == 2
+    assert "nowhere: no such directory" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_command_prints_the_directory_it_wrote(prepared, tmp_path, capsys):
+    from exporter.__main__ import main
+
+    source, _, written, _ = prepared
+    assert main(["data", "prepare", "--idx", str(source), "--data_dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "mnist" / written.name)
+    assert len(load(DataOptions("tfds", tmp_path)).test) == COUNTS["test"]
