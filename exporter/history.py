@@ -19,7 +19,7 @@ class Epoch:
         test_accuracy: Of the test images after the epoch, 0 to 1.
         loss: Mean cross-entropy of the (augmented) training images while training, in nats.
         train_accuracy: Of the same images, while training, 0 to 1.
-        seconds: What the epoch's training took, without the test.
+        seconds: What the epoch's training took, without the test; the first includes compiling.
         examples_per_second: Training images in a second.
     """
 
