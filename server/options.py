@@ -29,7 +29,7 @@ class Options:
         0, "interval between looks at the config file; 0: only at start"
     )
     file_system_poll_wait_seconds: float = _flag(
-        1, "interval between looks for new versions; 0: only at start"
+        1.0, "interval between looks for new versions; 0: only at start"
     )
     max_num_load_retries: int = _flag(5, "how often a failed load is tried again")
     load_retry_interval_micros: int = _flag(60_000_000, "time between such tries")

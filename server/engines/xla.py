@@ -68,11 +68,13 @@ class XlaEngine:
             ) from None
 
     def _check_shapes(self, signature: str, inputs: Mapping[str, np.ndarray]) -> None:
+        """Refuses shapes before JAX does; which batch sizes there are, the program knows."""
         batch_sizes = set()
         for name, tensor in self._signatures[signature].inputs.items():
             shape = inputs[name].shape
+            inner = zip(tensor.shape[1:], shape[1:], strict=False)
             fits = len(shape) == len(tensor.shape) and all(
-                want in (None, size) for want, size in zip(tensor.shape, shape, strict=True)
+                want in (None, size) for want, size in inner
             )
             if not fits or 0 in shape:
                 want = ",".join("?" if size is None else str(size) for size in tensor.shape)
