@@ -10,6 +10,7 @@ import numpy as np
 from artifact import manifest, program, variables
 from server.engines.engine import EngineOptions
 from server.errors import Code, ServingError, invalid
+from wire import dtypes
 
 
 class XlaEngine:
@@ -18,7 +19,10 @@ class XlaEngine:
     name = "xla"
 
     def __init__(self, path: Path, options: EngineOptions) -> None:
-        """Loads programs and parameters; compilation comes with the first run of a shape.
+        """Loads programs and parameters, and compiles the batch sizes of a fixed export.
+
+        Any other shape is compiled when it is first run: the warm-up records' before the version
+        is available.
 
         Raises:
             ServingError: the version isn't one of ours, or is damaged.
@@ -36,8 +40,11 @@ class XlaEngine:
             raise ServingError(
                 Code.FAILED_PRECONDITION, f"the xla engine serves this exporter's versions: {error}"
             ) from None
-        except (manifest.ManifestError, variables.BundleError, OSError) as error:
-            raise ServingError(Code.DATA_LOSS, str(error)) from None
+        except (manifest.ManifestError, variables.BundleError, KeyError, OSError) as error:
+            raise ServingError(Code.DATA_LOSS, f"{path}: {error}") from None
+        for signature, entry in self._programs.items():
+            for batch_size in entry.batch_sizes or ():
+                self._run_once(signature, batch_size)
 
     def batch_sizes(self, signature: str) -> Sequence[int] | None:
         """Returns the sizes that the signature was exported for; None: any."""
@@ -58,6 +65,15 @@ class XlaEngine:
     def close(self) -> None:
         """Drops programs and parameters, which go with the last call that uses them."""
         self._programs = {}
+
+    def _run_once(self, signature: str, batch_size: int) -> None:
+        inputs = {}
+        for name, tensor in self._signatures[signature].inputs.items():
+            if None in tensor.shape[1:]:
+                return  # which sizes will come is anyone's guess
+            dtype = dtypes.numpy_dtype(tensor.dtype)
+            inputs[name] = np.zeros((batch_size, *tensor.shape[1:]), dtype)
+        self._programs[signature].run(inputs)
 
     def _program(self, signature: str) -> program.Program:
         try:

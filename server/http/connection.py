@@ -77,7 +77,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse(_BAD_REQUEST)
+            self._is_broken = True  # answered in HTTP/1.1 and closed: nothing can be upgraded to
         except httptools.HttpParserError:
             if not self._is_broken:
                 self._refuse(_BAD_REQUEST)
@@ -134,7 +134,8 @@ class Connection(asyncio.Protocol):
         method = self._parser.get_method().decode("latin-1")
         request = Request(method, path, query, self._headers, body, self._peer)
         self._in_message = False
-        self._enqueue((request, self._parser.should_keep_alive()))
+        keep_alive = self._parser.should_keep_alive() and not self._parser.should_upgrade()
+        self._enqueue((request, keep_alive))
 
     # Answering.
 
