@@ -26,8 +26,8 @@ class ModelDefinition:
         apply: Pure function `(params, inputs, with_classifier) -> array`: float32 [B, classes] of
             log-probabilities with the classifier, float32 [B, features] without.
         classifier: The layer in `params` that `apply` needs only with the classifier.
-        optimizer: `(steps, learning_rate) -> optimizer`, for a run of so many steps; a learning
-            rate of None means the model's own.
+        optimizer: `(steps, learning_rate) -> optimizer`, for a run of so many steps.
+        learning_rate: The rate that suits the model.
         augment: `(key, images) -> images`, float32 [B, …] of the same shape: random changes of
             training images that leave the class as it is. None: trains on the images as they are.
     """
@@ -37,7 +37,8 @@ class ModelDefinition:
     init: Callable[[jax.Array], PyTree]
     apply: Callable[[PyTree, Any, bool], jax.Array]
     classifier: str
-    optimizer: Callable[[int, float | None], optax.GradientTransformation]
+    optimizer: Callable[[int, float], optax.GradientTransformation]
+    learning_rate: float
     augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None
 
     def model(

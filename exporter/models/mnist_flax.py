@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 import jax
-import optax
 from flax import linen as nn
 
 from exporter.augmentation import random_shift
 from exporter.model import PyTree, TensorSpec
 from exporter.models.definition import ModelDefinition
+from exporter.optimizers import adam_with_cosine_decay
 
 
 class Network(nn.Module):
@@ -42,17 +42,13 @@ def apply(params: PyTree, images: jax.Array, with_classifier: bool) -> jax.Array
     return output
 
 
-def optimizer(steps: int, learning_rate: float | None) -> optax.GradientTransformation:
-    """Adam, its rate falling to zero along a cosine."""
-    return optax.adam(optax.cosine_decay_schedule(learning_rate or 1e-3, max(steps, 1)))
-
-
 DEFINITION = ModelDefinition(
     name="mnist_flax",
     inputs=TensorSpec(("b", 28, 28, 1)),
     init=init,
     apply=apply,
     classifier="dense2",
-    optimizer=optimizer,
+    optimizer=adam_with_cosine_decay,
+    learning_rate=1e-3,
     augment=partial(random_shift, pixels=2),
 )

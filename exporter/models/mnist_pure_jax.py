@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from exporter.augmentation import random_shift
 from exporter.model import PyTree, TensorSpec
 from exporter.models.definition import ModelDefinition
+from exporter.optimizers import adam_with_cosine_decay
 
 SIZES = (784, 512, 512, 10)
 INIT_SCALE = 0.1
@@ -19,7 +20,7 @@ INIT_SCALE = 0.1
 def init(key: jax.Array) -> PyTree:
     """Kernels and biases from a normal distribution with a standard deviation of 0.1."""
     params = {}
-    for layer, (inputs, outputs) in enumerate(zip(SIZES[:-1], SIZES[1:], strict=True), start=1):
+    for layer, (inputs, outputs) in enumerate(pairwise(SIZES), start=1):
         key, kernel_key, bias_key = jax.random.split(key, 3)
         params[f"dense{layer}"] = {
             "kernel": INIT_SCALE * jax.random.normal(kernel_key, (inputs, outputs)),
@@ -38,11 +39,6 @@ def apply(params: PyTree, images: jax.Array, with_classifier: bool) -> jax.Array
     return jax.nn.log_softmax(_dense(params["dense3"], x))
 
 
-def optimizer(steps: int, learning_rate: float | None) -> optax.GradientTransformation:
-    """Adam, its rate falling to zero along a cosine."""
-    return optax.adam(optax.cosine_decay_schedule(learning_rate or 1e-3, max(steps, 1)))
-
-
 def _dense(layer: PyTree, x: jax.Array) -> jax.Array:
     return x @ layer["kernel"] + layer["bias"]
 
@@ -53,6 +49,7 @@ DEFINITION = ModelDefinition(
     init=init,
     apply=apply,
     classifier="dense3",
-    optimizer=optimizer,
+    optimizer=adam_with_cosine_decay,
+    learning_rate=1e-3,
     augment=partial(random_shift, pixels=2),
 )

@@ -1,0 +1,72 @@
+"""From a model to a published version: trace, save, verify, publish."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+from exporter import publish, verify
+from exporter.errors import CheckFailed
+from exporter.model import Model
+from exporter.options import ExportOptions
+from exporter.quiet import import_tensorflow
+
+# Wraps each stage of an export; it is given a line that says what happens in it.
+Stage = Callable[[str], AbstractContextManager[None]]
+
+
+def export(
+    model: Model,
+    base_path: str | Path,
+    options: ExportOptions | None = None,
+    *,
+    stage: Stage = lambda text: contextlib.nullcontext(),
+) -> Path:
+    """Exports a model as a SavedModel, compares it with JAX and publishes it.
+
+        version_dir = export(model, "models", ExportOptions(version="auto"))
+
+    Args:
+        model: The function, its parameters and the specs of its inputs.
+        base_path: Where the models' directories are.
+        options: How; see `ExportOptions`.
+        stage: Shows progress.
+
+    Returns:
+        The version's directory, `<base_path>/<model>/<version>`.
+
+    Raises:
+        UserError: the model can't be exported, the version exists, or the disk is full.
+        CheckFailed: an output differs from JAX's; nothing was published.
+    """
+    options = options or ExportOptions()
+    model_dir = Path(base_path) / model.name
+    publish.check_version(model_dir, options.version, overwrite=options.overwrite)
+    with contextlib.ExitStack() as stack:
+        # It starts while the version is being written.
+        process = stack.enter_context(verify.reloader()) if options.verify else None
+        with stage("start TensorFlow"):
+            import_tensorflow()
+            from exporter.contents import write
+        staged = stack.enter_context(publish.staging(model_dir))
+        with stage("convert to a SavedModel"):
+            manifest, unpublished = write(model, staged, options)
+        if process is not None:
+            label = f"{model.name}/{options.version}"
+            with stage("compare with JAX in a fresh process"):
+                try:
+                    parity = verify.check(staged, label, process, unpublished)
+                except CheckFailed as error:
+                    raise CheckFailed(f"{error}; nothing was published") from None
+                manifest = replace(manifest, parity=parity)
+        with stage("publish"):
+            return publish.publish(
+                staged,
+                options.version,
+                overwrite=options.overwrite,
+                seal=lambda version: replace(manifest, version=version).write(staged),
+            )
