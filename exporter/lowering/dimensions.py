@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import tensorflow as tf
 from jax import export
 
@@ -30,17 +29,6 @@ _OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
 def is_static(size: Any) -> bool:
     """Tells an integer from a symbolic dimension."""
     return not export.is_symbolic_dim(size)
-
-
-def shapes(specs: Sequence[TensorSpec]) -> list[jax.ShapeDtypeStruct]:
-    """Returns JAX's shapes of specs; the same name is the same dimension in all of them."""
-    scope = export.SymbolicScope()
-    return [
-        jax.ShapeDtypeStruct(
-            export.symbolic_shape(", ".join(map(str, spec.shape)), scope=scope), spec.dtype
-        )
-        for spec in specs
-    ]
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ import tensorflow as tf
 
 from exporter import naming
 from exporter.errors import UserError
-from exporter.lowering.dimensions import Dimensions, shapes, static_shape
+from exporter.lowering.dimensions import Dimensions, static_shape
 from exporter.lowering.interpreter import Interpreter
 from exporter.lowering.registry import rules
 from exporter.model import Model, PyTree
+from exporter.program import input_shapes, shape_of_parameter
 
 
 class LoweredModule(tf.Module):  # type: ignore[misc]
@@ -64,53 +65,34 @@ def lower(model: Model, *, portable: bool = False) -> LoweredModule:
     """
     specs, structure = jax.tree.flatten(model.inputs)
     params, params_structure = jax.tree.flatten(model.params)
-    output_structure: list[Any] = []
-
-    def flat(flat_params: list[Any], flat_inputs: list[Any]) -> list[Any]:
-        outputs = model.func(
-            params_structure.unflatten(flat_params), structure.unflatten(flat_inputs)
-        )
-        leaves, treedef = jax.tree.flatten(outputs)
-        output_structure[:] = [treedef]
-        return leaves
-
     kept = [_is_array(value) for value in params]
     arrays = [value for value, keep in zip(params, kept, strict=True) if keep]
 
-    def with_constants(flat_arrays: list[Any], flat_inputs: list[Any]) -> list[Any]:
+    def flat(flat_arrays: list[Any], flat_inputs: list[Any]) -> PyTree:
         left = iter(flat_arrays)
-        return flat(
-            [next(left) if keep else value for value, keep in zip(params, kept, strict=True)],
-            flat_inputs,
-        )
+        flat_params = [next(left) if k else v for v, k in zip(params, kept, strict=True)]
+        inputs = structure.unflatten(flat_inputs)
+        return model.func(params_structure.unflatten(flat_params), inputs)
 
+    array_shapes = [shape_of_parameter(value) for value in arrays]
     try:
-        jaxpr = jax.make_jaxpr(with_constants)(
-            [jax.ShapeDtypeStruct(np.shape(value), jax.dtypes.canonicalize_dtype(value.dtype))
-             for value in arrays],
-            shapes(specs),
-        )
+        jaxpr, outputs = jax.make_jaxpr(flat, return_shape=True)(array_shapes, input_shapes(specs))
     except Exception as error:
-        raise UserError(
-            f"{model.name}: JAX can't trace it: {str(error).strip().splitlines()[0]}"
-        ) from error
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(f"{model.name} can't be traced: {reason[0]}") from error
 
-    paths = [path for path, keep in zip(naming.parameter_paths(model.params), kept, strict=True) if keep]
+    every_path = naming.parameter_paths(model.params)
+    paths = [path for path, keep in zip(every_path, kept, strict=True) if keep]
     variables = [
-        tf.Variable(
-            np.asarray(value, jax.dtypes.canonicalize_dtype(value.dtype)),
-            trainable=False,
-            name="/".join(path),
-        )
-        for path, value in zip(paths, arrays, strict=True)
+        tf.Variable(np.asarray(value, shape.dtype), trainable=False, name="/".join(path))
+        for path, value, shape in zip(paths, arrays, array_shapes, strict=True)
     ]
     input_names = naming.input_names(model.inputs)
-    (treedef,) = output_structure
-    outputs = treedef.unflatten(jaxpr.out_avals)
     output_names = naming.output_names(outputs)
+    treedef = jax.tree.structure(outputs)
     tensor_specs = [
-        tf.TensorSpec(static_shape(shape.shape), spec.dtype, name=name)
-        for shape, spec, name in zip(shapes(specs), specs, input_names, strict=True)
+        tf.TensorSpec(static_shape(shape.shape), shape.dtype, name=name)
+        for shape, name in zip(input_shapes(specs), input_names, strict=True)
     ]
 
     def interpret(tensors: Sequence[Any]) -> list[Any]:

@@ -25,7 +25,7 @@ class Network(nn.Module):
             x += nn.MultiHeadDotProductAttention(num_heads=2)(y, y, mask=pairs)
             x += nn.Dense(self.width)(nn.gelu(nn.Dense(2 * self.width)(nn.LayerNorm()(x))))
         weights = mask[..., None].astype(x.dtype)
-        pooled = (x * weights).sum(axis=1) / weights.sum(axis=1)
+        pooled = (x * weights).sum(axis=1) / jnp.maximum(weights.sum(axis=1), 1)
         return {"embedding": pooled, "logits": nn.Dense(3)(pooled)}
 
 
