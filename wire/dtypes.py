@@ -64,6 +64,14 @@ def enum_name(dtype_number: int) -> str:
     return _ENUM_NAMES.get(key, "DT_" + key.upper())
 
 
+def from_enum_name(enum: str) -> str:
+    """Returns the dtype's name for a DataType enum name; lower-cased where it is unknown."""
+    for key, value in _ENUM_NAMES.items():
+        if value == enum:
+            return key
+    return enum.removeprefix("DT_").lower()
+
+
 @functools.cache
 def numpy_dtype(dtype_name: str) -> np.dtype:
     """Returns the NumPy dtype of a dtype name; strings are objects (bytes).

@@ -1,0 +1,1 @@
+"""What a published version holds beside the SavedModel, readable without TensorFlow."""

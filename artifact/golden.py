@@ -1,0 +1,68 @@
+"""Golden examples: inputs and the answers that JAX gave for them at export."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from artifact import versions
+from wire import dtypes
+
+# NumPy's own file format forgets dtypes that aren't NumPy's own: such arrays are kept as their
+# bits, and the entry's name says which dtype they are.
+_BITS = "@bfloat16"
+# The case of real inputs, where a model has some; the others are random, `batch_<n>`.
+EXAMPLES = "examples"
+
+
+@dataclass(frozen=True)
+class GoldenCase:
+    """Arrays by input and output name, leading axis the batch; labels int64 [N] or None."""
+
+    inputs: Mapping[str, np.ndarray]
+    outputs: Mapping[str, np.ndarray]
+    labels: np.ndarray | None = None
+
+
+def write(version_dir: Path, cases: Mapping[tuple[str, str], GoldenCase]) -> None:
+    """Writes cases by (signature, case) into a version's `assets.extra/golden.npz`."""
+    entries: dict[str, np.ndarray] = {}
+    for (signature, case), golden in cases.items():
+        prefix = f"{signature}/{case}"
+        for kind, arrays in (("inputs", golden.inputs), ("outputs", golden.outputs)):
+            for name, array in arrays.items():
+                if array.dtype.name == "bfloat16":
+                    name, array = name + _BITS, array.view(np.uint16)
+                entries[f"{prefix}/{kind}/{name}"] = array
+        if golden.labels is not None:
+            entries[f"{prefix}/labels"] = golden.labels
+    with (version_dir / versions.GOLDEN).open("wb") as file:
+        np.savez_compressed(file, **entries)  # type: ignore[arg-type]
+
+
+def read(version_dir: Path) -> dict[tuple[str, str], GoldenCase]:
+    """Reads the golden examples of a version by (signature, case).
+
+    Raises:
+        FileNotFoundError: the version has none.
+        ValueError: the file is damaged.
+    """
+    found: dict[tuple[str, str], tuple[dict, dict, list]] = {}
+    with np.load(version_dir / versions.GOLDEN, allow_pickle=False) as file:
+        for entry in file.files:
+            signature, case, kind, *name = entry.split("/", 3)
+            inputs, outputs, labels = found.setdefault((signature, case), ({}, {}, []))
+            array = file[entry]
+            if kind == "labels":
+                labels.append(array)
+                continue
+            if name[0].endswith(_BITS):
+                array = array.view(dtypes.numpy_dtype("bfloat16"))
+            {"inputs": inputs, "outputs": outputs}[kind][name[0].removesuffix(_BITS)] = array
+    return {
+        key: GoldenCase(inputs, outputs, labels[0] if labels else None)
+        for key, (inputs, outputs, labels) in found.items()
+    }

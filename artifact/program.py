@@ -1,0 +1,92 @@
+"""The version's own JAX program: the exported function with its parameters, run through PJRT."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from artifact import manifest, variables, versions
+
+
+class ProgramError(ValueError):
+    """A version without a usable program for what was asked."""
+
+
+class Program:
+    """One signature of a version as a function of named arrays, in JAX."""
+
+    def __init__(
+        self,
+        signature: manifest.Program,
+        files: Mapping[int | None, Path],
+        parameters: list[Any],
+    ) -> None:
+        """Takes programs by batch size (None: any); `load` is the usual way to one."""
+        self._signature = signature
+        self._files = files
+        self._parameters = parameters
+        self._functions: dict[int | None, Any] = {}
+
+    @property
+    def batch_sizes(self) -> list[int] | None:
+        """The batch sizes that the version was exported for; None where any will do."""
+        return None if None in self._files else sorted(s for s in self._files if s is not None)
+
+    def function(self, batch_size: int | None) -> Any:
+        """Returns the jitted `(parameters, inputs) -> outputs` (lists) for a batch size.
+
+        Raises:
+            ProgramError: the version wasn't exported for this batch size.
+        """
+        import jax
+
+        key = batch_size if batch_size in self._files else None
+        if key not in self._files:
+            raise ProgramError(f"exported for batch sizes {self.batch_sizes}, not {batch_size}")
+        if key not in self._functions:
+            exported = jax.export.deserialize(bytearray(self._files[key].read_bytes()))
+            self._functions[key] = jax.jit(exported.call)
+        return self._functions[key]
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns JAX's outputs by name for inputs by name; leading axis the batch.
+
+        Raises:
+            ProgramError: an input is missing, or no program takes this batch size.
+        """
+        try:
+            arrays = [np.asarray(inputs[name]) for name in self._signature.input_names]
+        except KeyError as missing:
+            raise ProgramError(f"missing input {missing}") from None
+        batch_size = arrays[0].shape[0] if arrays and arrays[0].ndim else None
+        outputs = self.function(batch_size)(self._parameters, arrays)
+        return dict(zip(self._signature.output_names, map(np.asarray, outputs), strict=True))
+
+
+def load(version_dir: Path, signature: str = "serving_default", *, device: Any = None) -> Program:
+    """Loads a signature's programs, and the version's parameters onto a device, once.
+
+    Args:
+        version_dir: A published version.
+        signature: The signature's name.
+        device: A `jax.Device`; JAX's default where None.
+
+    Raises:
+        FileNotFoundError: the version has no manifest.
+        ProgramError: the signature is unknown, or has no program.
+        variables.BundleError: the variables are damaged.
+    """
+    import jax
+
+    found = manifest.Manifest.read(version_dir)
+    entry = found.signatures.get(signature)
+    if entry is None or entry.program is None:
+        raise ProgramError(f"{version_dir}: no JAX program for signature {signature}")
+    bundle = variables.Bundle(version_dir / versions.VARIABLES)
+    parameters = [jax.device_put(bundle.read(p.key), device) for p in found.parameters]
+    extra = version_dir / versions.EXTRA
+    files = {file.batch_size: extra / file.file for file in entry.program.files}
+    return Program(entry.program, files, parameters)

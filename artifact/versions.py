@@ -1,0 +1,55 @@
+"""Version directories: which there are, and where things stand in one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+# TensorFlow Serving takes any directory whose name parses as an int64 for a version.
+# https://www.tensorflow.org/tfx/serving/serving_config
+_NUMBER = re.compile(r"[0-9]{1,19}")
+_INT64_MAX = 2**63 - 1
+
+EXTRA = "assets.extra"
+MANIFEST = f"{EXTRA}/manifest.json"
+GOLDEN = f"{EXTRA}/golden.npz"
+WARMUP = f"{EXTRA}/tf_serving_warmup_requests"
+SAVED_MODEL = "saved_model.pb"
+VARIABLES = "variables/variables"
+
+
+def parse(name: str) -> int | None:
+    """Returns the version that a directory's name stands for; None where it is no version."""
+    if not _NUMBER.fullmatch(name):
+        return None
+    version = int(name)
+    return version if version <= _INT64_MAX else None
+
+
+def find(model_dir: Path) -> dict[int, Path]:
+    """Returns the version directories under `model_dir` by version, ascending; none where absent.
+
+    Two names of the same number (`1` and `001`) give one entry, the shorter name's.
+    """
+    try:
+        names = sorted((entry.name for entry in model_dir.iterdir()), key=len, reverse=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    found = {
+        version: model_dir / name
+        for name in names
+        if (version := parse(name)) is not None and (model_dir / name).is_dir()
+    }
+    return dict(sorted(found.items()))
+
+
+def latest(model_dir: Path) -> Path:
+    """Returns the directory of the highest version.
+
+    Raises:
+        FileNotFoundError: there is no version.
+    """
+    found = find(model_dir)
+    if not found:
+        raise FileNotFoundError(f"{model_dir}: no version directory in it")
+    return found[max(found)]

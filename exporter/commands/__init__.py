@@ -1,0 +1,18 @@
+"""The exporter's subcommands: one module and one line here each.
+
+A module has `add_arguments(parser)`, which declares its flags and imports nothing heavy, and
+`run(args) -> int`, which returns the exit code. It is imported only when it is chosen. Its
+docstring is what `--help` shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+# What runs when the first argument is none of the names below.
+DEFAULT = "export"
+
+COMMANDS: Mapping[str, str] = {
+    "export": "train, export, verify and publish a model (the default: may be left out)",
+    "verify": "check a published version again: digests, golden examples, live JAX",
+}

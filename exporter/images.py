@@ -1,0 +1,88 @@
+"""Pictures for a person to look at: digits with what a model says, and the course of a training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exporter.history import Epoch
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RIGHT, WRONG = "tab:green", "tab:red"
+
+
+def draw_grid(
+    path: Path,
+    images: np.ndarray,
+    labels: np.ndarray,
+    inferences: np.ndarray,
+    *,
+    classes: Sequence[str] | None = None,
+    columns: int = 8,
+) -> None:
+    """Draw images in a grid, each with its label and what was inferred, wrong ones in red.
+
+    Args:
+        path: The PNG to write.
+        images: [N, height, width, 1], any dtype, ink bright.
+        labels: int [N].
+        inferences: int [N], the inferred classes, or float [N, classes], their scores.
+        classes: Names of the classes; their numbers where there are none.
+        columns: Images in a row.
+    """
+    from matplotlib.figure import Figure
+
+    inferred = inferences.argmax(axis=-1) if inferences.ndim > 1 else inferences
+    names = classes or [str(number) for number in range(int(max(labels.max(), inferred.max())) + 1)]
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(1.3 * columns, 1.6 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).flat
+    for axis in axes:
+        axis.axis("off")
+    for axis, image, label, found in zip(axes, images, labels, inferred, strict=False):
+        axis.imshow(image[..., 0], cmap="gray_r")
+        axis.set_title(
+            f"label {names[label]}\ninferred {names[found]}",
+            fontsize=8,
+            color=RIGHT if label == found else WRONG,
+        )
+    _save(figure, path)
+
+
+def draw_history(path: Path, history: Sequence[Epoch]) -> None:
+    """Draw loss and accuracies of a training, epoch by epoch.
+
+    Args:
+        path: The PNG to write.
+        history: At least one epoch.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    loss, accuracy = figure.subplots(1, 2)
+    epochs = [epoch.epoch for epoch in history]
+    loss.plot(epochs, [epoch.loss for epoch in history], marker=".", label="train")
+    accuracy.plot(epochs, [epoch.train_accuracy for epoch in history], marker=".", label="train")
+    accuracy.plot(epochs, [epoch.test_accuracy for epoch in history], marker=".", label="test")
+    accuracy.yaxis.set_major_formatter(PercentFormatter(1))
+    for axis, name in ((loss, "loss (nats)"), (accuracy, "accuracy")):
+        axis.set(xlabel="epoch", ylabel=name)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.grid(alpha=0.3)
+        axis.legend()
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f".{path.name}.{os.getpid()}")
+    figure.savefig(staged, format="png", dpi=120)
+    staged.replace(path)

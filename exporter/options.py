@@ -1,0 +1,40 @@
+"""What an export can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from artifact.manifest import Tolerance
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How to export, verify and publish.
+
+    Attributes:
+        version: A number, or `"auto"` for the one after the highest.
+        serving_batch_size: N gives graphs for batches of N (the signature), 16 and 128; -1 one
+            for any batch size.
+        compile_model: Mark the functions for XLA as a whole (`jit_compile`).
+        with_gradient: Keep JAX's first-order gradients, for training in TensorFlow.
+        platforms: What the model runs on: `"cpu"`, `"cuda"`, `"tpu"`, `"rocm"`.
+        overwrite: Replace the version if it exists.
+        verify: Compare with JAX in a fresh process before publishing.
+        tolerance: How far an output may be from JAX's.
+        check_batch_sizes: Batch sizes of the random inputs, kept as golden examples; a fixed
+            export is checked at its own.
+        warmup_batch_sizes: Batch sizes of the warm-up records; a fixed export's is its own.
+        seed: Decides the random inputs.
+    """
+
+    version: int | str = 1
+    serving_batch_size: int = -1
+    compile_model: bool = True
+    with_gradient: bool = False
+    platforms: tuple[str, ...] = ("cpu",)
+    overwrite: bool = False
+    verify: bool = True
+    tolerance: Tolerance = Tolerance()
+    check_batch_sizes: tuple[int, ...] = (1, 3, 16, 128)
+    warmup_batch_sizes: tuple[int, ...] = (1, 16, 128)
+    seed: int = 0

@@ -1,0 +1,197 @@
+"""A traced model as a SavedModel: variables, `__call__` and one signature.
+
+It follows the reusable SavedModel interface, so that TF Hub and Keras can take it:
+https://www.tensorflow.org/hub/reusable_saved_models
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tensorflow as tf
+
+from exporter.errors import UserError
+from exporter.model import Model, PyTree, TensorSpec
+from exporter.program import Traced, shape_of_parameter
+from exporter.target import Target
+from exporter.xla_call import to_tensorflow
+
+SIGNATURE = "serving_default"
+
+
+class ReusableModel(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
+    """What is saved.
+
+    Attributes:
+        params: The model's parameters, nested as in JAX.
+        variables, trainable_variables, regularization_losses: Flat lists.
+        __call__: Takes the model's input pytree, gives its output pytree.
+    """
+
+    def __init__(self, params: PyTree, variables: Sequence[Any], call: Any) -> None:
+        super().__init__()
+        self.params = params
+        self.variables = list(variables)
+        self.trainable_variables = [v for v in variables if v.trainable]
+        self.regularization_losses: list[Any] = []
+        self.__call__ = call
+
+
+def save(
+    model: Model,
+    traced: Traced,
+    directory: Path,
+    *,
+    target: Target,
+    compile_model: bool,
+    with_gradient: bool,
+) -> dict[str, str]:
+    """Writes a SavedModel.
+
+    Args:
+        model: Where the parameters come from.
+        traced: The same model's programs.
+        directory: Where to write `saved_model.pb` and `variables/`.
+        target: The runtimes that must be able to load it.
+        compile_model: Marks the functions for XLA as a whole (`jit_compile`).
+        with_gradient: Keeps JAX's first-order gradients; the variables are trainable then.
+
+    Returns:
+        The checkpoint key of each parameter, by its path (`conv1/kernel`).
+
+    Raises:
+        UserError: the model's pytrees aren't ones that TensorFlow can take or give.
+    """
+    variables = _variables(model.params, traced.parameter_paths, trainable=with_gradient)
+    functions = {
+        program.batch_size: to_tensorflow(program.exported, target, with_gradient=with_gradient)
+        for program in traced.programs
+    }
+    trees = [_input_tree(model.inputs, traced, p.batch_size) for p in traced.programs]
+    outputs_structure = _output_structure(traced)
+    batch_inputs = [i for i, s in enumerate(traced.input_specs) if _has_batch(s, traced)]
+
+    def call(inputs: PyTree) -> PyTree:
+        leaves = tf.nest.flatten(inputs)
+        batch_size = leaves[batch_inputs[0]].shape[0] if batch_inputs else None
+        function = functions.get(batch_size) or functions[None]
+        return outputs_structure.unflatten(function([*variables, *leaves]))
+
+    call_function = tf.function(call, autograph=False, jit_compile=compile_model or None)
+    for tree in trees:
+        call_function.get_concrete_function(tree)
+
+    def serve(**tensors: Any) -> dict[str, Any]:
+        leaves = [tensors[name] for name in traced.input_names]
+        outputs = call_function(tf.nest.pack_sequence_as(model.inputs, leaves))
+        return dict(zip(traced.output_names, tf.nest.flatten(outputs), strict=True))
+
+    signature = tf.function(serve, autograph=False, jit_compile=compile_model or None)
+    tensors = {spec.name: spec for spec in tf.nest.flatten(trees[0])}
+    reusable = ReusableModel(
+        _nest(model.params, dict(zip(traced.parameter_paths, variables, strict=True))),
+        variables,
+        call_function,
+    )
+    tf.saved_model.save(
+        reusable,
+        str(directory),
+        signatures={SIGNATURE: signature.get_concrete_function(**tensors)},
+        options=tf.saved_model.SaveOptions(experimental_custom_gradients=with_gradient),
+    )
+    return _checkpoint_keys(directory)
+
+
+def _variables(
+    params: PyTree, paths: Sequence[tuple[str, ...]], *, trainable: bool
+) -> list[Any]:
+    variables = []
+    for path, value in zip(paths, jax.tree.leaves(params), strict=True):
+        dtype = shape_of_parameter(value).dtype
+        is_float = jax.numpy.issubdtype(dtype, jax.numpy.floating)
+        variables.append(
+            tf.Variable(
+                np.asarray(value).astype(dtype, copy=False),
+                trainable=trainable and bool(is_float),
+                name="/".join(path),
+            )
+        )
+    return variables
+
+
+def _nest(params: PyTree, variables: Mapping[tuple[str, ...], Any]) -> PyTree:
+    """Nests variables as their paths say: lists stay lists, all else becomes dictionaries.
+
+    TensorFlow tracks dictionaries with string keys and lists.
+    """
+    if isinstance(params, list | tuple) and not hasattr(params, "_fields"):
+        keys = [str(i) for i in range(len(params))]
+        children = [_subtree(variables, key) for key in keys]
+        pairs = zip(params, children, strict=True)
+        return [_nest(param, child) for param, child in pairs if child]
+    if () in variables:
+        return variables[()]
+    keys = list(dict.fromkeys(path[0] for path in variables))
+    if isinstance(params, Mapping):
+        inner = {str(key): value for key, value in params.items()}
+    else:
+        inner = {}
+    return {key: _nest(inner.get(key), _subtree(variables, key)) for key in keys}
+
+
+def _subtree(variables: Mapping[tuple[str, ...], Any], key: str) -> dict[tuple[str, ...], Any]:
+    return {path[1:]: value for path, value in variables.items() if path and path[0] == key}
+
+
+def _has_batch(spec: TensorSpec, traced: Traced) -> bool:
+    return bool(spec.shape) and spec.shape[0] == traced.batch_symbol
+
+
+def _input_tree(inputs: PyTree, traced: Traced, batch_size: int | None) -> PyTree:
+    """The input pytree with a `tf.TensorSpec` a leaf, named as in the signature."""
+    sizes = {traced.batch_symbol: batch_size}
+    leaves = [
+        tf.TensorSpec(
+            [size if isinstance(size, int) else sizes.get(size) for size in spec.shape],
+            spec.dtype,
+            name=name,
+        )
+        for name, spec in zip(traced.input_names, traced.input_specs, strict=True)
+    ]
+    try:
+        tf.nest.assert_same_structure(inputs, jax.tree.map(lambda spec: spec, inputs))
+        return tf.nest.pack_sequence_as(inputs, leaves)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            "a SavedModel takes arrays in tuples, lists and dictionaries only; this model's inputs "
+            f"are {jax.tree.structure(inputs)} ({error})"
+        ) from None
+
+
+def _output_structure(traced: Traced) -> Any:
+    """The model's output pytree, or a dictionary by name where TensorFlow lacks the container."""
+    leaves, structure = jax.tree.flatten(traced.outputs)
+    flat = tf.nest.flatten(traced.outputs)
+    if len(flat) == len(leaves) and all(a is b for a, b in zip(flat, leaves, strict=True)):
+        return structure
+    return jax.tree.structure(dict.fromkeys(traced.output_names, 0))
+
+
+def _checkpoint_keys(directory: Path) -> dict[str, str]:
+    """Reads from a checkpoint which key holds which variable."""
+    from tensorflow.core.protobuf import trackable_object_graph_pb2
+
+    reader = tf.train.load_checkpoint(str(directory / "variables" / "variables"))
+    graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
+        reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")
+    )
+    return {
+        attribute.full_name: attribute.checkpoint_key
+        for node in graph.nodes
+        for attribute in node.attributes
+        if attribute.full_name
+    }

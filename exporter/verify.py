@@ -1,0 +1,157 @@
+"""Comparing what was written with JAX, in a process that knows only what was written."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from artifact import golden, program
+from artifact.golden import GoldenCase
+from artifact.manifest import Manifest, Parity, Tolerance
+from artifact.versions import EXTRA
+from exporter.errors import CheckFailed
+
+Cases = Mapping[tuple[str, str], GoldenCase]
+
+
+class Reloader:
+    """A fresh process with TensorFlow, started ahead of its work."""
+
+    def __init__(self) -> None:
+        self._stderr = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "exporter.reload"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            text=True,
+            cwd=Path(__file__).parent.parent,
+            # Ctrl-C is for the exporter, which ends this process.
+            start_new_session=True,
+            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        )
+
+    def run(self, version_dir: Path, cases: Sequence[Path]) -> list[dict[str, Any]]:
+        """Loads a version and returns how its outputs differ from the cases' ones.
+
+        Raises:
+            CheckFailed: the version can't be loaded or run.
+        """
+        request = {
+            "version_dir": str(version_dir.absolute()),
+            "cases": [str(path.absolute()) for path in cases],
+        }
+        answer, _ = self._process.communicate(json.dumps(request) + "\n")
+        if self._process.returncode != 0 or not answer:
+            self._stderr.seek(0)
+            lines = [line.strip() for line in self._stderr if line.strip()]
+            raise CheckFailed(
+                f"the SavedModel can't be loaded and run again: {lines[-1] if lines else 'killed'}"
+            )
+        return json.loads(answer.splitlines()[-1])
+
+    def close(self) -> None:
+        """Ends the process."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+        self._stderr.close()
+
+
+@contextlib.contextmanager
+def reloader() -> Iterator[Reloader]:
+    """Starts a `Reloader`, and ends it at the end."""
+    process = Reloader()
+    try:
+        yield process
+    finally:
+        process.close()
+
+
+def check(
+    version_dir: Path, label: str, process: Reloader, extra_cases: Cases
+) -> tuple[Parity, ...]:
+    """Compares a written version with JAX: its SavedModel and its `jax.export` programs.
+
+    Args:
+        version_dir: With manifest and golden examples.
+        label: How messages call it, such as `mnist_flax/3`.
+        process: Where TensorFlow loads it.
+        extra_cases: Inputs and JAX's answers beside the golden examples.
+
+    Returns:
+        The differences found, one a signature, output, batch size and way into the model.
+
+    Raises:
+        CheckFailed: an output differs by more than the manifest's tolerance, or can't be computed.
+    """
+    manifest = Manifest.read(version_dir)
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = Path(temporary)
+        (directory / EXTRA).mkdir()
+        golden.write(directory, extra_cases)
+        differences = process.run(version_dir, [version_dir, directory])
+    worst: dict[tuple[str, str, int, str], float] = {}
+    for difference in differences:
+        agrees = difference.pop("agrees")
+        if not agrees:
+            raise _differs(label, manifest.tolerance, **difference)
+        error = difference.pop("max_abs_err")
+        key = tuple(difference.values())
+        worst[key] = max(error, worst.get(key, 0.0))
+    check_programs(version_dir, label, {**golden.read(version_dir), **extra_cases})
+    return tuple(Parity(*key, error) for key, error in worst.items())
+
+
+def check_programs(version_dir: Path, label: str, cases: Cases) -> None:
+    """Compares a version's `jax.export` programs with the cases.
+
+    Raises:
+        CheckFailed: an output differs by more than the manifest's tolerance.
+    """
+    manifest = Manifest.read(version_dir)
+    programs = {name: program.load(version_dir, name) for name in manifest.signatures}
+    tolerance = manifest.tolerance
+    for (signature, _), case in cases.items():
+        sizes = programs[signature].batch_sizes
+        count = max((array.shape[0] for array in case.inputs.values() if array.ndim), default=0)
+        if sizes is not None and count not in sizes:
+            continue
+        for name, array in programs[signature].run(case.inputs).items():
+            expected = case.outputs[name]
+            if array.shape == expected.shape and np.allclose(
+                array, expected, tolerance.rtol, tolerance.atol, equal_nan=True
+            ):
+                continue
+            error = _max_abs_err(array, expected)
+            raise _differs(label, tolerance, signature, name, count, "jax.export program", error)
+
+
+def _differs(
+    label: str,
+    tolerance: Tolerance,
+    signature: str,
+    output: str,
+    batch_size: int,
+    through: str,
+    max_abs_err: float,
+) -> CheckFailed:
+    return CheckFailed(
+        f"{label}: {output} differs from JAX by {max_abs_err:.1e} at batch {batch_size} "
+        f"(rtol {tolerance.rtol:.0e}, atol {tolerance.atol:.0e}), through {through}"
+    )
+
+
+def _max_abs_err(actual: np.ndarray, expected: np.ndarray) -> float:
+    if actual.shape != expected.shape:
+        return float("inf")
+    return float(np.max(np.abs(actual.astype(np.float64) - expected.astype(np.float64))))

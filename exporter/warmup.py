@@ -1,0 +1,31 @@
+"""Warm-up records: requests that a server answers itself before a version becomes available.
+
+The file is a TFRecord file of PredictionLog protos:
+https://www.tensorflow.org/tfx/serving/saved_model_warmup
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import tensorflow as tf
+
+from artifact import versions
+from artifact.golden import GoldenCase
+from wire import serving_pb2 as pb
+from wire.tensors import from_array
+
+
+def write(
+    version_dir: Path, model: str, signature: str, cases: Iterable[GoldenCase]
+) -> None:
+    """Writes one record a case into a version's `assets.extra`."""
+    with tf.io.TFRecordWriter(str(version_dir / versions.WARMUP)) as writer:
+        for case in cases:
+            request = pb.PredictRequest(
+                model_spec=pb.ModelSpec(name=model, signature_name=signature),
+                inputs={name: from_array(array) for name, array in case.inputs.items()},
+            )
+            log = pb.PredictionLog(predict_log=pb.PredictLog(request=request))
+            writer.write(log.SerializeToString())
