@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from artifact.manifest import Tolerance
 
@@ -34,7 +34,7 @@ class ExportOptions:
     platforms: tuple[str, ...] = ("cpu",)
     overwrite: bool = False
     verify: bool = True
-    tolerance: Tolerance = Tolerance()
+    tolerance: Tolerance = field(default_factory=Tolerance)
     check_batch_sizes: tuple[int, ...] = (1, 3, 16, 128)
     warmup_batch_sizes: tuple[int, ...] = (1, 16, 128)
     seed: int = 0

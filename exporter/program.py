@@ -129,9 +129,7 @@ def shape_of_parameter(value: Any) -> jax.ShapeDtypeStruct:
     return jax.eval_shape(jax.numpy.asarray, value)
 
 
-def _shapes(
-    specs: Sequence[TensorSpec], sizes: dict[str, int]
-) -> list[jax.ShapeDtypeStruct]:
+def _shapes(specs: Sequence[TensorSpec], sizes: dict[str, int]) -> list[jax.ShapeDtypeStruct]:
     scope = export.SymbolicScope()
     shapes = []
     for spec in specs:

@@ -82,12 +82,14 @@ def save(
         return outputs_structure.unflatten(function([*variables, *leaves]))
 
     call_function = tf.function(call, autograph=False, jit_compile=compile_model or None)
+    # A tf.function's first trace, which may create variables, isn't the one that is saved.
     for tree in trees:
         call_function.get_concrete_function(tree)
+    serving = call_function.get_concrete_function(trees[0])
 
     def serve(**tensors: Any) -> dict[str, Any]:
         leaves = [tensors[name] for name in traced.input_names]
-        outputs = call_function(tf.nest.pack_sequence_as(model.inputs, leaves))
+        outputs = serving(tf.nest.pack_sequence_as(model.inputs, leaves))
         return dict(zip(traced.output_names, tf.nest.flatten(outputs), strict=True))
 
     signature = tf.function(serve, autograph=False, jit_compile=compile_model or None)
@@ -106,9 +108,7 @@ def save(
     return _checkpoint_keys(directory)
 
 
-def _variables(
-    params: PyTree, paths: Sequence[tuple[str, ...]], *, trainable: bool
-) -> list[Any]:
+def _variables(params: PyTree, paths: Sequence[tuple[str, ...]], *, trainable: bool) -> list[Any]:
     variables = []
     for path, value in zip(paths, jax.tree.leaves(params), strict=True):
         dtype = shape_of_parameter(value).dtype

@@ -27,7 +27,7 @@ class Reloader:
     """A fresh process with TensorFlow, started ahead of its work."""
 
     def __init__(self) -> None:
-        self._stderr = tempfile.TemporaryFile("w+")
+        self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed in `close`)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "exporter.reload"],
             stdin=subprocess.PIPE,
@@ -40,17 +40,24 @@ class Reloader:
             env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
         )
 
-    def run(self, version_dir: Path, cases: Sequence[Path]) -> list[dict[str, Any]]:
-        """Loads a version and returns how its outputs differ from the cases' ones.
-
-        Raises:
-            CheckFailed: the version can't be loaded or run.
-        """
+    def start(self, version_dir: Path, cases: Sequence[Path]) -> None:
+        """Lets it load a version and run the cases, while others work on."""
         request = {
             "version_dir": str(version_dir.absolute()),
             "cases": [str(path.absolute()) for path in cases],
         }
-        answer, _ = self._process.communicate(json.dumps(request) + "\n")
+        assert self._process.stdin
+        with contextlib.suppress(BrokenPipeError):  # `finish` says why it ended
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+
+    def finish(self) -> list[dict[str, Any]]:
+        """Returns how the outputs differ from the cases' ones.
+
+        Raises:
+            CheckFailed: the version can't be loaded or run.
+        """
+        answer, _ = self._process.communicate()
         if self._process.returncode != 0 or not answer:
             self._stderr.seek(0)
             lines = [line.strip() for line in self._stderr if line.strip()]
@@ -99,7 +106,9 @@ def check(
         directory = Path(temporary)
         (directory / EXTRA).mkdir()
         golden.write(directory, extra_cases)
-        differences = process.run(version_dir, [version_dir, directory])
+        process.start(version_dir, [version_dir, directory])
+        check_programs(version_dir, label, {**golden.read(version_dir), **extra_cases})
+        differences = process.finish()
     worst: dict[tuple[str, str, int, str], float] = {}
     for difference in differences:
         agrees = difference.pop("agrees")
@@ -108,7 +117,6 @@ def check(
         error = difference.pop("max_abs_err")
         key = tuple(difference.values())
         worst[key] = max(error, worst.get(key, 0.0))
-    check_programs(version_dir, label, {**golden.read(version_dir), **extra_cases})
     return tuple(Parity(*key, error) for key, error in worst.items())
 
 
