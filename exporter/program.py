@@ -5,7 +5,7 @@ Both the SavedModel's graph and the version's `.jax_export` files are made from 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,7 +95,7 @@ def trace(model: Model, serving_batch_size: int, platforms: Sequence[str]) -> Tr
     programs = []
     try:
         for size in sizes:
-            shapes = _shapes(specs, {} if size is None else {str(symbol): size})
+            shapes = input_shapes(specs, {} if size is None else {str(symbol): size})
             exported = export.export(jax.jit(flat), platforms=tuple(platforms))(
                 param_shapes, shapes
             )
@@ -127,7 +127,17 @@ def shape_of_parameter(value: Any) -> jax.ShapeDtypeStruct:
     return jax.eval_shape(jax.numpy.asarray, value)
 
 
-def _shapes(specs: Sequence[TensorSpec], sizes: dict[str, int]) -> list[jax.ShapeDtypeStruct]:
+def input_shapes(
+    specs: Sequence[TensorSpec], sizes: Mapping[str, int] | None = None
+) -> list[jax.ShapeDtypeStruct]:
+    """Returns the inputs' shapes as JAX takes them.
+
+    Args:
+        specs: The flat inputs.
+        sizes: Of named dimensions; those that are not here stay symbolic, the same name meaning
+            the same dimension in all inputs.
+    """
+    sizes = sizes or {}
     scope = export.SymbolicScope()
     shapes = []
     for spec in specs:

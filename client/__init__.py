@@ -1,0 +1,46 @@
+"""Talk to TensorFlow Serving, or to this project's server, without TensorFlow.
+
+Example:
+    with Client("localhost", 8500, api="grpc") as client:
+        client.wait_until_ready("mnist_flax")
+        prediction = client.predict("mnist_flax", images)
+    prediction.outputs["output_0"], prediction.version
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from client.client import Client
+    from client.errors import ServingError, Unavailable
+    from client.results import Classification, Prediction, Regression, VersionStatus
+    from client.signature import ArraySpec, Signature
+
+__all__ = [
+    "ArraySpec",
+    "Classification",
+    "Client",
+    "Prediction",
+    "Regression",
+    "ServingError",
+    "Signature",
+    "Unavailable",
+    "VersionStatus",
+]
+_HOMES = {
+    "Client": "client",
+    "ServingError": "errors",
+    "Unavailable": "errors",
+    "ArraySpec": "signature",
+    "Signature": "signature",
+}  # the others are results
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first asked for, so that `--help` needn't load NumPy."""
+    if name not in __all__:
+        raise AttributeError(f"module 'client' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"client.{_HOMES.get(name, 'results')}"), name)

@@ -1,0 +1,70 @@
+"""Whether a server's outputs are JAX's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from artifact.manifest import Tolerance
+
+
+@dataclass
+class Comparison:
+    """What was found, over all batches.
+
+    Attributes:
+        max_abs_err: Largest |server - JAX| of all numbers; infinite where one is NaN and the
+            other isn't.
+        values: How many numbers or strings were compared.
+        faults: One line for each output of a batch that isn't JAX's.
+    """
+
+    tolerance: Tolerance
+    max_abs_err: float = 0.0
+    values: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether there was something to compare, and all of it agreed."""
+        return self.values > 0 and not self.faults
+
+    def add(
+        self, served: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], where: str
+    ) -> None:
+        """Compares one batch's outputs by name; `where` names the batch in a fault."""
+        for name in sorted(expected.keys() - served.keys()):
+            self.faults.append(f"{where}: output {name} is missing")
+        for name in sorted(served.keys() - expected.keys()):
+            self.faults.append(f"{where}: output {name} is unknown to JAX")
+        for name in sorted(served.keys() & expected.keys()):
+            self._compare(served[name], expected[name], f"{where}: {name}")
+
+    def _compare(self, served: np.ndarray, expected: np.ndarray, what: str) -> None:
+        if served.shape != expected.shape:
+            self.faults.append(f"{what} has shape {served.shape}, JAX's has {expected.shape}")
+            return
+        self.values += expected.size
+        if not expected.size:
+            return
+        if expected.dtype.kind in "OSUb":
+            wrong = int((served != expected).sum())
+            if wrong:
+                self.faults.append(f"{what}: {wrong} of {expected.size} values aren't JAX's")
+            return
+        wide = np.complex128 if expected.dtype.kind == "c" else np.float64
+        ours, theirs = served.astype(wide), expected.astype(wide)
+        with np.errstate(invalid="ignore"):
+            error = np.abs(ours - theirs)
+        error[(ours == theirs) | (np.isnan(ours) & np.isnan(theirs))] = 0.0
+        error[np.isnan(error)] = np.inf
+        largest = float(error.max())
+        self.max_abs_err = max(self.max_abs_err, largest)
+        allowed = self.tolerance.atol + self.tolerance.rtol * np.abs(theirs)
+        if not (error <= np.where(np.isfinite(theirs), allowed, 0.0)).all():
+            self.faults.append(
+                f"{what} differs from JAX by {largest:.1e} "
+                f"(rtol {self.tolerance.rtol:g}, atol {self.tolerance.atol:g})"
+            )

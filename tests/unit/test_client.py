@@ -1,0 +1,273 @@
+"""The client's parts that need no server."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from artifact.manifest import Tolerance
+from client import digits, json_tensors, latency, samples, signature
+from client.endpoint import Endpoint
+from client.errors import ServingError, Unavailable
+from client.retry import Retry
+from client.servable import Servable
+from client.signature import ArraySpec, Signature
+from client.verify import Comparison
+
+NUMBERS = ["float16", "float32", "float64", "int8", "int64", "uint64", "uint8", "bool"]
+
+
+def fresh_modules(code):
+    """Returns the top-level modules that a fresh interpreter has after running code."""
+    code += "\nimport sys; print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_the_client_needs_neither_tensorflow_nor_jax():
+    loaded = fresh_modules(
+        "import client, client.check, client.report\n"
+        "for api in ('rest', 'grpc'): client.Client('localhost', 1, api).close()"
+    )
+    assert {"numpy", "grpc", "requests"} <= loaded
+    assert not loaded & {"tensorflow", "tensorflow_serving", "jax", "jaxlib", "matplotlib"}
+
+
+@pytest.mark.parametrize("command", ["predict", "load.__main__"])
+def test_help_loads_nothing_heavy(command):
+    code = f"from client.{command} import main\ntry: main(['--help'])\nexcept SystemExit: pass"
+    assert not fresh_modules(code) & {"numpy", "grpc", "requests", "rich", "google"}
+
+
+def test_public_names_are_found_and_others_are_not():
+    import client
+
+    assert all(getattr(client, name).__name__ == name for name in client.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = client.Nothing
+
+
+@given(
+    array=st.sampled_from(NUMBERS).flatmap(
+        lambda dtype: npst.arrays(dtype, npst.array_shapes(min_dims=0, max_side=4))
+    )
+)
+@settings(max_examples=100, deadline=None)
+def test_numbers_survive_json(array):
+    import json
+
+    text = json.dumps(json_tensors.to_json(array))
+    spec = ArraySpec((-1,) * array.ndim, array.dtype.name)
+    received = json_tensors.from_json(json.loads(text), spec)
+    assert received.dtype == array.dtype
+    np.testing.assert_array_equal(received, array)
+
+
+@given(values=st.lists(st.binary(max_size=6), min_size=1, max_size=5))
+@settings(deadline=None)
+def test_bytes_survive_json(values):
+    array = np.empty(len(values), object)
+    array[:] = values
+    for spec in (ArraySpec((-1,), "string"), None):
+        received = json_tensors.from_json(json_tensors.to_json(array), spec)
+        assert received.tolist() == values
+
+
+def test_json_without_a_signature_comes_in_its_own_dtypes():
+    for value, dtype in (([1, 2], np.int64), ([1.5], np.float64), ([True], bool)):
+        assert json_tensors.from_json(value, None).dtype == dtype
+    assert json_tensors.from_json([["a"]], None).tolist() == [[b"a"]]
+
+
+def test_an_empty_answer_keeps_its_axes():
+    assert json_tensors.from_json([], ArraySpec((-1, 10), "float32")).shape == (0, 10)
+
+
+def test_complex_numbers_are_refused_over_rest():
+    with pytest.raises(ValueError, match="use gRPC"):
+        json_tensors.to_json(np.zeros(1, np.complex64))
+
+
+def test_inputs_are_named_and_cast_by_the_signature():
+    one = Signature({"x": ArraySpec((-1,), "float32")}, {}, "")
+    assert one.named_inputs([1, 2])["x"].dtype == np.float32
+    assert one.named_inputs(np.array([1.5]))["x"].dtype == np.float32
+    assert one.named_inputs({"z": np.array([1.5])})["z"].dtype == np.float64
+    assert one.named_inputs(np.array([1j]))["x"].dtype == np.complex128
+    two = Signature({n: ArraySpec((-1,), "uint8") for n in "ab"}, {}, "")
+    with pytest.raises(ValueError, match=r"2 inputs \(a, b\); give a dictionary"):
+        two.named_inputs([1])
+    with pytest.raises(ValueError, match="input a: Python integer 256 out of bounds"):
+        two.named_inputs({"a": [256]})
+
+
+def test_bytes_in_lists_keep_their_trailing_nuls():
+    text = Signature({"s": ArraySpec((-1,), "string")}, {}, "")
+    assert text.named_inputs([b"a\0"])["s"].tolist() == [b"a\0"]
+
+
+def test_metadata_as_json_and_as_protobuf_agree():
+    from wire import serving_pb2 as pb
+
+    info = {"dtype": "DT_FLOAT", "tensor_shape": {"dim": [{"size": "-1"}, {"size": "10"}]}}
+    unknown = {"dtype": "DT_STRING", "tensor_shape": {"unknown_rank": True}}
+    text = {"inputs": {"x": info}, "outputs": {"y": unknown}, "method_name": "m"}
+    shape = pb.TensorShapeProto(dim=[{"size": -1}, {"size": 10}])
+    proto = pb.SignatureDef(
+        inputs={"x": pb.TensorInfo(dtype=1, tensor_shape=shape)},
+        outputs={"y": pb.TensorInfo(dtype=7, tensor_shape={"unknown_rank": True})},
+        method_name="m",
+    )
+    found = signature.from_json(text)
+    assert found == signature.from_proto(proto)
+    assert found.inputs["x"] == ArraySpec((-1, 10), "float32")
+    assert found.outputs["y"] == ArraySpec(None, "string")
+
+
+def test_only_unavailable_is_tried_again():
+    answers = [Unavailable("busy"), Unavailable("busy"), "fine"]
+    retry = Retry(first_wait=0.001)
+
+    def attempt(left):
+        assert 0 < left <= 5
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert retry.call(attempt, 5) == "fine"
+    answers[:] = [ServingError("INTERNAL", "broken"), "never"]
+    with pytest.raises(ServingError, match="broken"):
+        retry.call(attempt, 5)
+    assert answers == ["never"]
+
+
+def test_no_try_starts_behind_the_deadline():
+    tries = []
+
+    def attempt(left):
+        tries.append(left)
+        raise Unavailable("busy")
+
+    with pytest.raises(Unavailable):
+        Retry(tries=100, first_wait=10).call(attempt, 1)
+    assert len(tries) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"api": "soap"}, "'rest' or 'grpc'"),
+        ({"port": 0}, "port is 0"),
+        ({"cert_file": "a.pem"}, "belong together"),
+    ],
+)
+def test_an_impossible_endpoint_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Endpoint(**{"host": "localhost", "port": 1, "api": "rest"} | arguments)
+
+
+def test_addresses():
+    assert Endpoint("::1", 8500, "grpc").address == "[::1]:8500"
+    assert Endpoint("10.0.0.1", 8501, "rest").address == "10.0.0.1:8501"
+
+
+def test_a_version_and_a_label_exclude_each_other():
+    with pytest.raises(ValueError, match="not both"):
+        Servable("m", 1, "stable")
+
+
+def compare(served, expected, **tolerance):
+    comparison = Comparison(Tolerance(**tolerance))
+    comparison.add({"y": np.asarray(served)}, {"y": np.asarray(expected)}, "batch 0")
+    return comparison
+
+
+def test_equal_within_tolerance_is_ok():
+    found = compare([1.0, 100.0009], [1.0, 100.0])
+    assert found.ok
+    assert found.max_abs_err == pytest.approx(9e-4)
+
+
+@pytest.mark.parametrize(
+    ("served", "expected", "fault"),
+    [
+        ([1.0, 2.1], [1.0, 2.0], "y differs from JAX by 1.0e-01"),
+        ([np.nan], [1.0], "differs from JAX by inf"),
+        ([1.0], [np.nan], "differs from JAX by inf"),
+        ([np.inf], [1.0], "differs from JAX by inf"),
+        ([1.0], [np.inf], "differs from JAX by inf"),
+        ([[1.0]], [1.0], r"has shape \(1, 1\), JAX's has \(1,\)"),
+        ([1], [2], "differs from JAX by 1.0"),
+        ([b"a", b"b"], [b"a", b"c"], "1 of 2 values aren't JAX's"),
+    ],
+)
+def test_a_difference_is_named(served, expected, fault):
+    found = compare(served, expected)
+    assert not found.ok
+    import re
+
+    assert re.search(fault, found.faults[0]), found.faults
+    assert found.faults[0].startswith("batch 0")
+
+
+def test_nan_and_infinity_in_the_same_places_agree():
+    values = [np.nan, np.inf, -np.inf, 1.0]
+    assert compare(values, values).ok
+
+
+def test_missing_and_unknown_outputs_are_faults_and_nothing_compared_is_not_ok():
+    comparison = Comparison(Tolerance())
+    assert not comparison.ok
+    comparison.add({"a": np.zeros(1)}, {"b": np.zeros(1)}, "batch 0")
+    missing, unknown = comparison.faults
+    assert missing == "batch 0: output b is missing"
+    assert unknown == "batch 0: output a is unknown to JAX"
+
+
+def test_the_bundled_images_are_mnist():
+    bundled = samples.bundled()
+    images = bundled.inputs[""]
+    assert (images.shape, images.dtype) == ((128, 28, 28, 1), np.float32)
+    assert (images.min(), images.max()) == (0.0, 1.0)
+    assert bundled.labels[:5].tolist() == [7, 2, 1, 0, 4]  # as MNIST's test set begins
+    assert samples.BUNDLED.stat().st_size <= 30_000
+
+
+def test_percentiles_are_latencies_that_were_measured():
+    seconds = np.random.default_rng(0).permutation(np.arange(1, 1001)) / 1000
+    assert [latency.milliseconds(seconds, p) for p in (50, 99, 100)] == [500, 990, 1000]
+    assert latency.milliseconds([0.25], 99.9) == 250
+
+
+def test_every_pixel_has_its_dot():
+    image = np.zeros((8, 4))
+    for row, column, character in ((0, 0, 0x2801), (2, 1, 0x2820), (3, 1, 0x2880), (3, 0, 0x2840)):
+        dot = image.copy()
+        dot[row, column] = 1
+        assert digits.draw(dot)[0][0] == chr(character)
+    assert digits.draw(image) == ["\u2800\u2800"] * 2
+
+
+def test_a_picture_in_ascii():
+    lines = digits.draw(np.eye(28), ascii_only=True)
+    assert (len(lines), len(lines[0])) == (7, 14)
+    assert all(line.isascii() for line in lines)
+    assert lines[0].strip()
+
+
+def test_a_grid_fits_its_columns():
+    images = samples.bundled().inputs[""][:6, ..., 0]
+    lines = digits.grid(images, [f"{i} = {i}" for i in range(6)], columns=50, ascii_only=True)
+    assert max(map(len, lines)) <= 50
+    assert "0 = 0" in lines[7]
+    assert "5 = 5" in lines[7 + 9]
+
+
+@pytest.mark.parametrize("shape", [(2, 784), (2, 28, 28, 3), (2, 100, 100, 1), (0, 28, 28, 1)])
+def test_what_is_no_small_image_is_not_drawn(shape):
+    assert digits.pictures(np.zeros(shape, np.float32)) is None
