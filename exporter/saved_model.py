@@ -153,7 +153,7 @@ def _nest(params: PyTree, variables: Mapping[tuple[str, ...], Any]) -> PyTree:
         keys = [str(i) for i in range(len(params))]
         children = [_subtree(variables, key) for key in keys]
         pairs = zip(params, children, strict=True)
-        return [_nest(param, child) for param, child in pairs if child]
+        return [_nest(param, child) for param, child in pairs]
     if () in variables:
         return variables[()]
     keys = list(dict.fromkeys(path[0] for path in variables))

@@ -19,7 +19,7 @@ from artifact.comparison import difference
 from artifact.golden import GoldenCase
 from artifact.manifest import Manifest, Parity, Tolerance
 from artifact.versions import EXTRA
-from exporter.errors import CheckFailed
+from exporter.errors import CheckFailed, UserError
 
 Cases = Mapping[tuple[str, str], GoldenCase]
 
@@ -83,6 +83,22 @@ def reloader(platforms: Sequence[str]) -> Iterator[Reloader]:
         yield process
     finally:
         process.close()
+
+
+def check_platforms(platforms: Sequence[str]) -> None:
+    """Checks that what is exported for some platforms can be run here.
+
+    Raises:
+        UserError: it can't.
+    """
+    available = {device.platform for device in jax.devices()} | {"cpu"}
+    if "gpu" in available:
+        available |= {"cuda", "rocm"}
+    if not available & set(platforms):
+        raise UserError(
+            f"an export for {', '.join(platforms)} can't be compared with JAX on this machine; "
+            "add cpu to --platforms, or publish unchecked with --notest_savedmodel"
+        )
 
 
 def check(
