@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -48,7 +47,9 @@ def export(
     publish.check_version(model_dir, options.version, overwrite=options.overwrite)
     with contextlib.ExitStack() as stack:
         # It starts while the version is being written.
-        process = stack.enter_context(verify.reloader()) if options.verify else None
+        process = (
+            stack.enter_context(verify.reloader(options.platforms)) if options.verify else None
+        )
         with stage("start TensorFlow"):
             import_tensorflow()
             from exporter.contents import write

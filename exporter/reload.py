@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +75,12 @@ def _routes(
     sizes = [t.shape[0] for t in entry.inputs.values() if t.shape]
     served = sizes[0] if sizes and sizes[0] is not None else min(count, MAX_BATCH)
     if served <= count:
-        yield "signature", served, lambda inputs: _served(serve, inputs)
+        yield "signature", served, partial(_served, serve)
     for function in loaded.__call__.concrete_functions:
         (structure,), _ = function.structured_input_signature
         specs = {spec.name: spec for spec in tf.nest.flatten(structure)}
         if all(specs[name].shape.is_compatible_with(a.shape) for name, a in case.inputs.items()):
-            yield "call", count, lambda inputs, s=structure: _called(loaded, s, entry, inputs)
+            yield "call", count, partial(_called, loaded, structure, entry)
             break
 
 

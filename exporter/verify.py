@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from artifact import golden, program
@@ -26,7 +27,7 @@ Cases = Mapping[tuple[str, str], GoldenCase]
 class Reloader:
     """A fresh process with TensorFlow, started ahead of its work."""
 
-    def __init__(self) -> None:
+    def __init__(self, platforms: Sequence[str]) -> None:
         self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed in `close`)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "exporter.reload"],
@@ -37,7 +38,7 @@ class Reloader:
             cwd=Path(__file__).parent.parent,
             # Ctrl-C is for the exporter, which ends this process.
             start_new_session=True,
-            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | _devices(platforms),
         )
 
     def start(self, version_dir: Path, cases: Sequence[Path]) -> None:
@@ -75,9 +76,9 @@ class Reloader:
 
 
 @contextlib.contextmanager
-def reloader() -> Iterator[Reloader]:
-    """Starts a `Reloader`, and ends it at the end."""
-    process = Reloader()
+def reloader(platforms: Sequence[str]) -> Iterator[Reloader]:
+    """Starts a `Reloader` for a model that runs on certain platforms, and ends it at the end."""
+    process = Reloader(platforms)
     try:
         yield process
     finally:
@@ -127,7 +128,10 @@ def check_programs(version_dir: Path, label: str, cases: Cases) -> None:
         CheckFailed: an output differs by more than the manifest's tolerance.
     """
     manifest = Manifest.read(version_dir)
-    programs = {name: program.load(version_dir, name) for name in manifest.signatures}
+    device = jax.local_devices(backend="cpu")[0] if "cpu" in manifest.platforms else None
+    programs = {
+        name: program.load(version_dir, name, device=device) for name in manifest.signatures
+    }
     tolerance = manifest.tolerance
     for (signature, _), case in cases.items():
         sizes = programs[signature].batch_sizes
@@ -142,6 +146,11 @@ def check_programs(version_dir: Path, label: str, cases: Cases) -> None:
                 continue
             error = _max_abs_err(array, expected)
             raise _differs(label, tolerance, signature, name, count, "jax.export program", error)
+
+
+def _devices(platforms: Sequence[str]) -> dict[str, str]:
+    """What is compared on the CPU shall leave GPUs alone: their float32 is less exact."""
+    return {"CUDA_VISIBLE_DEVICES": ""} if "cpu" in platforms else {}
 
 
 def _differs(
