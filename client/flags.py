@@ -19,7 +19,7 @@ def add_server_flags(parser: argparse.ArgumentParser) -> None:
     server.add_argument("--port", type=int, help="8501 by default, 8500 with --grpc")
     server.add_argument("--grpc", action="store_true", help="gRPC in place of REST")
     server.add_argument(
-        "--timeout", type=_seconds, default=10.0, help="seconds a call may take (%(default)g)"
+        "--timeout", type=seconds, default=10.0, help="seconds a call may take (%(default)g)"
     )
     server.add_argument("--tls", action="store_true", help="encrypt")
     server.add_argument("--ca_file", help="encrypt; PEM file of the authorities to trust")
@@ -77,8 +77,9 @@ def positive(text: str) -> int:
     return value
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """Parses a number above 0, such as a time in seconds."""
     value = float(text)
     if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text} s is no time to answer in")
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
     return value

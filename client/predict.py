@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from client import flags
+from client import exits, flags
 
 if TYPE_CHECKING:
     from client.check import Plan
@@ -24,9 +24,6 @@ examples:
 exit code: 0 all outputs agree with JAX (or none was compared), 1 some don't, or the model failed,
 2 wrong flags or an unknown model, 3 the server can't be reached or isn't ready
 """
-_REFUSED = ("INVALID_ARGUMENT", "NOT_FOUND", "UNAUTHENTICATED", "PERMISSION_DENIED")
-_UNREACHED = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
-DISAGREES, USAGE, UNREACHED, INTERRUPTED = 1, 2, 3, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run(options)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return exits.INTERRUPTED
 
 
 def run(options: argparse.Namespace) -> int:
@@ -59,22 +56,15 @@ def run(options: argparse.Namespace) -> int:
             endpoint = client.endpoint
     except (SampleError, ValueError, OSError) as error:
         print(f"client.predict: {error}", file=sys.stderr)
-        return USAGE
+        return exits.USAGE
     except ServingError as error:
         print(f"client.predict: {error}", file=sys.stderr)
-        return exit_code(error.code)
+        return exits.code_for(error.code)
     if options.json:
         report.print_json(plan, endpoint, outcome)
     else:
         report.print_report(plan, endpoint, outcome)
-    return DISAGREES if outcome.comparison and not outcome.comparison.ok else 0
-
-
-def exit_code(code: str) -> int:
-    """Returns the exit code for a refusal with a gRPC status name."""
-    if code in _UNREACHED:
-        return UNREACHED
-    return USAGE if code in _REFUSED else DISAGREES
+    return exits.FAILED if outcome.comparison and not outcome.comparison.ok else 0
 
 
 def _plan(options: argparse.Namespace) -> Plan:

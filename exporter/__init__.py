@@ -1,7 +1,7 @@
 """JAX (func, params) to verified, versioned SavedModels.
 
-    from exporter import ExportOptions, export
-    version_dir = export(model, "models", ExportOptions(version="auto"))
+from exporter import ExportOptions, export
+version_dir = export(model, "models", ExportOptions(version="auto"))
 """
 
 from __future__ import annotations

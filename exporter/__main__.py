@@ -6,9 +6,11 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from exporter.commands import COMMANDS, DEFAULT
 from exporter.errors import UserError
+from exporter.flags import FlagParser
 
 _INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 
@@ -26,12 +28,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"exporter: no command {name!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
         return UserError.exit_code
     module = importlib.import_module(f"exporter.commands.{name}")
-    parser = argparse.ArgumentParser(
+    parser = FlagParser(
         prog=f"python -m exporter {name}" if named else "python -m exporter",
         description=module.__doc__,
-        epilog=None if named else _command_list(),
+        epilog=_epilog(module, with_commands=not named),
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     module.add_arguments(parser)
     args = parser.parse_args(arguments)
@@ -41,13 +42,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"exporter: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("exporter: interrupted; nothing was published", file=sys.stderr)
+        print("exporter: interrupted", file=sys.stderr)
         return _INTERRUPTED
 
 
-def _command_list() -> str:
-    lines = [f"  {name:<10} {text}" for name, text in COMMANDS.items()]
-    return "\n".join(["commands (python -m exporter COMMAND --help):", *lines])
+def _epilog(module: ModuleType, *, with_commands: bool) -> str:
+    """A command's examples, its module's `EXAMPLES`, and the list of commands."""
+    parts = [str(module.EXAMPLES).rstrip()] if hasattr(module, "EXAMPLES") else []
+    if with_commands:
+        lines = [f"  {name:<10} {text}" for name, text in COMMANDS.items()]
+        parts.append("\n".join(["commands (python -m exporter COMMAND --help):", *lines]))
+    return "\n\n".join(parts)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax
 import numpy as np
@@ -30,13 +29,10 @@ def random_cases(
     model: Model, traced: Traced, batch_sizes: Sequence[int], seed: int
 ) -> dict[str, GoldenCase]:
     """Returns random inputs of several batch sizes with JAX's answers, by case name."""
-    rng = np.random.default_rng(seed)
-    like = _flat_examples(model)
-    cases = {}
-    for batch_size in batch_sizes:
-        arrays = random_inputs(traced.input_specs, batch_size, rng, like)
-        cases[batch_name(batch_size)] = answer(model, traced, arrays)
-    return cases
+    return {
+        batch_name(batch_size): answer(model, traced, draw(model, batch_size, seed))
+        for batch_size in batch_sizes
+    }
 
 
 def example_case(model: Model, traced: Traced) -> dict[str, GoldenCase]:
@@ -69,6 +65,12 @@ def answer(
     )
 
 
+def draw(model: Model, batch_size: int, seed: int) -> list[np.ndarray]:
+    """Draws an array a flat input of a model; seed and batch size decide the numbers."""
+    rng = np.random.default_rng((seed, batch_size))
+    return random_inputs(jax.tree.leaves(model.inputs), batch_size, rng, _flat_examples(model))
+
+
 def random_inputs(
     specs: Sequence[TensorSpec],
     batch_size: int,
@@ -90,10 +92,22 @@ def random_inputs(
         shape = []
         for axis, size in enumerate(spec.shape):
             if isinstance(size, str):
-                size = sizes.setdefault(size, example.shape[axis] if example is not None else _OPEN_SIZE)
+                size = sizes.setdefault(
+                    size, example.shape[axis] if example is not None else _OPEN_SIZE
+                )
             shape.append(size)
         arrays.append(_random(dtypes.numpy_dtype(spec.dtype), shape, rng, example))
     return arrays
+
+
+def random_like(
+    inputs: Mapping[str, np.ndarray], rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Draws arrays of the shapes and dtypes of others, integers in the same range."""
+    return {
+        name: _random(array.dtype, array.shape, rng, array if array.size else None)
+        for name, array in inputs.items()
+    }
 
 
 def _random(
@@ -113,8 +127,3 @@ def _flat_examples(model: Model) -> list[np.ndarray] | None:
     if model.examples is None:
         return None
     return [np.asarray(array) for array in jax.tree.leaves(model.examples.inputs)]
-
-
-def flat(cases: Mapping[str, GoldenCase], signature: str) -> dict[tuple[str, str], Any]:
-    """Keys cases by signature, as a version's golden examples are."""
-    return {(signature, name): case for name, case in cases.items()}

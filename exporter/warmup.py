@@ -6,26 +6,29 @@ https://www.tensorflow.org/tfx/serving/saved_model_warmup
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from artifact import versions
-from artifact.golden import GoldenCase
 from wire import serving_pb2 as pb
 from wire.tensors import from_array
 
 
 def write(
-    version_dir: Path, model: str, signature: str, cases: Iterable[GoldenCase]
+    version_dir: Path,
+    model: str,
+    signature: str,
+    requests: Iterable[Mapping[str, np.ndarray]],
 ) -> None:
-    """Writes one record a case into a version's `assets.extra`."""
+    """Writes one record a request (inputs by name) into a version's `assets.extra`."""
     with tf.io.TFRecordWriter(str(version_dir / versions.WARMUP)) as writer:
-        for case in cases:
+        for inputs in requests:
             request = pb.PredictRequest(
                 model_spec=pb.ModelSpec(name=model, signature_name=signature),
-                inputs={name: from_array(array) for name, array in case.inputs.items()},
+                inputs={name: from_array(array) for name, array in inputs.items()},
             )
             log = pb.PredictionLog(predict_log=pb.PredictLog(request=request))
             writer.write(log.SerializeToString())

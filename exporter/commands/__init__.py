@@ -2,7 +2,7 @@
 
 A module has `add_arguments(parser)`, which declares its flags and imports nothing heavy, and
 `run(args) -> int`, which returns the exit code. It is imported only when it is chosen. Its
-docstring is what `--help` shows.
+docstring is what `--help` shows, and the text `EXAMPLES`, if it has one.
 """
 
 from __future__ import annotations
@@ -14,5 +14,7 @@ DEFAULT = "export"
 
 COMMANDS: Mapping[str, str] = {
     "export": "train, export, verify and publish a model (the default: may be left out)",
+    "data": "write MNIST's files as a TFDS data directory: data prepare",
+    "tfjs": "write a published model for TensorFlow.js, compared with JAX in Node",
     "verify": "check a published version again: digests, golden examples, live JAX",
 }

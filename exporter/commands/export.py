@@ -1,14 +1,237 @@
-"""Train a JAX model, export it as a SavedModel, verify it and publish it."""
+"""Train a JAX model, export it as a SavedModel, compare it with JAX and publish it.
+
+The version appears as <model_path>/<model>[_features]/<version>, whole and checked, or not at all.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exporter.flags import FlagParser, listed
+
+if TYPE_CHECKING:
+    from exporter.datasets import Dataset
+    from exporter.model import Model
+    from exporter.options import ExportOptions
+    from exporter.stages import Stages
+
+EXAMPLES = """\
+examples:
+  python -m exporter --model mnist_flax --model_version auto
+  python -m exporter --model mnist_pure_jax --serving_batch_size=-1 --num_epochs 1 --show_images
+  python -m exporter --model mnist_flax --nomodel_classifier_layer --with_gradient
+  python -m exporter --model mnist_flax --data_source idx --data_dir ~/mnist --num_epochs 5
+  python -m exporter --model mnist_flax --model_version 1 --nogenerate_model    # test version 1
+"""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+_SHOWN = 40  # images in the picture
+
+
+def add_arguments(parser: FlagParser) -> None:
     """Declares the flags."""
+    _add_model_arguments(parser)
+    _add_training_arguments(parser)
+    _add_export_arguments(parser)
+    parser.add_boolean("show_model", default=True, help="print signatures, variables, operations")
+    parser.add_boolean("show_images", default=False, help="write a PNG of digits and inferences")
+    parser.add_boolean("json", default=False, help="print one JSON object instead of tables")
+
+
+def _add_model_arguments(parser: FlagParser) -> None:
+    add = parser.add_argument
+    add("--model", default="mnist_flax", help="mnist_flax or mnist_pure_jax (default: %(default)s)")
+    parser.add_boolean(
+        "model_classifier_layer", default=True, help="export the classifier, not its features"
+    )
+    add(
+        "--model_path",
+        type=Path,
+        default=Path("models"),
+        metavar="DIR",
+        help="directory of all models (default: %(default)s)",
+    )
+    add(
+        "--model_version",
+        type=_version,
+        default=1,
+        metavar="N|auto",
+        help="version; auto takes the next (default: %(default)s)",
+    )
+
+
+def _add_training_arguments(parser: FlagParser) -> None:
+    add = parser.add_argument
+    parser.add_boolean(
+        "generate_model",
+        default=True,
+        help="train and export; --nogenerate_model tests the version that is there",
+    )
+    add("--num_epochs", type=_count, default=3, help="0: don't train (default: %(default)s)")
+    add("--train_batch_size", type=_count, default=128, help="(default: %(default)s)")
+    add("--learning_rate", type=float, help="(default: the model's own)")
+    add("--seed", type=int, default=0, help="of parameters and shuffling (default: %(default)s)")
+    add("--checkpoint_dir", type=Path, metavar="DIR", help="save each epoch there, and resume")
+    add("--metrics_file", type=Path, metavar="FILE", help="write a line of JSON an epoch")
+    add("--data_source", default="bundled", help="bundled, idx or tfds (default: %(default)s)")
+    add("--data_dir", type=Path, metavar="DIR", help="of the IDX files or of TFDS")
+
+
+def _add_export_arguments(parser: FlagParser) -> None:
+    add = parser.add_argument
+    add(
+        "--serving_batch_size",
+        type=int,
+        default=1,
+        metavar="N",
+        help="batch size of the signature; -1 takes any (default: %(default)s)",
+    )
+    parser.add_boolean("compile_model", default=True, help="compile the whole graph with XLA")
+    parser.add_boolean("with_gradient", default=False, help="keep gradients, for fine-tuning")
+    add(
+        "--platforms",
+        type=listed(str),
+        default=("cpu",),
+        metavar="cpu,cuda",
+        help="what the model shall run on (default: cpu)",
+    )
+    parser.add_boolean("test_savedmodel", default=True, help="compare with JAX before publishing")
+    parser.add_boolean("overwrite", default=False, help="replace the version if it exists")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exports one model."""
-    raise NotImplementedError
+    """Exports one model, or tests one that is there."""
+    from exporter import description, models, publish
+    from exporter.datasets import DataOptions, load
+    from exporter.pipeline import export
+    from exporter.stages import Stages
+
+    stages = Stages()
+    if not args.generate_model:
+        return _test(args, stages)
+    models.get(args.model)
+    options = _options(args)
+    publish.check_version(_model_dir(args), options.version, overwrite=options.overwrite)
+    with stages("load the data"):
+        dataset = load(DataOptions(args.data_source, args.data_dir))
+    model = _train(args, dataset)
+    version_dir = export(model, args.model_path, options, stage=stages)
+    stages.note(f"published {version_dir}")
+    _show(args, version_dir, stages)
+    if args.json:
+        print(json.dumps(description.summary(version_dir)))
+    elif args.show_model:
+        description.print_version(version_dir)
+    return 0
+
+
+def _options(args: argparse.Namespace) -> ExportOptions:
+    from exporter.options import ExportOptions
+
+    return ExportOptions(
+        version=args.model_version,
+        serving_batch_size=args.serving_batch_size,
+        compile_model=args.compile_model,
+        with_gradient=args.with_gradient,
+        platforms=args.platforms,
+        overwrite=args.overwrite,
+        verify=args.test_savedmodel,
+    )
+
+
+def _train(args: argparse.Namespace, dataset: Dataset) -> Model:
+    from exporter import cases, models
+    from exporter.training import TrainOptions, train
+
+    definition = models.get(args.model)
+    result = train(
+        definition,
+        dataset,
+        TrainOptions(
+            num_epochs=args.num_epochs,
+            batch_size=args.train_batch_size,
+            seed=args.seed,
+            learning_rate=args.learning_rate,
+            checkpoint_dir=args.checkpoint_dir,
+            metrics_file=args.metrics_file,
+        ),
+    )
+    return definition.model(
+        result.params,
+        with_classifier=args.model_classifier_layer,
+        examples=dataset.test.examples(cases.MAX_EXAMPLES),
+        metrics=result.metrics,
+    )
+
+
+def _test(args: argparse.Namespace, stages: Stages) -> int:
+    """Tests the version that is there: files, differences from JAX, accuracy on the test images."""
+    from artifact import program, versions
+    from exporter import description
+    from exporter.accuracy import accuracy
+    from exporter.datasets import DataOptions, load
+    from exporter.errors import UserError
+    from exporter.recheck import recheck
+
+    published = versions.find(_model_dir(args))
+    version = max(published, default=1) if args.model_version == "auto" else args.model_version
+    if version not in published:
+        raise UserError(f"{_model_dir(args)}: there is no version {version} to test")
+    found = recheck(published[version], stage=stages)
+    answer = description.comparison(found.manifest, found.parity)
+    if args.model_classifier_layer:
+        with stages("measure the accuracy on the test images"):
+            dataset = load(DataOptions(args.data_source, args.data_dir))
+            (signature, entry), *_ = found.manifest.signatures.items()
+            (name,), (output,) = entry.inputs, entry.outputs
+            run_program = program.load(published[version], signature).run
+            answer["test_accuracy"] = accuracy(
+                lambda images: run_program({name: images})[output], dataset.test
+            )
+    _show(args, published[version], stages)
+    if args.json:
+        print(json.dumps(answer))
+        return 0
+    if args.show_model:
+        description.print_version(published[version])
+    description.print_comparison(found.manifest, found.parity)
+    if "test_accuracy" in answer:
+        print(f"accuracy on {len(dataset.test)} test images: {answer['test_accuracy']:.2%}")
+    return 0
+
+
+def _show(args: argparse.Namespace, version_dir: Path, stages: Stages) -> None:
+    """Draws the version's first real images with its inferences, where that is asked for."""
+    if not args.show_images:
+        return
+    from artifact import golden
+    from artifact.golden import EXAMPLES as REAL
+    from exporter.images import draw_grid
+
+    found = [case for (_, name), case in golden.read(version_dir).items() if name == REAL]
+    if not args.model_classifier_layer or not found or found[0].labels is None:
+        stages.note("no images drawn: features, without the classifier, infer no digits")
+        return
+    (images,), (scores,) = found[0].inputs.values(), found[0].outputs.values()
+    path = version_dir.with_name(f"images-{version_dir.name}.png")
+    draw_grid(path, images[:_SHOWN], found[0].labels[:_SHOWN], scores[:_SHOWN])
+    stages.note(f"drew {path}")
+
+
+def _model_dir(args: argparse.Namespace) -> Path:
+    suffix = "" if args.model_classifier_layer else "_features"
+    return Path(args.model_path) / f"{args.model}{suffix}"
+
+
+def _version(text: str) -> int | str:
+    return text if text == "auto" else _count(text)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{number} is negative")
+    return number

@@ -3,14 +3,43 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
+from exporter.flags import FlagParser
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+EXAMPLES = """\
+examples:
+  python -m exporter verify models/mnist_flax/1
+  python -m exporter verify models/mnist_flax --json     # the latest version
+"""
+
+
+def add_arguments(parser: FlagParser) -> None:
     """Declares the flags."""
-    parser.add_argument("version_dir", type=Path, metavar="DIR", help="<base>/<model>/<version>")
+    parser.add_argument(
+        "version_dir",
+        type=Path,
+        metavar="DIR",
+        help="<base>/<model>/<version>, or <base>/<model> for its latest version",
+    )
+    parser.add_argument("--seed", type=int, help="of the new random inputs (default: a new one)")
+    parser.add_boolean("json", default=False, help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Checks one version."""
-    raise NotImplementedError
+    from artifact import versions
+    from exporter import description
+    from exporter.recheck import recheck
+    from exporter.stages import Stages
+
+    directory: Path = args.version_dir
+    if versions.parse(directory.name) is None and versions.find(directory):
+        directory = versions.latest(directory)
+    result = recheck(directory, seed=args.seed, stage=Stages())
+    if args.json:
+        print(json.dumps(description.comparison(result.manifest, result.parity)))
+    else:
+        description.print_comparison(result.manifest, result.parity)
+    return 0

@@ -1,0 +1,140 @@
+"""Puts a plan's load on a server and measures."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import time
+from collections.abc import Callable
+from time import perf_counter
+
+import numpy as np
+
+from client.load.caller import Caller
+from client.load.plan import Plan
+from client.load.recorder import Recorder
+from client.load.result import Result
+from client.load.schedule import Schedule
+from client.load.workload import Workload
+
+# Seconds since the start, answers so far.
+Watcher = Callable[[float, int], None]
+_LOOK = 0.2  # seconds between looks at the progress and at calls that are overdue
+
+
+def generate(plan: Plan, workload: Workload, watch: Watcher | None = None) -> Result:
+    """Runs a plan to its end.
+
+    Args:
+        plan: The load.
+        workload: From `workload.prepare` for the same plan.
+        watch: Called a few times a second while it runs.
+
+    Raises:
+        OSError: a certificate file can't be read.
+    """
+    with asyncio.Runner(loop_factory=_open_loop if plan.rate else _closed_loop) as runner:
+        return runner.run(_generate(plan, workload, watch or (lambda seconds, answered: None)))
+
+
+def _open_loop() -> asyncio.AbstractEventLoop:
+    """Returns a loop whose waits end within microseconds.
+
+    The others round each wait up to the next millisecond, and the open loop, which waits for
+    every request's turn, would report that as the server's latency.
+    """
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+
+
+def _closed_loop() -> asyncio.AbstractEventLoop:
+    """Returns the loop that takes the least CPU time."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+async def _generate(plan: Plan, workload: Workload, watch: Watcher) -> Result:
+    callers = [_caller(plan, workload) for _ in range(plan.connections or plan.concurrency)]
+    recorder = Recorder()
+    start = perf_counter()
+    schedule = Schedule(plan, start)
+    watching = asyncio.create_task(_watch(plan, start, callers, recorder, watch))
+    measuring = asyncio.create_task(_cpu_share(plan.warmup, plan.duration))
+    try:
+        await asyncio.gather(
+            *(
+                _work(number, callers[number % len(callers)], workload, schedule, recorder)
+                for number in range(plan.concurrency)
+            )
+        )
+        cpu = await measuring
+    finally:
+        watching.cancel()
+        for caller in callers:
+            caller.close()
+    return _result(plan, workload, schedule, recorder, cpu)
+
+
+async def _work(
+    number: int, caller: Caller, workload: Workload, schedule: Schedule, recorder: Recorder
+) -> None:
+    requests, agrees = workload.requests, workload.agrees
+    while (start := schedule.take()) is not None:
+        wait = start - perf_counter()
+        if wait > 0:
+            await asyncio.sleep(wait)
+        index = number % len(requests)
+        number += 1
+        answer = await caller.call(requests[index])
+        end = perf_counter()
+        code = answer.code
+        if agrees is not None and code == "OK" and not agrees(index, answer.body):
+            code = "MISMATCH"
+        recorder.add(start, end, code)
+
+
+async def _watch(
+    plan: Plan, start: float, callers: list[Caller], recorder: Recorder, watch: Watcher
+) -> None:
+    while True:
+        await asyncio.sleep(_LOOK)
+        now = perf_counter()
+        for caller in callers:
+            caller.expire(now - plan.timeout)
+        watch(now - start, recorder.answered)
+
+
+async def _cpu_share(warmup: float, duration: float) -> float:
+    await asyncio.sleep(warmup)
+    cpu, wall = time.process_time(), perf_counter()
+    await asyncio.sleep(duration)
+    return (time.process_time() - cpu) / (perf_counter() - wall)
+
+
+def _caller(plan: Plan, workload: Workload) -> Caller:
+    if plan.endpoint.api == "grpc":
+        from client.load.http2 import Http2
+
+        return Http2(plan.endpoint, workload.path, keep_bodies=plan.verify)
+    from client.load.http1 import Http1
+
+    return Http1(plan.endpoint, keep_bodies=plan.verify)
+
+
+def _result(
+    plan: Plan, workload: Workload, schedule: Schedule, recorder: Recorder, cpu: float
+) -> Result:
+    left = schedule.left()
+    left = left[left >= schedule.measured_from]
+    waited = schedule.end - left
+    return Result(
+        plan,
+        workload.version,
+        np.concatenate([recorder.latencies(schedule.measured_from), waited]),
+        recorder.completed(schedule.measured_from, schedule.end),
+        recorder.errors(schedule.measured_from),
+        len(left),
+        cpu,
+    )

@@ -1,0 +1,77 @@
+"""Checking a published version again: its files, its golden examples and live JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from artifact import golden, program
+from artifact.golden import EXAMPLES, GoldenCase
+from artifact.manifest import Manifest, ManifestError, Parity, damaged_files
+from exporter import cases, verify
+from exporter.errors import CheckFailed, UserError
+
+
+@dataclass(frozen=True)
+class Recheck:
+    """What was found: no damage, and these differences from JAX."""
+
+    manifest: Manifest
+    parity: tuple[Parity, ...]
+
+
+def recheck(
+    version_dir: Path,
+    *,
+    seed: int | None = None,
+    stage: Callable[[str], AbstractContextManager[None]],
+) -> Recheck:
+    """Checks that a version is as it was published and still gives JAX's answers.
+
+    Its files are compared with the manifest's digests; its SavedModel, reloaded in a fresh
+    process, with the golden examples and with what JAX answers now to new random inputs.
+
+    Args:
+        version_dir: `<base>/<model>/<version>`.
+        seed: Decides the new inputs; other ones each time where None.
+        stage: Shows progress.
+
+    Raises:
+        UserError: it is no version that this exporter published.
+        CheckFailed: a file is damaged, or an output differs.
+    """
+    label = f"{version_dir.parent.name}/{version_dir.name}"
+    try:
+        manifest = Manifest.read(version_dir)
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{version_dir}: no manifest, so nothing that was exported here") from None
+    except ManifestError as error:
+        raise CheckFailed(str(error)) from None
+    with verify.reloader(manifest.platforms) as process:
+        with stage("compare digests"):
+            damaged = damaged_files(version_dir, manifest)
+            if damaged:
+                raise CheckFailed(
+                    f"{label}: {', '.join(damaged)}: not as published (the manifest has another "
+                    "digest); publish the version again"
+                )
+        with stage("run the JAX program at new random inputs"):
+            fresh = _fresh_cases(version_dir, np.random.default_rng(seed))
+        with stage("compare golden examples and live JAX in a fresh process"):
+            return Recheck(manifest, verify.check(version_dir, label, process, fresh))
+
+
+def _fresh_cases(version_dir: Path, rng: np.random.Generator) -> dict[tuple[str, str], GoldenCase]:
+    """Random inputs like the golden examples', with the answers of the version's program."""
+    kept = golden.read(version_dir)
+    programs = {signature: program.load(version_dir, signature) for signature, _ in kept}
+    fresh = {}
+    for (signature, name), case in kept.items():
+        if name != EXAMPLES:
+            inputs = cases.random_like(case.inputs, rng)
+            fresh[signature, name] = GoldenCase(inputs, programs[signature].run(inputs))
+    return fresh
