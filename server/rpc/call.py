@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from server.errors import Code, ServingError
 from server.http2.connection import Connection
@@ -31,31 +31,45 @@ class Method:
         parse: Bytes to request.
         serialize: Response to bytes.
         unary: `await unary(request, context)` is the response; None for a streaming method.
-        stream: `async for response in stream(requests, context)`, of any number of requests.
+        stream: For any number of requests and responses: `async for response in
+            stream(requests, context)`, or `await stream(requests, context)` with responses by
+            `context.write`.
     """
 
     parse: Callable[[bytes], Any]
     serialize: Callable[[Any], bytes]
     unary: Callable[[Any, Context], Awaitable[Any]] | None = None
-    stream: Callable[[AsyncIterator[Any], Context], AsyncIterator[Any]] | None = None
+    stream: Callable[[AsyncIterator[Any], Context], Any] | None = None
 
 
 class Context:
-    """What a method may ask about its call.
+    """What a method may ask about its call, with the names of `grpc.aio.ServicerContext`.
 
     Attributes:
-        metadata: The request's headers.
         deadline: The loop's time at which the call ends; None: never.
         trailing: Metadata that goes out with the status; names in lower case.
     """
 
-    __slots__ = ("_connection", "deadline", "metadata", "trailing")
+    __slots__ = ("_connection", "_headers", "_write", "deadline", "trailing")
 
-    def __init__(self, connection: Connection, metadata: Headers, deadline: float | None) -> None:
+    def __init__(self, connection: Connection, headers: Headers, deadline: float | None) -> None:
         self._connection = connection
-        self.metadata = metadata
+        self._headers = headers
+        self._write: Callable[[Any], None] | None = None
         self.deadline = deadline
         self.trailing: list[tuple[str, str]] = []
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        """Returns the request's headers but those of HTTP/2 itself."""
+        return tuple(
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in self._headers.items()
+            if not name.startswith(b":")
+        )
+
+    def set_trailing_metadata(self, metadata: Iterable[tuple[str, str]]) -> None:
+        """Sets the metadata that goes out with the status."""
+        self.trailing = list(metadata)
 
     def time_remaining(self) -> float | None:
         """Returns the seconds until the deadline; None without one."""
@@ -67,13 +81,30 @@ class Context:
         """Returns the client's address as gRPC writes it."""
         return self._connection.peer
 
+    async def write(self, response: Any) -> None:
+        """Sends a response of a streaming method."""
+        assert self._write is not None, "a unary method returns its response"
+        self._write(response)
+
+    async def abort(
+        self, code: Any, details: str = "", trailing_metadata: Iterable[tuple[str, str]] = ()
+    ) -> NoReturn:
+        """Ends the call with a `grpc.StatusCode`.
+
+        Raises:
+            ServingError: always.
+        """
+        if trailing_metadata:
+            self.set_trailing_metadata(trailing_metadata)
+        raise ServingError(Code(code.value[0]), details)
+
 
 class Call:
     """One call, from its headers to its status. Subclasses take the body."""
 
     __slots__ = (
-        "_connection", "_context", "_encoding", "_limit", "_loop", "_method", "_stream", "_task",
-        "_timer",
+        "_connection", "_context", "_encoding", "_limit", "_loop", "_method", "_path", "_stream",
+        "_task", "_timer",
     )  # fmt: skip
 
     def __init__(
@@ -89,6 +120,7 @@ class Call:
         self._stream = stream
         self._method = method
         self._encoding = headers.get(b"grpc-encoding", b"")
+        self._path = headers.get(b":path", b"").decode("latin-1")
         self._limit = limit
         self._loop = asyncio.get_running_loop()
         self._context = Context(connection, headers, deadline)
@@ -127,8 +159,7 @@ class Call:
             )
 
     def _unexpected(self) -> ServingError:
-        path = self._context.metadata.get(b":path", b"").decode("latin-1")
-        logger.exception("%s failed", path)
+        logger.exception("%s failed", self._path)
         return ServingError(Code.INTERNAL, "Internal error of the server")
 
 
@@ -227,17 +258,16 @@ class StreamingCall(Call):
         self._stop(ServingError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded"))
 
     async def _run(self) -> None:
-        sender, stream, method = self._connection.sender, self._stream, self._method
+        method = self._method
         assert method.stream is not None
+        self._context._write = self._write
         try:
-            async for response in method.stream(self._iterate(), self._context):
-                if not self._has_head:
-                    self._has_head = True
-                    sender.head(stream, _HEAD)
-                sender.data(stream, message.framed(method.serialize(response)))
-                if sum(map(len, stream.waiting)) > _MAX_WAITING_BYTES:
-                    self._connection.reset(stream, ErrorCode.ENHANCE_YOUR_CALM)
-                    return
+            responses = method.stream(self._iterate(), self._context)
+            if hasattr(responses, "__aiter__"):
+                async for response in responses:
+                    self._write(response)
+            else:
+                await responses
         except ServingError as error:
             self.fail(error, has_head=self._has_head)
             return
@@ -245,9 +275,22 @@ class StreamingCall(Call):
             self.fail(self._unexpected(), has_head=self._has_head)
             return
         self._done()
-        if stream.is_open:
+        if self._stream.is_open:
             end = status.trailers(Code.OK, "", self._context.trailing)
-            sender.trailers(stream, end if self._has_head else _HEAD + end)
+            block = end if self._has_head else _HEAD + end
+            self._connection.sender.trailers(self._stream, block)
+
+    def _write(self, response: Any) -> None:
+        stream, sender = self._stream, self._connection.sender
+        if not stream.is_open:
+            return
+        if not self._has_head:
+            self._has_head = True
+            sender.head(stream, _HEAD)
+        sender.data(stream, message.framed(self._method.serialize(response)))
+        if sum(map(len, stream.waiting)) > _MAX_WAITING_BYTES:
+            self._connection.reset(stream, ErrorCode.ENHANCE_YOUR_CALM)
+            self.reset()
 
     async def _iterate(self) -> AsyncIterator[Any]:
         while (request := await self._requests.get()) is not None:

@@ -1,11 +1,12 @@
-"""The gRPC server: where it listens, which methods it has, how it ends."""
+"""The gRPC server: its connections, the way to a method, and how it ends."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable
 
 from server.errors import Code, ServingError
 from server.http2.connection import Connection
@@ -50,12 +51,14 @@ class RpcServer:
 
     def __init__(
         self,
-        methods: Mapping[str, Method],
+        find: Callable[[bytes], Method | None],
         *,
         limits: Limits = Limits(),  # noqa: B008
         max_message_bytes: int = 2**31 - 1,
     ) -> None:
-        self._methods = {path.encode(): method for path, method in methods.items()}
+        """Takes what knows the method of a path; it is asked once for each that it has."""
+        self._find = find
+        self._methods: dict[bytes, Method] = {}
         self._limits = limits
         self._max_message_bytes = max_message_bytes
         self._servers: list[asyncio.Server] = []
@@ -64,35 +67,21 @@ class RpcServer:
         self._empty = asyncio.Event()
         self._empty.set()
 
-    async def listen(
-        self,
-        host: str,
-        port: int,
-        *,
-        tls: ssl.SSLContext | None = None,
-        reuse_port: bool = False,
-    ) -> int:
-        """Listens on a TCP port, 0 for any free one, and returns it.
+    async def listen(self, bound: socket.socket, *, tls: ssl.SSLContext | None = None) -> None:
+        """Serves a bound socket, TCP or unix, over TLS where a context is given.
 
         Raises:
-            OSError: the address can't be had.
+            OSError: it can't be listened on.
         """
-        server = await asyncio.get_running_loop().create_server(
-            self._connect, host, port, ssl=_with_alpn(tls), reuse_port=reuse_port, backlog=_BACKLOG
-        )
-        self._servers.append(server)
-        bound: int = server.sockets[0].getsockname()[1]
-        return bound
-
-    async def listen_unix(self, path: str) -> None:
-        """Listens on a unix socket.
-
-        Raises:
-            OSError: the path can't be had.
-        """
-        server = await asyncio.get_running_loop().create_unix_server(
-            self._connect, path, backlog=_BACKLOG
-        )
+        loop = asyncio.get_running_loop()
+        if tls is not None:
+            tls.set_alpn_protocols(["h2"])
+        if bound.family == socket.AF_UNIX:
+            server = await loop.create_unix_server(
+                self._connect, sock=bound, ssl=tls, backlog=_BACKLOG
+            )
+        else:
+            server = await loop.create_server(self._connect, sock=bound, ssl=tls, backlog=_BACKLOG)
         self._servers.append(server)
 
     async def close(self, grace_s: float | None) -> None:
@@ -115,11 +104,17 @@ class RpcServer:
 
     def _connect(self) -> Connection:
         return Connection(
-            lambda connection: _Router(connection, self._methods, self._max_message_bytes),
+            lambda connection: _Router(connection, self._method, self._max_message_bytes),
             self._limits,
             self._opened,
             self._closed,
         )
+
+    def _method(self, path: bytes) -> Method | None:
+        method = self._methods.get(path)
+        if method is None and (method := self._find(path)) is not None:
+            self._methods[path] = method
+        return method
 
     def _opened(self, connection: Connection) -> None:
         self._connections.add(connection)
@@ -137,10 +132,13 @@ class _Router:
     """Finds the method of each request on a connection."""
 
     def __init__(
-        self, connection: Connection, methods: Mapping[bytes, Method], max_message_bytes: int
+        self,
+        connection: Connection,
+        method: Callable[[bytes], Method | None],
+        max_message_bytes: int,
     ) -> None:
         self._connection = connection
-        self._methods = methods
+        self._method = method
         self._limit = max_message_bytes
         self._loop = asyncio.get_running_loop()
 
@@ -152,7 +150,7 @@ class _Router:
             return _Refusal(self._connection, stream, status.http(405))
         if not content_type.startswith(b"application/grpc"):
             return _Refusal(self._connection, stream, status.http(415))
-        method = self._methods.get(get(b":path", b""))
+        method = self._method(get(b":path", b""))
         if method is None:
             return _Refusal(
                 self._connection, stream, status.only(Code.UNIMPLEMENTED, "Method not found!")
@@ -165,9 +163,3 @@ class _Router:
                 return _Refusal(self._connection, stream, status.only(error.code, error.message))
         kind = StreamingCall if method.unary is None else UnaryCall
         return kind(self._connection, stream, method, headers, deadline, self._limit)
-
-
-def _with_alpn(tls: ssl.SSLContext | None) -> ssl.SSLContext | None:
-    if tls is not None:
-        tls.set_alpn_protocols(["h2"])
-    return tls

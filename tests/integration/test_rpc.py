@@ -53,7 +53,7 @@ class Service:
         return request
 
     async def repeat(self, request, context):
-        return request * int(dict(context.metadata)[b"times"])
+        return request * int(dict(context.invocation_metadata())["times"])
 
     async def fail(self, request, context):
         raise ServingError(Code(int(request)), "a % sign, a ü\nand 日本")
@@ -71,9 +71,10 @@ class Service:
         return b"released"
 
     async def metadata(self, request, context):
-        context.trailing.append(("x-version", "3"))
+        context.set_trailing_metadata([("x-version", "3")])
         remaining = context.time_remaining()
-        seen = [context.metadata.get(b"x-token", b""), context.peer().encode()]
+        token = dict(context.invocation_metadata()).get("x-token", "")
+        seen = [token.encode(), context.peer().encode()]
         return b" ".join([*seen, b"none" if remaining is None else b"%d" % remaining])
 
     async def count(self, requests, context):
@@ -94,7 +95,8 @@ class Running:
     def __init__(self, new_loop, service, **options):
         self.service = service
         self.loop = new_loop()
-        self.server = RpcServer(service.methods(), **options)
+        methods = {path.encode(): method for path, method in service.methods().items()}
+        self.server = RpcServer(methods.get, **options)
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
 
@@ -102,7 +104,9 @@ class Running:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
 
     def listen(self, **options):
-        self.port = self.run(self.server.listen("127.0.0.1", 0, **options))
+        bound = socket.create_server(("127.0.0.1", 0))
+        self.port = bound.getsockname()[1]
+        self.run(self.server.listen(bound, **options))
         self.address = f"127.0.0.1:{self.port}"
         return self
 
@@ -322,7 +326,9 @@ def test_a_grace_that_ends_cancels(server, channel):
 
 def test_a_unix_socket_serves(server, tmp_path):
     path = tmp_path / "s"
-    server.run(server.server.listen_unix(str(path)))
+    bound = socket.socket(socket.AF_UNIX)
+    bound.bind(str(path))
+    server.run(server.server.listen(bound))
     with grpc.insecure_channel(f"unix:{path}") as channel:
         assert channel.unary_unary("/test/Echo")(b"x") == b"x"
         assert channel.unary_unary("/test/Metadata")(b"").split()[0] == b"unix:"
@@ -332,7 +338,7 @@ def test_tls_serves(server, tmp_path):
     key, certificate = certify(tmp_path)
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate, key)
-    port = server.run(server.server.listen("127.0.0.1", 0, tls=tls))
+    port = server.listen(tls=tls).port
     credentials = grpc.ssl_channel_credentials(certificate.read_bytes())
     with grpc.secure_channel(f"localhost:{port}", credentials) as channel:
         message = b"x" * 1_000_000
