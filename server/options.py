@@ -50,12 +50,22 @@ class Options:
     tensorflow_session_parallelism: int = _flag(0, "threads of a TensorFlow session; 0: auto")
     tensorflow_intra_op_parallelism: int = _flag(0, "threads inside an op; 0: auto")
     tensorflow_inter_op_parallelism: int = _flag(0, "ops at a time; 0: auto")
+    enable_batching: bool = _flag(False, "run requests that come together as one batch")
+    batching_parameters_file: str = _flag("", "text-format BatchingParameters")
     version: bool = _flag(False, "show the version and exit")
 
     # Ours.
     host: str = _flag("127.0.0.1", "address to listen on; 0.0.0.0 for all interfaces")
     engine: str = _flag("auto", "runtime of the models", ("auto", "xla", "tensorflow"))
-    compilation_cache_dir: str = _flag("", "directory that keeps compiled programs for a restart")
+    adaptive_batching: bool = _flag(
+        True,
+        "without --enable_batching, merge requests that wait for the xla engine anyway, where "
+        "that changes no answer",
+    )
+    compilation_cache_dir: str = _flag(
+        "~/.cache/jax-serving-stack/xla",
+        "directory that keeps compiled programs for a restart; empty: none",
+    )
     drain_seconds: float = _flag(30.0, "longest time to answer what is under way on SIGTERM")
     max_request_bytes: int = _flag(128 * 2**20, "longest REST request")
 

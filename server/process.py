@@ -11,10 +11,12 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 
 from server import model_config
+from server.batching import parameters
+from server.batching.parameters import Parameters
 from server.core import Core
 from server.engines.engine import EngineOptions
-from server.errors import ServingError
-from server.execution import Threads
+from server.errors import ServingError, invalid
+from server.execution import Batches, Threads
 from server.grpc.listen import GrpcOptions, GrpcServer
 from server.http.server import HttpOptions, HttpServer
 from server.loading import Loader
@@ -42,10 +44,11 @@ def run(options: Options) -> int:
     """Serves until SIGTERM or SIGINT and returns the exit status."""
     try:
         configs = read_configs(options)
+        batching = read_batching(options)
     except (OSError, ServingError) as error:
         logger.error("%s", error)
         return _USAGE_ERROR
-    server = Server(options, configs)
+    server = Server(options, configs, batching)
     try:
         status = _run_loop(server.serve())
     except OSError as error:
@@ -69,12 +72,30 @@ def read_configs(options: Options) -> list[ModelConfig]:
     return [ModelConfig(options.model_name, Path(options.model_base_path))]
 
 
+def read_batching(options: Options) -> Parameters | None:
+    """Returns how calls are batched; None: not at all.
+
+    Raises:
+        OSError: the file can't be read.
+        ServingError: it can't be parsed, or --enable_batching is missing.
+    """
+    file = options.batching_parameters_file
+    if options.enable_batching:
+        return parameters.parse(Path(file).read_text()) if file else Parameters()
+    if file:
+        raise invalid("--batching_parameters_file is set without --enable_batching")
+    return Parameters() if options.adaptive_batching else None
+
+
 class Server:
     """All parts of one server process."""
 
-    def __init__(self, options: Options, configs: Sequence[ModelConfig]) -> None:
+    def __init__(
+        self, options: Options, configs: Sequence[ModelConfig], batching: Parameters | None
+    ) -> None:
         self._options = options
         self._configs = configs
+        self._batching = batching
         self._stop = asyncio.Event()
         self.has_drained = False
 
@@ -87,8 +108,14 @@ class Server:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        execute = Threads()
-        repository = Repository(_loader(self._options), _repository_options(self._options))
+        execute = (
+            Threads()
+            if self._batching is None
+            else Batches(self._batching, merges_all=self._options.enable_batching)
+        )
+        repository = Repository(
+            _loader(self._options, self._batching), _repository_options(self._options)
+        )
         core = Core(repository, execute)
         background = [asyncio.create_task(self._load(repository))]
         grpc = GrpcServer(core, _grpc_options(self._options))
@@ -182,7 +209,7 @@ async def _poll_config(repository: Repository, options: Options) -> None:
             logger.error("%s: %s", options.model_config_file, error)
 
 
-def _loader(options: Options) -> Loader:
+def _loader(options: Options, batching: Parameters | None) -> Loader:
     session = options.tensorflow_session_parallelism
     return Loader(
         EngineOptions(
@@ -190,13 +217,16 @@ def _loader(options: Options) -> Loader:
             tags=tuple(options.saved_model_tags.split(",")),
             xla_compilation=options.xla_cpu_compilation_enabled,
             compilation_cache=(
-                Path(options.compilation_cache_dir) if options.compilation_cache_dir else None
+                Path(options.compilation_cache_dir).expanduser()
+                if options.compilation_cache_dir
+                else None
             ),
             intra_op_threads=options.tensorflow_intra_op_parallelism or session,
             inter_op_threads=options.tensorflow_inter_op_parallelism or session,
         ),
         enable_warmup=options.enable_model_warmup,
         warmup_iterations=max(options.num_request_iterations_for_warmup, 1),
+        batch_sizes=batching.compiled_sizes if batching is not None else None,
     )
 
 

@@ -15,6 +15,7 @@ from server.core import Core
 from server.errors import ServingError
 from server.grpc.models import ModelService
 from server.grpc.prediction import PredictionService
+from server.rpc.aio import AioServer
 from wire import services
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class GrpcOptions:
 
 
 class GrpcServer:
-    """TensorFlow Serving's services on grpc.aio."""
+    """TensorFlow Serving's services."""
 
     def __init__(self, core: Core, options: GrpcOptions) -> None:
         self._options = options
@@ -52,7 +53,7 @@ class GrpcServer:
             "grpc.max_send_message_length": _MAX_MESSAGE_BYTES,
             "grpc.so_reuseport": 0,
         } | dict(options.arguments)
-        self._server = grpc.aio.server(options=list(arguments.items()))
+        self._server = AioServer(arguments.items())
         prediction = PredictionService(core, as_tensor_content=options.as_tensor_content)
         self._server.add_generic_rpc_handlers(
             (
