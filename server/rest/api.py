@@ -12,7 +12,7 @@ from server import example_inference, inference, signatures
 from server.core import Core, ModelSpec
 from server.errors import Code, ServingError, invalid
 from server.http.messages import Request, Response
-from server.rest import document, examples, messages, rendering, tensors
+from server.rest import document, examples, messages, numbers, rendering, tensors
 from server.servable import Servable
 
 # Source: tensorflow_serving/model_servers/http_rest_api_util.cc
@@ -51,7 +51,7 @@ class RestApi:
     async def _infer(self, match: re.Match[str], body: bytes) -> Response:
         name, version, label, method = match.groups()
         spec = ModelSpec(unquote(name), _version(version), unquote(label or ""))
-        parsed = document.parse(body)
+        parsed = numbers.parse(body) if method == "predict" else document.parse(body)
         signature = parsed.get("signature_name", "")
         if not isinstance(signature, str):
             raise invalid(
