@@ -207,7 +207,8 @@ def _dense(value: Any, tensor: Tensor) -> np.ndarray:
         wide = np.uint64 if dtype_name == "uint64" else np.int64
         return np.array(values, wide).astype(dtypes.numpy_dtype(dtype_name)).reshape(shape)
     array = np.empty(len(values), dtypes.numpy_dtype(dtype_name))
-    array[:] = values
+    with np.errstate(over="ignore"):  # beyond float16 is infinite, as in TensorFlow
+        array[:] = values
     return array.reshape(shape)
 
 
