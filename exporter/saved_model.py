@@ -6,7 +6,10 @@ https://www.tensorflow.org/hub/reusable_saved_models
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import errno
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -102,12 +105,9 @@ def save(
         variables,
         call_function,
     )
-    tf.saved_model.save(
-        reusable,
-        str(directory),
-        signatures={SIGNATURE: signature},
-        options=tf.saved_model.SaveOptions(experimental_custom_gradients=with_gradient),
-    )
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=with_gradient)
+    with _system_errors():
+        tf.saved_model.save(reusable, str(directory), {SIGNATURE: signature}, options)
     return _checkpoint_keys(directory)
 
 
@@ -115,6 +115,18 @@ def _run(
     exported: Exported, target: Target, with_gradient: bool, variables: Sequence[Any], *inputs: Any
 ) -> list[Any]:
     return to_tensorflow(exported, target, with_gradient=with_gradient)([*variables, *inputs])
+
+
+@contextlib.contextmanager
+def _system_errors() -> Iterator[None]:
+    """Raises a full disk as the OSError that it was before TensorFlow made it one of its own."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if os.strerror(code) in str(error):
+                raise OSError(code, os.strerror(code)) from error
+        raise
 
 
 def _variables(params: PyTree, paths: Sequence[tuple[str, ...]], *, trainable: bool) -> list[Any]:
@@ -141,7 +153,7 @@ def _nest(params: PyTree, variables: Mapping[tuple[str, ...], Any]) -> PyTree:
         keys = [str(i) for i in range(len(params))]
         children = [_subtree(variables, key) for key in keys]
         pairs = zip(params, children, strict=True)
-        return [_nest(param, child) for param, child in pairs if child]
+        return [_nest(param, child) for param, child in pairs]
     if () in variables:
         return variables[()]
     keys = list(dict.fromkeys(path[0] for path in variables))

@@ -13,7 +13,7 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 
 from artifact import versions
-from server import execution, inference
+from server import example_inference, execution, inference
 from server.errors import Code, ServingError
 from server.servable import Servable
 from wire import serving_pb2 as pb
@@ -64,12 +64,17 @@ async def _replay(log: pb.PredictionLog, servable: Servable) -> None:
             output_filter=request.output_filter,
         )
     elif kind in ("classify_log", "regress_log"):
-        infer = inference.classify if kind == "classify_log" else inference.regress
+        infer = {
+            "classify_log": example_inference.classify,
+            "regress_log": example_inference.regress,
+        }[kind]
         request = getattr(log, kind).request
         signature = request.model_spec.signature_name
         await infer(execution.inline, servable, signature, request.input)
     elif kind == "multi_inference_log":
-        await inference.multi_inference(execution.inline, servable, log.multi_inference_log.request)
+        await example_inference.multi_inference(
+            execution.inline, servable, log.multi_inference_log.request
+        )
     else:
         raise ServingError(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind}")
 

@@ -69,10 +69,10 @@ class XlaEngine:
     def _run_once(self, signature: str, batch_size: int) -> None:
         inputs = {}
         for name, tensor in self._signatures[signature].inputs.items():
-            if None in tensor.shape[1:]:
+            shape = [size for size in tensor.shape[1:] if size is not None]
+            if len(shape) < len(tensor.shape) - 1:
                 return  # which sizes will come is anyone's guess
-            dtype = dtypes.numpy_dtype(tensor.dtype)
-            inputs[name] = np.zeros((batch_size, *tensor.shape[1:]), dtype)
+            inputs[name] = np.zeros((batch_size, *shape), dtypes.numpy_dtype(tensor.dtype))
         self._programs[signature].run(inputs)
 
     def _program(self, signature: str) -> program.Program:

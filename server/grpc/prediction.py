@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from server import inference
+from server import example_inference, inference
 from server.core import Core, ModelSpec
 from server.errors import invalid
 from server.grpc.specs import model_spec
@@ -48,7 +48,7 @@ class PredictionService:
         """Classifies examples."""
         spec = model_spec(request)
         with self._core.servable(spec) as servable:
-            result = await inference.classify(
+            result = await example_inference.classify(
                 self._core.execute,
                 servable,
                 spec.signature,
@@ -63,7 +63,7 @@ class PredictionService:
         """Gives each example a value."""
         spec = model_spec(request)
         with self._core.servable(spec) as servable:
-            result = await inference.regress(
+            result = await example_inference.regress(
                 self._core.execute,
                 servable,
                 spec.signature,
@@ -87,7 +87,7 @@ class PredictionService:
                 "All ModelSpecs in a MultiInferenceRequest must access the same model name."
             )
         with self._core.servable(model_spec(request.tasks[0])) as servable:
-            return await inference.multi_inference(
+            return await example_inference.multi_inference(
                 self._core.execute, servable, request, deadline=_deadline(context)
             )
 

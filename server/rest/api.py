@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from server import inference, signatures
+from server import example_inference, inference, signatures
 from server.core import Core, ModelSpec
 from server.errors import Code, ServingError, invalid
 from server.http.messages import Request, Response
@@ -87,7 +87,7 @@ class RestApi:
     ) -> tuple[bytes, Servable]:
         found = examples.read(body)
         with self._core.servable(spec) as servable:
-            result = await inference.classify(
+            result = await example_inference.classify(
                 self._core.execute, servable, spec.signature, found, deadline=deadline
             )
             return rendering.classifications(result), servable
@@ -97,7 +97,7 @@ class RestApi:
     ) -> tuple[bytes, Servable]:
         found = examples.read(body)
         with self._core.servable(spec) as servable:
-            result = await inference.regress(
+            result = await example_inference.regress(
                 self._core.execute, servable, spec.signature, found, deadline=deadline
             )
             return rendering.regressions(result), servable

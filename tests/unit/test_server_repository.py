@@ -142,7 +142,7 @@ async def test_a_version_that_fails_leaves_the_old_one_in_place(base, repository
 async def test_a_failed_version_is_tried_again_when_its_files_change(base, repository, loads):
     publish(base, 1)
     loads.broken.add(("m", 1))
-    with pytest.raises(ServingError, match="did not become available: .m."):
+    with pytest.raises(ServingError, match=r"did not become available: \{m\}"):
         await repository.configure([config(base)])
     await settle(repository)
     loads.broken.clear()
