@@ -15,10 +15,10 @@ from jax import export
 from exporter import naming
 from exporter.errors import UserError
 from exporter.model import Model, PyTree, TensorSpec
+from exporter.options import POLYMORPHIC
 
 # Beside the serving batch size, a fixed export takes the test and the training batch size.
 FIXED_BATCH_SIZES = (16, 128)
-POLYMORPHIC = -1
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,6 @@ def trace(model: Model, serving_batch_size: int, platforms: Sequence[str]) -> Tr
     Raises:
         UserError: the function can't be traced; the message is JAX's.
     """
-    if serving_batch_size < 1 and serving_batch_size != POLYMORPHIC:
-        raise UserError(f"serving batch size {serving_batch_size} is neither positive nor -1")
     specs, structure = jax.tree.flatten(model.inputs)
     symbol = batch_symbol(specs)
     if symbol is None or serving_batch_size == POLYMORPHIC:

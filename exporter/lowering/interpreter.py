@@ -79,7 +79,9 @@ class Interpreter:
             return None
         jaxpr = core.Jaxpr((), _distinct(equation.invars), equation.outvars, [equation])
         inputs = {
-            id(var): np.broadcast_to(value, var.aval.shape) if isinstance(value, np.ndarray) else value
+            id(var): np.broadcast_to(value, var.aval.shape)
+            if isinstance(value, np.ndarray)
+            else value
             for var, value in zip(equation.invars, operands, strict=True)
         }
         call = core.jaxpr_as_fun(core.ClosedJaxpr(jaxpr, ()))
@@ -113,9 +115,7 @@ class Interpreter:
             if tf.is_tensor(value) and len(value.shape) == len(var.aval.shape):
                 lazily = [1 if size == 1 else None for size in value.shape]
                 full = static_shape(var.aval.shape).as_list()
-                value.set_shape(
-                    [a if a == 1 else b for a, b in zip(lazily, full, strict=True)]
-                )
+                value.set_shape([a if a == 1 else b for a, b in zip(lazily, full, strict=True)])
         return list(results)
 
     def _site(self, equation: Any) -> Site:
