@@ -66,27 +66,42 @@ class Program:
         return dict(zip(self._signature.output_names, map(np.asarray, outputs), strict=True))
 
 
-def load(version_dir: Path, signature: str = "serving_default", *, device: Any = None) -> Program:
-    """Loads a signature's programs, and the version's parameters onto a device, once.
+def load_all(version_dir: Path, *, device: Any = None) -> dict[str, Program]:
+    """Loads the programs of all signatures that have one, sharing the version's parameters.
+
+    The parameters are copied from the files, so that a file which somebody truncates later
+    can't reach a process that serves from it.
 
     Args:
         version_dir: A published version.
-        signature: The signature's name.
-        device: A `jax.Device`; JAX's default where None.
+        device: A `jax.Device` for the parameters; JAX's default where None.
 
     Raises:
         FileNotFoundError: the version has no manifest.
-        ProgramError: the signature is unknown, or has no program.
         variables.BundleError: the variables are damaged.
     """
     import jax
 
     found = manifest.Manifest.read(version_dir)
-    entry = found.signatures.get(signature)
-    if entry is None or entry.program is None:
-        raise ProgramError(f"{version_dir}: no JAX program for signature {signature}")
     bundle = variables.Bundle(version_dir / versions.VARIABLES)
-    parameters = [jax.device_put(bundle.read(p.key), device) for p in found.parameters]
+    parameters = [jax.device_put(np.array(bundle.read(p.key)), device) for p in found.parameters]
     extra = version_dir / versions.EXTRA
-    files = {file.batch_size: extra / file.file for file in entry.program.files}
-    return Program(entry.program, files, parameters)
+    return {
+        name: Program(
+            entry.program, {f.batch_size: extra / f.file for f in entry.program.files}, parameters
+        )
+        for name, entry in found.signatures.items()
+        if entry.program is not None
+    }
+
+
+def load(version_dir: Path, signature: str = "serving_default", *, device: Any = None) -> Program:
+    """Loads one signature's programs; see `load_all`.
+
+    Raises:
+        ProgramError: the signature is unknown, or has no program.
+    """
+    try:
+        return load_all(version_dir, device=device)[signature]
+    except KeyError:
+        raise ProgramError(f"{version_dir}: no JAX program for signature {signature}") from None

@@ -33,7 +33,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=module.__doc__,
         epilog=_epilog(module, with_commands=not named),
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     module.add_arguments(parser)
     args = parser.parse_args(arguments)

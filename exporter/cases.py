@@ -30,7 +30,7 @@ def random_cases(
 ) -> dict[str, GoldenCase]:
     """Returns random inputs of several batch sizes with JAX's answers, by case name."""
     return {
-        batch_name(batch_size): answer(model, traced, random_inputs(model, batch_size, seed))
+        batch_name(batch_size): answer(model, traced, draw(model, batch_size, seed))
         for batch_size in batch_sizes
     }
 
@@ -65,18 +65,26 @@ def answer(
     )
 
 
-def random_inputs(model: Model, batch_size: int, seed: int) -> list[np.ndarray]:
-    """Draws an array a flat input: normal, uniform integers, or booleans.
+def draw(model: Model, batch_size: int, seed: int) -> list[np.ndarray]:
+    """Draws an array a flat input of a model; seed and batch size decide the numbers."""
+    rng = np.random.default_rng((seed, batch_size))
+    return random_inputs(jax.tree.leaves(model.inputs), batch_size, rng, _flat_examples(model))
+
+
+def random_inputs(
+    specs: Sequence[TensorSpec],
+    batch_size: int,
+    rng: np.random.Generator,
+    like: Sequence[np.ndarray] | None = None,
+) -> list[np.ndarray]:
+    """Draws an array a spec: normal, uniform integers, or booleans.
 
     Args:
-        model: Its specs, and its examples, if any: open dimensions other than the batch get
-            their sizes, integers stay in their range.
+        specs: The flat inputs.
         batch_size: The size of the open leading dimension.
-        seed: Together with the batch size it decides the numbers.
+        rng: Where the numbers come from.
+        like: Real inputs: other open dimensions get their sizes, integers stay in their range.
     """
-    rng = np.random.default_rng((seed, batch_size))
-    specs: list[TensorSpec] = jax.tree.leaves(model.inputs)
-    like = _flat_examples(model)
     sizes = {batch_symbol(specs): batch_size}
     arrays = []
     for index, spec in enumerate(specs):

@@ -34,25 +34,31 @@ class Checkpoints:
     def __init__(self, directory: Path, run: Mapping[str, str | int | float]) -> None:
         self._directory, self._run = directory.expanduser().resolve(), dict(run)
         try:
+            self._directory.mkdir(parents=True, exist_ok=True)
             self._manager = ocp.CheckpointManager(
                 self._directory,
                 item_names=("state", "run"),
                 options=ocp.CheckpointManagerOptions(
-                    max_to_keep=2, create=True, enable_async_checkpointing=False
+                    max_to_keep=2, enable_async_checkpointing=False
                 ),
             )
         except OSError as error:
             raise CheckpointError(f"{directory}: {error.strerror or error}") from error
 
     def save(self, state: State, history: Sequence[Epoch]) -> None:
-        """Save the state after the last epoch of the history."""
+        """Save the state after the last epoch of the history.
+
+        Raises:
+            CheckpointError: It can't be written.
+        """
         run = {**self._run, "history": [asdict(epoch) for epoch in history]}
-        self._manager.save(
-            len(history),
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state._asdict()), run=ocp.args.JsonSave(run)
-            ),
+        items = ocp.args.Composite(
+            state=ocp.args.StandardSave(state._asdict()), run=ocp.args.JsonSave(run)
         )
+        try:
+            self._manager.save(len(history), args=items)
+        except OSError as error:
+            raise CheckpointError(f"{self._directory}: {error.strerror or error}") from error
 
     def restore(self, like: State) -> tuple[State, list[Epoch]] | None:
         """Load the last checkpoint, or None where there is none.

@@ -21,7 +21,7 @@ from artifact.manifest import (
     digest_files,
 )
 from exporter import provenance, saved_model, warmup
-from exporter.cases import batch_name, example_case, random_cases, random_inputs
+from exporter.cases import batch_name, draw, example_case, random_cases
 from exporter.model import Model
 from exporter.options import ExportOptions
 from exporter.program import Traced, shape_of_parameter, trace
@@ -62,7 +62,7 @@ def write(model: Model, directory: Path, options: ExportOptions) -> tuple[Manife
     golden.write(directory, _keyed({**kept, **example_case(model, traced)}))
     warmup_sizes = fixed[:1] or options.warmup_batch_sizes
     requests = [
-        dict(zip(traced.input_names, random_inputs(model, size, options.seed), strict=True))
+        dict(zip(traced.input_names, draw(model, size, options.seed), strict=True))
         for size in warmup_sizes
     ]
     warmup.write(directory, model.name, SIGNATURE, requests)

@@ -16,6 +16,9 @@ _FALSE = ("false", "f", "no", "n", "0")
 class FlagParser(argparse.ArgumentParser):
     """An argument parser that also knows the other spellings of its flags."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+
     def add_boolean(self, name: str, *, default: bool, help: str) -> None:
         """Adds `--name` and `--noname`."""
         self.add_argument(

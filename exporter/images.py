@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exporter.atomic import replacing
 from exporter.history import Epoch
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def draw_grid(
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     figure = Figure(figsize=(1.3 * columns, 1.6 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).flat
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.axis("off")
     for axis, image, label, found in zip(axes, images, labels, inferred, strict=False):
@@ -82,7 +82,5 @@ def draw_history(path: Path, history: Sequence[Epoch]) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}.{os.getpid()}")
-    figure.savefig(staged, format="png", dpi=120)
-    staged.replace(path)
+    with replacing(path) as staged:
+        figure.savefig(staged, format="png", dpi=120)

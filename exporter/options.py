@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from artifact.manifest import Tolerance
+from exporter.errors import UserError
+
+POLYMORPHIC = -1
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class ExportOptions:
     """
 
     version: int | str = 1
-    serving_batch_size: int = -1
+    serving_batch_size: int = 1
     compile_model: bool = True
     with_gradient: bool = False
     platforms: tuple[str, ...] = ("cpu",)
@@ -38,3 +42,11 @@ class ExportOptions:
     check_batch_sizes: tuple[int, ...] = (1, 3, 16, 128)
     warmup_batch_sizes: tuple[int, ...] = (1, 16, 128)
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.serving_batch_size < 1 and self.serving_batch_size != POLYMORPHIC:
+            size = self.serving_batch_size
+            raise UserError(f"serving_batch_size is {size}; it must be positive, or -1 for any")
+        unknown = [name for name in self.platforms if name not in PLATFORMS]
+        if unknown or not self.platforms:
+            raise UserError(f"platforms {unknown or 'missing'}: choose of {', '.join(PLATFORMS)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -46,9 +45,13 @@ def export(
     options = options or ExportOptions()
     model_dir = Path(base_path) / model.name
     publish.check_version(model_dir, options.version, overwrite=options.overwrite)
+    if options.verify:
+        verify.check_platforms(options.platforms)
     with contextlib.ExitStack() as stack:
         # It starts while the version is being written.
-        process = stack.enter_context(verify.reloader()) if options.verify else None
+        process = (
+            stack.enter_context(verify.reloader(options.platforms)) if options.verify else None
+        )
         with stage("start TensorFlow"):
             import_tensorflow()
             from exporter.contents import write
@@ -56,7 +59,9 @@ def export(
         with stage("convert to a SavedModel"):
             manifest, unpublished = write(model, staged, options)
         if process is not None:
-            label = f"{model.name}/{options.version}"
+            is_auto = options.version == publish.AUTO
+            number = publish.next_version(model_dir) if is_auto else options.version
+            label = f"{model.name}/{number}"
             with stage("compare with JAX in a fresh process"):
                 try:
                     parity = verify.check(staged, label, process, unpublished)

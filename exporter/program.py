@@ -5,7 +5,7 @@ Both the SavedModel's graph and the version's `.jax_export` files are made from 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,10 @@ from jax import export
 from exporter import naming
 from exporter.errors import UserError
 from exporter.model import Model, PyTree, TensorSpec
+from exporter.options import POLYMORPHIC
 
 # Beside the serving batch size, a fixed export takes the test and the training batch size.
 FIXED_BATCH_SIZES = (16, 128)
-POLYMORPHIC = -1
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,6 @@ def trace(model: Model, serving_batch_size: int, platforms: Sequence[str]) -> Tr
     Raises:
         UserError: the function can't be traced; the message is JAX's.
     """
-    if serving_batch_size < 1 and serving_batch_size != POLYMORPHIC:
-        raise UserError(f"serving batch size {serving_batch_size} is neither positive nor -1")
     specs, structure = jax.tree.flatten(model.inputs)
     symbol = batch_symbol(specs)
     if symbol is None or serving_batch_size == POLYMORPHIC:
@@ -97,7 +95,7 @@ def trace(model: Model, serving_batch_size: int, platforms: Sequence[str]) -> Tr
     programs = []
     try:
         for size in sizes:
-            shapes = _shapes(specs, {} if size is None else {str(symbol): size})
+            shapes = input_shapes(specs, {} if size is None else {str(symbol): size})
             exported = export.export(jax.jit(flat), platforms=tuple(platforms))(
                 param_shapes, shapes
             )
@@ -129,7 +127,17 @@ def shape_of_parameter(value: Any) -> jax.ShapeDtypeStruct:
     return jax.eval_shape(jax.numpy.asarray, value)
 
 
-def _shapes(specs: Sequence[TensorSpec], sizes: dict[str, int]) -> list[jax.ShapeDtypeStruct]:
+def input_shapes(
+    specs: Sequence[TensorSpec], sizes: Mapping[str, int] | None = None
+) -> list[jax.ShapeDtypeStruct]:
+    """Returns the inputs' shapes as JAX takes them.
+
+    Args:
+        specs: The flat inputs.
+        sizes: Of named dimensions; those that are not here stay symbolic, the same name meaning
+            the same dimension in all inputs.
+    """
+    sizes = sizes or {}
     scope = export.SymbolicScope()
     shapes = []
     for spec in specs:

@@ -51,7 +51,7 @@ def recheck(
         raise UserError(f"{version_dir}: no manifest, so nothing that was exported here") from None
     except ManifestError as error:
         raise CheckFailed(str(error)) from None
-    with verify.reloader() as process:
+    with verify.reloader(manifest.platforms) as process:
         with stage("compare digests"):
             damaged = damaged_files(version_dir, manifest)
             if damaged:

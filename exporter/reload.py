@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ import numpy as np
 import tensorflow as tf
 
 from artifact import golden
+from artifact.comparison import difference
 from artifact.golden import GoldenCase
-from artifact.manifest import Manifest, Tolerance
+from artifact.manifest import Manifest
 
 # Of many examples, as many are taken at once.
 MAX_BATCH = 128
@@ -38,10 +40,10 @@ def main() -> int:
     manifest = Manifest.read(version_dir)
     loaded = tf.saved_model.load(str(version_dir))
     differences = [
-        difference
+        found
         for directory in request["cases"]
         for (signature, _), case in golden.read(Path(directory)).items()
-        for difference in _try(loaded, manifest, signature, case)
+        for found in _try(loaded, manifest, signature, case)
     ]
     print(json.dumps(differences))
     return 0
@@ -53,7 +55,7 @@ def _try(
     for through, batch_size, route in _routes(loaded, manifest, signature, case):
         actual, count = _run_in_batches(route, case.inputs, batch_size)
         for name, array in case.outputs.items():
-            error, agrees = _compare(actual[name], array[:count], manifest.tolerance)
+            error, agrees = difference(actual[name], array[:count], manifest.tolerance)
             yield {
                 "signature": signature,
                 "output": name,
@@ -74,12 +76,12 @@ def _routes(
     sizes = [t.shape[0] for t in entry.inputs.values() if t.shape]
     served = sizes[0] if sizes and sizes[0] is not None else min(count, MAX_BATCH)
     if served <= count:
-        yield "signature", served, lambda inputs: _served(serve, inputs)
+        yield "signature", served, partial(_served, serve)
     for function in loaded.__call__.concrete_functions:
         (structure,), _ = function.structured_input_signature
         specs = {spec.name: spec for spec in tf.nest.flatten(structure)}
         if all(specs[name].shape.is_compatible_with(a.shape) for name, a in case.inputs.items()):
-            yield "call", count, lambda inputs, s=structure: _called(loaded, s, entry, inputs)
+            yield "call", count, partial(_called, loaded, structure, entry)
             break
 
 
@@ -101,18 +103,6 @@ def _run_in_batches(route: Route, inputs: Arrays, batch_size: int) -> tuple[Arra
         for outputs in [route({k: v[start : start + batch_size] for k, v in inputs.items()})]
     ]
     return {name: np.concatenate([b[name] for b in batches]) for name in batches[0]}, count
-
-
-def _compare(actual: np.ndarray, expected: np.ndarray, tolerance: Tolerance) -> tuple[float, bool]:
-    if actual.shape != expected.shape:
-        return float("inf"), False
-    wide = np.complex128 if np.iscomplexobj(expected) else np.float64
-    a, e = actual.astype(wide), expected.astype(wide)
-    agrees = np.allclose(a, e, rtol=tolerance.rtol, atol=tolerance.atol, equal_nan=True)
-    with np.errstate(invalid="ignore"):
-        errors = np.abs(a - e)
-    errors[(a == e) | (np.isnan(a) & np.isnan(e))] = 0.0
-    return float(np.max(np.nan_to_num(errors, nan=np.inf), initial=0.0)), bool(agrees)
 
 
 def _count(inputs: Arrays) -> int:

@@ -6,13 +6,18 @@ https://www.tensorflow.org/hub/reusable_saved_models
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import errno
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import tensorflow as tf
+from jax.export import Exported
 
 from exporter.errors import UserError
 from exporter.model import Model, PyTree, TensorSpec
@@ -23,7 +28,7 @@ from exporter.xla_call import to_tensorflow
 SIGNATURE = "serving_default"
 
 
-class ReusableModel(tf.__internal__.tracking.AutoTrackable):  # type: ignore[misc]
+class ReusableModel(tf.__internal__.tracking.AutoTrackable):
     """What is saved.
 
     Attributes:
@@ -67,11 +72,16 @@ def save(
         UserError: the model's pytrees aren't ones that TensorFlow can take or give.
     """
     variables = _variables(model.params, traced.parameter_paths, trainable=with_gradient)
+    trees = {p.batch_size: _input_tree(model.inputs, traced, p.batch_size) for p in traced.programs}
+    # One compiled function a batch size; both `__call__` and the signature lead to it.
     functions = {
-        program.batch_size: to_tensorflow(program.exported, target, with_gradient=with_gradient)
+        program.batch_size: tf.function(
+            partial(_run, program.exported, target, with_gradient, variables),
+            autograph=False,
+            jit_compile=compile_model or None,
+        ).get_concrete_function(*tf.nest.flatten(trees[program.batch_size]))
         for program in traced.programs
     }
-    trees = [_input_tree(model.inputs, traced, p.batch_size) for p in traced.programs]
     outputs_structure = _output_structure(traced)
     batch_inputs = [i for i, s in enumerate(traced.input_specs) if _has_batch(s, traced)]
 
@@ -79,33 +89,44 @@ def save(
         leaves = tf.nest.flatten(inputs)
         batch_size = leaves[batch_inputs[0]].shape[0] if batch_inputs else None
         function = functions.get(batch_size) or functions[None]
-        return outputs_structure.unflatten(function([*variables, *leaves]))
-
-    call_function = tf.function(call, autograph=False, jit_compile=compile_model or None)
-    # A tf.function's first trace, which may create variables, isn't the one that is saved.
-    for tree in trees:
-        call_function.get_concrete_function(tree)
-    serving = call_function.get_concrete_function(trees[0])
+        return outputs_structure.unflatten(function(*leaves))
 
     def serve(**tensors: Any) -> dict[str, Any]:
-        leaves = [tensors[name] for name in traced.input_names]
-        outputs = serving(tf.nest.pack_sequence_as(model.inputs, leaves))
-        return dict(zip(traced.output_names, tf.nest.flatten(outputs), strict=True))
+        outputs = functions[traced.serving.batch_size](*map(tensors.get, traced.input_names))
+        return dict(zip(traced.output_names, outputs, strict=True))
 
-    signature = tf.function(serve, autograph=False, jit_compile=compile_model or None)
-    tensors = {spec.name: spec for spec in tf.nest.flatten(trees[0])}
+    call_function = tf.function(call, autograph=False)
+    for tree in trees.values():
+        call_function.get_concrete_function(tree)
+    specs = {spec.name: spec for spec in tf.nest.flatten(trees[traced.serving.batch_size])}
+    signature = tf.function(serve, autograph=False).get_concrete_function(**specs)
     reusable = ReusableModel(
         _nest(model.params, dict(zip(traced.parameter_paths, variables, strict=True))),
         variables,
         call_function,
     )
-    tf.saved_model.save(
-        reusable,
-        str(directory),
-        signatures={SIGNATURE: signature.get_concrete_function(**tensors)},
-        options=tf.saved_model.SaveOptions(experimental_custom_gradients=with_gradient),
-    )
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=with_gradient)
+    with _system_errors():
+        tf.saved_model.save(reusable, str(directory), {SIGNATURE: signature}, options)
     return _checkpoint_keys(directory)
+
+
+def _run(
+    exported: Exported, target: Target, with_gradient: bool, variables: Sequence[Any], *inputs: Any
+) -> list[Any]:
+    return to_tensorflow(exported, target, with_gradient=with_gradient)([*variables, *inputs])
+
+
+@contextlib.contextmanager
+def _system_errors() -> Iterator[None]:
+    """Raises a full disk as the OSError that it was before TensorFlow made it one of its own."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if os.strerror(code) in str(error):
+                raise OSError(code, os.strerror(code)) from error
+        raise
 
 
 def _variables(params: PyTree, paths: Sequence[tuple[str, ...]], *, trainable: bool) -> list[Any]:
@@ -132,7 +153,7 @@ def _nest(params: PyTree, variables: Mapping[tuple[str, ...], Any]) -> PyTree:
         keys = [str(i) for i in range(len(params))]
         children = [_subtree(variables, key) for key in keys]
         pairs = zip(params, children, strict=True)
-        return [_nest(param, child) for param, child in pairs if child]
+        return [_nest(param, child) for param, child in pairs]
     if () in variables:
         return variables[()]
     keys = list(dict.fromkeys(path[0] for path in variables))

@@ -12,13 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import jax
 
 from artifact import golden, program
+from artifact.comparison import difference
 from artifact.golden import GoldenCase
 from artifact.manifest import Manifest, Parity, Tolerance
 from artifact.versions import EXTRA
-from exporter.errors import CheckFailed
+from exporter.errors import CheckFailed, UserError
 
 Cases = Mapping[tuple[str, str], GoldenCase]
 
@@ -26,7 +27,7 @@ Cases = Mapping[tuple[str, str], GoldenCase]
 class Reloader:
     """A fresh process with TensorFlow, started ahead of its work."""
 
-    def __init__(self) -> None:
+    def __init__(self, platforms: Sequence[str]) -> None:
         self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed in `close`)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "exporter.reload"],
@@ -37,7 +38,7 @@ class Reloader:
             cwd=Path(__file__).parent.parent,
             # Ctrl-C is for the exporter, which ends this process.
             start_new_session=True,
-            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | _devices(platforms),
         )
 
     def start(self, version_dir: Path, cases: Sequence[Path]) -> None:
@@ -75,13 +76,29 @@ class Reloader:
 
 
 @contextlib.contextmanager
-def reloader() -> Iterator[Reloader]:
-    """Starts a `Reloader`, and ends it at the end."""
-    process = Reloader()
+def reloader(platforms: Sequence[str]) -> Iterator[Reloader]:
+    """Starts a `Reloader` for a model that runs on certain platforms, and ends it at the end."""
+    process = Reloader(platforms)
     try:
         yield process
     finally:
         process.close()
+
+
+def check_platforms(platforms: Sequence[str]) -> None:
+    """Checks that what is exported for some platforms can be run here.
+
+    Raises:
+        UserError: it can't.
+    """
+    available = {device.platform for device in jax.devices()} | {"cpu"}
+    if "gpu" in available:
+        available |= {"cuda", "rocm"}
+    if not available & set(platforms):
+        raise UserError(
+            f"an export for {', '.join(platforms)} can't be compared with JAX on this machine; "
+            "add cpu to --platforms, or publish unchecked with --notest_savedmodel"
+        )
 
 
 def check(
@@ -110,12 +127,11 @@ def check(
         check_programs(version_dir, label, {**golden.read(version_dir), **extra_cases})
         differences = process.finish()
     worst: dict[tuple[str, str, int, str], float] = {}
-    for difference in differences:
-        agrees = difference.pop("agrees")
-        if not agrees:
-            raise _differs(label, manifest.tolerance, **difference)
-        error = difference.pop("max_abs_err")
-        key = tuple(difference.values())
+    for found in differences:
+        if not found.pop("agrees"):
+            raise _differs(label, manifest.tolerance, **found)
+        error = found.pop("max_abs_err")
+        key = tuple(found.values())
         worst[key] = max(error, worst.get(key, 0.0))
     return tuple(Parity(*key, error) for key, error in worst.items())
 
@@ -127,21 +143,25 @@ def check_programs(version_dir: Path, label: str, cases: Cases) -> None:
         CheckFailed: an output differs by more than the manifest's tolerance.
     """
     manifest = Manifest.read(version_dir)
-    programs = {name: program.load(version_dir, name) for name in manifest.signatures}
-    tolerance = manifest.tolerance
+    device = jax.local_devices(backend="cpu")[0] if "cpu" in manifest.platforms else None
+    programs = {
+        name: program.load(version_dir, name, device=device) for name in manifest.signatures
+    }
     for (signature, _), case in cases.items():
         sizes = programs[signature].batch_sizes
         count = max((array.shape[0] for array in case.inputs.values() if array.ndim), default=0)
         if sizes is not None and count not in sizes:
             continue
         for name, array in programs[signature].run(case.inputs).items():
-            expected = case.outputs[name]
-            if array.shape == expected.shape and np.allclose(
-                array, expected, tolerance.rtol, tolerance.atol, equal_nan=True
-            ):
-                continue
-            error = _max_abs_err(array, expected)
-            raise _differs(label, tolerance, signature, name, count, "jax.export program", error)
+            error, agrees = difference(array, case.outputs[name], manifest.tolerance)
+            if not agrees:
+                through = "the jax.export program"
+                raise _differs(label, manifest.tolerance, signature, name, count, through, error)
+
+
+def _devices(platforms: Sequence[str]) -> dict[str, str]:
+    """What is compared on the CPU shall leave GPUs alone: their float32 is less exact."""
+    return {"CUDA_VISIBLE_DEVICES": ""} if "cpu" in platforms else {}
 
 
 def _differs(
@@ -157,9 +177,3 @@ def _differs(
         f"{label}: {output} differs from JAX by {max_abs_err:.1e} at batch {batch_size} "
         f"(rtol {tolerance.rtol:.0e}, atol {tolerance.atol:.0e}), through {through}"
     )
-
-
-def _max_abs_err(actual: np.ndarray, expected: np.ndarray) -> float:
-    if actual.shape != expected.shape:
-        return float("inf")
-    return float(np.max(np.abs(actual.astype(np.float64) - expected.astype(np.float64))))

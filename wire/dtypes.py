@@ -26,6 +26,17 @@ _NUMBERS: dict[str, int] = {
     "uint32": 22,
     "uint64": 23,
 }
+# Dtypes of signatures that no array here can have, by number.
+_UNCARRIED = {
+    0: "DT_INVALID",
+    11: "DT_QINT8",
+    12: "DT_QUINT8",
+    13: "DT_QINT32",
+    15: "DT_QINT16",
+    16: "DT_QUINT16",
+    20: "DT_RESOURCE",
+    21: "DT_VARIANT",
+}
 _ENUM_NAMES: dict[str, str] = {"float32": "DT_FLOAT", "float64": "DT_DOUBLE", "float16": "DT_HALF"}
 
 
@@ -60,7 +71,7 @@ def enum_name(dtype_number: int) -> str:
     try:
         key = name(dtype_number)
     except ValueError:
-        return str(dtype_number)
+        return _UNCARRIED.get(dtype_number, str(dtype_number))
     return _ENUM_NAMES.get(key, "DT_" + key.upper())
 
 

@@ -11,6 +11,7 @@ import struct
 from collections import deque
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import cast
 
 from client.endpoint import Endpoint
 from client.load import hpack
@@ -135,13 +136,12 @@ class Http2(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
-        assert isinstance(transport, asyncio.Transport)
         self._reset()
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # TCP's is one
         settings = ((_TABLE_SIZE, 0), (_NO_PUSH, 0), (_INITIAL_WINDOW, _LARGEST_WINDOW))
         payload = b"".join(_SETTING.pack(*setting) for setting in settings)
         more = struct.pack(">L", _LARGEST_WINDOW - _DEFAULT_WINDOW)
-        transport.write(
+        self._write(
             _PREFACE + _frame(_SETTINGS, 0, 0, payload) + _frame(_WINDOW_UPDATE, 0, 0, more)
         )
 

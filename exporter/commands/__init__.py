@@ -15,5 +15,6 @@ DEFAULT = "export"
 COMMANDS: Mapping[str, str] = {
     "export": "train, export, verify and publish a model (the default: may be left out)",
     "data": "write MNIST's files as a TFDS data directory: data prepare",
+    "tfjs": "write a published model for TensorFlow.js, compared with JAX in Node",
     "verify": "check a published version again: digests, golden examples, live JAX",
 }

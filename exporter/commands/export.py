@@ -15,6 +15,7 @@ from exporter.flags import FlagParser, listed
 if TYPE_CHECKING:
     from exporter.datasets import Dataset
     from exporter.model import Model
+    from exporter.options import ExportOptions
     from exporter.stages import Stages
 
 EXAMPLES = """\
@@ -103,18 +104,21 @@ def _add_export_arguments(parser: FlagParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exports one model, or tests one that is there."""
-    from exporter import description
+    from exporter import description, models, publish
     from exporter.datasets import DataOptions, load
+    from exporter.pipeline import export
     from exporter.stages import Stages
 
     stages = Stages()
     if not args.generate_model:
         return _test(args, stages)
-    _check_target(args)
+    models.get(args.model)
+    options = _options(args)
+    publish.check_version(_model_dir(args), options.version, overwrite=options.overwrite)
     with stages("load the data"):
         dataset = load(DataOptions(args.data_source, args.data_dir))
     model = _train(args, dataset)
-    version_dir = _export(args, model, stages)
+    version_dir = export(model, args.model_path, options, stage=stages)
     stages.note(f"published {version_dir}")
     _show(args, version_dir, stages)
     if args.json:
@@ -124,12 +128,18 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check_target(args: argparse.Namespace) -> None:
-    """Refuses before the training what could only fail after it."""
-    from exporter import models, publish
+def _options(args: argparse.Namespace) -> ExportOptions:
+    from exporter.options import ExportOptions
 
-    models.get(args.model)
-    publish.check_version(_model_dir(args), args.model_version, overwrite=args.overwrite)
+    return ExportOptions(
+        version=args.model_version,
+        serving_batch_size=args.serving_batch_size,
+        compile_model=args.compile_model,
+        with_gradient=args.with_gradient,
+        platforms=args.platforms,
+        overwrite=args.overwrite,
+        verify=args.test_savedmodel,
+    )
 
 
 def _train(args: argparse.Namespace, dataset: Dataset) -> Model:
@@ -154,26 +164,6 @@ def _train(args: argparse.Namespace, dataset: Dataset) -> Model:
         with_classifier=args.model_classifier_layer,
         examples=dataset.test.examples(cases.MAX_EXAMPLES),
         metrics=result.metrics,
-    )
-
-
-def _export(args: argparse.Namespace, model: Model, stages: Stages) -> Path:
-    from exporter.options import ExportOptions
-    from exporter.pipeline import export
-
-    return export(
-        model,
-        args.model_path,
-        ExportOptions(
-            version=args.model_version,
-            serving_batch_size=args.serving_batch_size,
-            compile_model=args.compile_model,
-            with_gradient=args.with_gradient,
-            platforms=args.platforms,
-            overwrite=args.overwrite,
-            verify=args.test_savedmodel,
-        ),
-        stage=stages,
     )
 
 

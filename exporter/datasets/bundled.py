@@ -20,7 +20,9 @@ def load(directory: Path | None = None) -> Dataset:
         DataError: The installation is damaged, or a directory was named.
     """
     if directory is not None:
-        raise DataError(f"{directory}: the bundled sample has no data directory; name a source")
+        raise DataError(
+            f"{directory}: the bundled sample has no directory; add --data_source idx or tfds"
+        )
     try:
         with np.load(SAMPLE) as arrays:
             return Dataset(

@@ -72,7 +72,7 @@ def prepare(source: Path, data_dir: Path, *, progress: Callable[[int, int], None
 
     # TFDS's own class gives name, version and features, so that what is written is what its
     # reader expects; only the source of the examples is another.
-    class FromIdx(tfds.image_classification.MNIST, skip_registration=True):  # type: ignore[misc]
+    class FromIdx(tfds.image_classification.MNIST, skip_registration=True):  # type: ignore[call-arg]
         name = NAME
 
         def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[Any]]:

@@ -10,7 +10,7 @@ from flax import linen as nn
 from exporter.augmentation import random_shift
 from exporter.model import PyTree, TensorSpec
 from exporter.models.definition import ModelDefinition
-from exporter.optimizers import adam_with_cosine_decay
+from exporter.optimizers import sgd_with_cosine_decay
 
 
 class Network(nn.Module):
@@ -48,7 +48,7 @@ DEFINITION = ModelDefinition(
     init=init,
     apply=apply,
     classifier="dense2",
-    optimizer=adam_with_cosine_decay,
-    learning_rate=1e-3,
-    augment=partial(random_shift, pixels=2),
+    optimizer=sgd_with_cosine_decay,
+    learning_rate=0.1,
+    augment=partial(random_shift, pixels=1),
 )

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from exporter.augmentation import random_shift
 from exporter.model import PyTree, TensorSpec
 from exporter.models.definition import ModelDefinition
-from exporter.optimizers import adam_with_cosine_decay
+from exporter.optimizers import sgd_with_cosine_decay
 
 SIZES = (784, 512, 512, 10)
 INIT_SCALE = 0.1
@@ -49,7 +49,7 @@ DEFINITION = ModelDefinition(
     init=init,
     apply=apply,
     classifier="dense3",
-    optimizer=adam_with_cosine_decay,
-    learning_rate=1e-3,
-    augment=partial(random_shift, pixels=2),
+    optimizer=sgd_with_cosine_decay,
+    learning_rate=0.1,
+    augment=partial(random_shift, pixels=1),
 )

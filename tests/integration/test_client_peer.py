@@ -70,9 +70,10 @@ def test_every_dtype_survives_the_round_trip(client):
         assert received[name].dtype == array.dtype
 
 
-def test_messages_beyond_four_megabytes(client):
+def test_messages_beyond_four_megabytes(peer):
     x = np.random.default_rng(1).random(1_500_000, np.float32)
-    np.testing.assert_array_equal(client.predict("half_plus_two", x).output, x / 2 + 2)
+    with Client("localhost", peer.grpc_port, "grpc") as client:
+        np.testing.assert_array_equal(client.predict("half_plus_two", x).output, x / 2 + 2)
 
 
 def test_an_empty_batch_keeps_its_dtype(client):

@@ -2,15 +2,13 @@
 
 import json
 
-import numpy as np
 import pytest
 
 pytest.importorskip("tensorflow_serving", reason="pip install tensorflow-serving-api")
 
-from artifact import golden
-from artifact.manifest import Manifest, Signature, Tensor
 from client.predict import main
 from tests.support import peer as official
+from tests.support.versions import publish_half_plus_two
 
 
 @pytest.fixture(scope="module")
@@ -25,20 +23,8 @@ def peer(server):
     return server
 
 
-def publish(base, error=0.0, version=official.VERSION):
-    """Writes the golden examples of half_plus_two, `error` apart from its answers."""
-    jnp = pytest.importorskip("jax.numpy", reason="needs jax: pip install jax")
-    x = np.random.default_rng(3).normal(size=24).astype(np.float32)
-    y = np.asarray(jnp.asarray(x) / 2 + 2) + np.float32(error)
-    directory = base / "half_plus_two" / str(version)
-    (directory / "assets.extra").mkdir(parents=True)
-    open_batch = Tensor((None,), "float32")
-    signatures = {"serving_default": Signature({"x": open_batch}, {"y": open_batch})}
-    Manifest("half_plus_two", version, "2026-01-01T00:00:00Z", signatures, ()).write(directory)
-    golden.write(
-        directory, {("serving_default", "batch_24"): golden.GoldenCase({"x": x}, {"y": y})}
-    )
-    return base
+def publish(base, version=official.VERSION, error=0.0):
+    return publish_half_plus_two(base, version, error)
 
 
 @pytest.fixture(params=["rest", "grpc"])

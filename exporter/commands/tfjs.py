@@ -1,0 +1,124 @@
+"""Write a published model for TensorFlow.js, compared with JAX in Node before it appears.
+
+DIR gets model.json and its weights in shards, whole and checked, or isn't made at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exporter.flags import FlagParser, listed
+
+if TYPE_CHECKING:
+    from exporter.tfjs import Result
+
+EXAMPLES = """\
+examples:
+  python -m exporter --model mnist_flax                              # train and publish it first
+  python -m exporter tfjs --model mnist_flax --out web/models/mnist
+  python -m exporter tfjs --model mnist_flax --out mnist16 --weights float16
+  python -m exporter tfjs --model mnist_flax --out mnist --backends wasm,webgl --noverify_in_node
+"""
+
+
+def add_arguments(parser: FlagParser) -> None:
+    """Declares the flags."""
+    add = parser.add_argument
+    add("--model", default="mnist_flax", help="a published model (default: %(default)s)")
+    add("--out", type=Path, required=True, metavar="DIR", help="the directory to make")
+    add(
+        "--model_path",
+        type=Path,
+        default=Path("models"),
+        metavar="DIR",
+        help="directory of all published models (default: %(default)s)",
+    )
+    add(
+        "--model_version",
+        type=int,
+        metavar="N",
+        help="version whose parameters to take (default: the latest)",
+    )
+    add(
+        "--weights",
+        default="float32",
+        choices=("float32", "float16", "uint8"),
+        help="how large weights are stored (default: %(default)s)",
+    )
+    add(
+        "--backends",
+        type=listed(str),
+        default=("cpu", "wasm", "webgl"),
+        metavar="cpu,wasm,webgl",
+        help="what must be able to run it (default: all three)",
+    )
+    parser.add_boolean(
+        "verify_in_node", default=True, help="compare TensorFlow.js with JAX in Node"
+    )
+    parser.add_boolean("overwrite", default=False, help="replace DIR if it holds a model")
+    parser.add_boolean("json", default=False, help="print one JSON object instead of a table")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes one model."""
+    from dataclasses import asdict
+
+    from artifact import versions
+    from exporter import models
+    from exporter.errors import UserError
+    from exporter.quiet import import_tensorflow
+    from exporter.stages import Stages
+
+    models.get(args.model)
+    published = versions.find(args.model_path / args.model)
+    version = max(published, default=None) if args.model_version is None else args.model_version
+    if version not in published:
+        which = "no version" if version is None else f"no version {version}"
+        raise UserError(
+            f"{args.model_path / args.model}: {which} published;"
+            f" train and export it with `python -m exporter --model {args.model}`"
+        )
+    stages = Stages()
+    with stages("start TensorFlow"):
+        import_tensorflow()
+    from exporter import tfjs
+    from exporter.republish import read_model
+
+    options = tfjs.Options(
+        weights=args.weights,
+        backends=args.backends,
+        verify_in_node=args.verify_in_node,
+        overwrite=args.overwrite,
+        metadata={"version": version},
+    )
+    tfjs.check_target(args.out, options)
+    with stages(f"read {published[version]}"):
+        model = read_model(published[version])
+    result = tfjs.export(model, args.out, options, stage=stages)
+    stages.note(f"wrote {result.directory}: {result.num_bytes / 1e6:.2f} MB of weights")
+    if args.json:
+        print(json.dumps(asdict(result) | {"directory": str(result.directory)}))
+    else:
+        _print(result, args.weights)
+    return 0
+
+
+def _print(result: Result, weights: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"largest differences, {weights} weights")
+    for column in ("runtime", "output"):
+        table.add_column(column)
+    for column in ("batch", "from the graph in TensorFlow", "from JAX"):
+        table.add_column(column, justify="right")
+    for d in result.differences:
+        table.add_row(
+            d.runtime, d.output, str(d.batch_size), f"{d.from_graph:.1e}", f"{d.from_jax:.1e}"
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"{result.num_nodes} nodes: {', '.join(result.ops)}")

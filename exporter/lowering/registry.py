@@ -1,0 +1,45 @@
+"""All rules, by the name of the primitive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+
+from exporter.lowering import (
+    broadcasting,
+    calls,
+    control,
+    convolution,
+    elementwise,
+    fourier,
+    indexing,
+    linear,
+    logic,
+    reductions,
+    shapes,
+    sorting,
+    windows,
+)
+from exporter.lowering.rule import Rule
+
+# In the order of the coverage table.
+FAMILIES: tuple[ModuleType, ...] = (
+    elementwise,
+    logic,
+    reductions,
+    broadcasting,
+    shapes,
+    indexing,
+    linear,
+    convolution,
+    windows,
+    sorting,
+    fourier,
+    control,
+    calls,
+)
+
+
+def rules() -> Mapping[str, Rule]:
+    """Returns the rule of each supported primitive."""
+    return {name: rule for family in FAMILIES for name, rule in family.RULES.items()}

@@ -1,0 +1,1 @@
+"""An embedded model server with TensorFlow Serving's API."""

@@ -1,0 +1,151 @@
+"""The calls that wait to be executed together: same version, signature, outputs and layout."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from server.batching.parameters import Sizes
+from server.batching.tensors import Tensors
+from server.errors import Code, ServingError
+
+Run = Callable[[Tensors], Tensors]
+
+_MEMORY = 0.8  # weight of earlier measurements in the mean
+# A larger size with padding is taken unless a full smaller one is this much better.
+_CLEARLY_BETTER = 1.15
+
+
+class Overloaded(ServingError):
+    """The queue is full: UNAVAILABLE in gRPC as in TensorFlow Serving, 429 in HTTP."""
+
+    http_status = 429
+
+    def __init__(self, rows: int) -> None:
+        super().__init__(
+            Code.UNAVAILABLE,
+            "The batch scheduling queue to which this task was submitted is full; "
+            f"{rows} rows are waiting",
+        )
+
+
+def expired() -> ServingError:
+    """Returns the answer to a call whose deadline passed in the queue."""
+    return ServingError(
+        Code.DEADLINE_EXCEEDED, "Run() timeout exceeded while waiting in batching queue"
+    )
+
+
+@dataclass(eq=False, slots=True)
+class Request:
+    """A call that waits.
+
+    Attributes:
+        inputs: Tensors by name.
+        rows: Their leading dimension.
+        run: What executes them, alone or merged with others of the same lane.
+        deadline: The loop's time after which nobody waits for it; None: never.
+        arrived: The loop's time at which it came.
+        result: Gets the outputs or the error.
+    """
+
+    inputs: Tensors
+    rows: int
+    run: Run
+    deadline: float | None
+    arrived: float
+    result: asyncio.Future[Tensors]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Requests taken from a lane, to be executed with `size` rows; 0: as they are."""
+
+    lane: Lane
+    requests: list[Request]
+    size: int
+
+
+class Lane:
+    """A queue, and what has been learned about how long each batch size takes."""
+
+    def __init__(self, group: int, sizes: Sizes, *, is_mergeable: bool) -> None:
+        """Takes the number of the group whose share of time the lane uses."""
+        self.group = group
+        self.sizes = sizes
+        self.is_mergeable = is_mergeable
+        self.rows = 0
+        self._seconds: dict[int, float] = {}
+        self._queue: deque[Request] = deque()
+
+    def add(self, request: Request) -> None:
+        """Lets a request wait."""
+        self._queue.append(request)
+        self.rows += request.rows
+
+    def leave(self, request: Request) -> None:
+        """Takes out a request that nobody waits for any more, if it is still here."""
+        if self._queue and self._queue[0] is request:
+            self._queue.popleft()
+        elif request in self._queue:
+            self._queue.remove(request)
+        else:
+            return
+        self.rows -= request.rows
+
+    def drop_expired(self, now: float) -> None:
+        """Answers the requests whose deadline has passed, wherever they stand."""
+        late = [r for r in self._queue if r.deadline is not None and r.deadline <= now]
+        for request in late:
+            self.leave(request)
+            _expire(request)
+
+    def oldest(self) -> float | None:
+        """Returns when the first request came; None where nobody waits."""
+        return self._queue[0].arrived if self._queue else None
+
+    def take(self, now: float) -> Batch | None:
+        """Takes the requests of the next batch; None if all that waited have expired."""
+        wanted = self._best(self.rows) if self.is_mergeable else 0
+        requests: list[Request] = []
+        rows = 0
+        while self._queue:
+            request = self._queue[0]
+            is_late = request.deadline is not None and request.deadline <= now
+            if requests and not is_late and rows + request.rows > wanted:
+                break
+            self.leave(request)
+            if is_late:
+                _expire(request)
+            else:
+                requests.append(request)
+                rows += request.rows
+        if not requests:
+            return None
+        return Batch(self, requests, self.sizes.up(rows) if self.is_mergeable else 0)
+
+    def took(self, size: int, seconds: float) -> None:
+        """Learns how long an execution of this size takes."""
+        before = self._seconds.get(size, seconds)
+        self._seconds[size] = _MEMORY * before + (1 - _MEMORY) * seconds
+
+    def expects(self, size: int) -> float | None:
+        """Returns the seconds that an execution of this size has taken of late, if any was."""
+        return self._seconds.get(size)
+
+    def _best(self, rows: int) -> int:
+        """Returns the size that gives the most rows a second, for so many that wait."""
+        up, down = self.sizes.up(rows), self.sizes.down(rows)
+        if up <= rows or down > rows:
+            return up
+        padded, full = self._seconds.get(up), self._seconds.get(down)
+        if padded is None or full is None:
+            return up
+        return down if down / full > _CLEARLY_BETTER * rows / padded else up
+
+
+def _expire(request: Request) -> None:
+    if not request.result.done():
+        request.result.set_exception(expired())

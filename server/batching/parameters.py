@@ -1,0 +1,116 @@
+"""How calls are batched, and TensorFlow Serving's file for it."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from google.protobuf import text_format
+
+from server.errors import invalid
+from wire import serving_pb2 as pb
+
+# Source of the defaults of TensorFlow Serving's file: shared_batch_scheduler.h, QueueOptions.
+_FILE_MAX_BATCH_SIZE = 1000
+_FILE_MAX_ENQUEUED_BATCHES = 10
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The numbers of rows that an execution may have.
+
+    Attributes:
+        largest: At most so many rows.
+        allowed: Ascending, the last one equal to `largest`; empty: any up to it.
+    """
+
+    largest: int
+    allowed: tuple[int, ...] = ()
+
+    def up(self, rows: int) -> int:
+        """Returns the smallest size for so many rows."""
+        if not self.allowed:
+            return min(rows, self.largest)
+        return self.allowed[min(bisect.bisect_left(self.allowed, rows), len(self.allowed) - 1)]
+
+    def down(self, rows: int) -> int:
+        """Returns the largest size that so many rows fill; the smallest where they fill none."""
+        if not self.allowed:
+            return min(rows, self.largest)
+        return self.allowed[max(bisect.bisect_right(self.allowed, rows) - 1, 0)]
+
+
+def powers_of_two(largest: int) -> Sizes:
+    """Returns 1, 2, 4, … up to and including the largest size."""
+    below = [1 << n for n in range(largest.bit_length()) if 1 << n < largest]
+    return Sizes(largest, (*below, largest))
+
+
+def only(sizes: Sequence[int]) -> Sizes:
+    """Returns exactly these sizes, given in ascending order."""
+    return Sizes(sizes[-1], tuple(sizes))
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """How calls are batched.
+
+    Attributes:
+        sizes: Rows of an execution, for signatures that don't fix them themselves.
+        timeout: Seconds that the first call of a batch waits for more to come. At 0, a call
+            waits only while others are executed.
+        max_enqueued_batches: How many full batches may wait for each signature.
+        threads: Executions at a time: one computes while another is put together.
+        pad_variable_length: Merge calls whose other dimensions differ, filled up to the largest.
+    """
+
+    sizes: Sizes = field(default_factory=lambda: powers_of_two(128))
+    timeout: float = 0.0
+    max_enqueued_batches: int = 100
+    threads: int = 2
+    pad_variable_length: bool = False
+
+
+def parse(text: str) -> Parameters:
+    """Reads a BatchingParameters message in protobuf's text format.
+
+    Source of the rules: tensorflow_serving/servables/tensorflow/{session_bundle_config.proto,
+    session_bundle_factory.cc} and batching/batching_session.cc.
+
+    Raises:
+        ServingError: the text can't be parsed, or a value is out of range.
+    """
+    message = pb.BatchingParameters()
+    try:
+        text_format.Parse(text, message)
+    except text_format.ParseError as error:
+        raise invalid(
+            f"Error parsing text-format tensorflow.serving.BatchingParameters: {error}"
+        ) from None
+    default = Parameters()
+    allowed = tuple(message.allowed_batch_sizes)
+    largest = _at_least_1(message, "max_batch_size", _FILE_MAX_BATCH_SIZE)
+    if allowed and list(allowed) != sorted({size for size in allowed if size > 0}):
+        raise invalid("allowed_batch_sizes entries must be monotonically increasing")
+    if allowed and allowed[-1] != largest:
+        raise invalid(
+            "Last entry in allowed_batch_sizes must match max_batch_size; last entry was "
+            f"{allowed[-1]}; expected {largest}"
+        )
+    if message.batch_timeout_micros.value < 0:
+        raise invalid("batch_timeout_micros must be non-negative")
+    return Parameters(
+        Sizes(largest, allowed),
+        message.batch_timeout_micros.value / 1e6,
+        _at_least_1(message, "max_enqueued_batches", _FILE_MAX_ENQUEUED_BATCHES),
+        _at_least_1(message, "num_batch_threads", default.threads),
+        message.pad_variable_length_inputs,
+    )
+
+
+def _at_least_1(message: pb.BatchingParameters, name: str, default: int) -> int:
+    value: int = getattr(message, name).value if message.HasField(name) else default
+    if value < 1:
+        raise invalid(f"{name} must be positive; was {value}")
+    return value

@@ -1,0 +1,232 @@
+"""Which batch is executed next."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+import weakref
+from collections.abc import Hashable
+from concurrent.futures import ThreadPoolExecutor
+
+from server.batching import tensors
+from server.batching.lane import Batch, Lane, Overloaded, Request, Run, expired
+from server.batching.parameters import Parameters, Sizes
+from server.batching.tensors import Tensors
+
+_Outcome = list["Tensors | Exception"]
+
+
+class Scheduler:
+    """Merges calls that arrive while others are executed; lives on one event loop.
+
+    A call that finds a thread free is executed at once, together with those that arrived in the
+    same turn of the loop. All others wait until a thread is free, and then go with as many as
+    fit: under load, batches grow by themselves. Among models, the one that has used the least
+    time is next.
+    """
+
+    def __init__(self, parameters: Parameters) -> None:
+        self._parameters = parameters
+        self._pool = ThreadPoolExecutor(parameters.threads, thread_name_prefix="batch")
+        self._running = 0
+        self._lanes: weakref.WeakKeyDictionary[object, dict[Hashable, Lane]]
+        self._lanes = weakref.WeakKeyDictionary()
+        self._waiting: dict[Lane, None] = {}
+        self._groups = itertools.count()
+        self._used: dict[int, float] = {}  # seconds by group
+        self._clock = 0.0  # the seconds that the group had used which went last
+        self._is_awake = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def run(
+        self,
+        servable: object,
+        kind: Hashable,
+        run: Run,
+        inputs: Tensors,
+        *,
+        deadline: float | None = None,
+        is_mergeable: bool = True,
+        sizes: Sizes | None = None,
+    ) -> Tensors:
+        """Executes a call, alone or with others of its kind, and returns its outputs.
+
+        Args:
+            servable: What the call is for; calls on different ones share the time evenly.
+            kind: Calls of one kind differ in their inputs only.
+            run: Executes inputs, on a thread.
+            inputs: Tensors by name.
+            deadline: The loop's time after which the call leaves the queue; None: never.
+            is_mergeable: Whether each row of the inputs gives a row of the outputs by itself.
+            sizes: Rows that an execution may have; the scheduler's own where None.
+
+        Raises:
+            Overloaded: too much waits already.
+            ServingError: DEADLINE_EXCEEDED in the queue.
+            Exception: what `run` raises for this call.
+        """
+        rows = tensors.count_rows(inputs)
+        is_mergeable = is_mergeable and rows is not None
+        lane = self._lane(servable, kind, inputs, sizes or self._parameters.sizes, is_mergeable)
+        now = asyncio.get_running_loop().time()
+        if deadline is not None and deadline <= now:
+            raise expired()
+        self._admit(lane, rows or 1, now)
+        if rows and rows > lane.sizes.largest and lane.is_mergeable:
+            waits = [
+                self._wait(lane, part, len(next(iter(part.values()))), run, deadline, now)
+                for part in tensors.chunks(inputs, lane.sizes.largest)
+            ]
+            parts = await asyncio.gather(*waits)
+            if lane.is_mergeable:
+                return tensors.join(parts)
+        return await self._wait(lane, inputs, rows or 1, run, deadline, now)
+
+    def close(self) -> None:
+        """Ends the threads when their executions are done."""
+        self._pool.shutdown(wait=False)
+
+    async def _wait(
+        self,
+        lane: Lane,
+        inputs: Tensors,
+        rows: int,
+        run: Run,
+        deadline: float | None,
+        now: float,
+    ) -> Tensors:
+        loop = asyncio.get_running_loop()
+        request = Request(inputs, rows, run, deadline, now, loop.create_future())
+        if not lane.rows:
+            self._waiting[lane] = None
+        lane.add(request)
+        self._wake(loop)
+        try:
+            return await request.result
+        except asyncio.CancelledError:
+            lane.leave(request)
+            raise
+
+    def _lane(
+        self, servable: object, kind: Hashable, inputs: Tensors, sizes: Sizes, is_mergeable: bool
+    ) -> Lane:
+        lanes = self._lanes.get(servable)
+        if lanes is None:
+            lanes = self._lanes[servable] = {}
+        pad = self._parameters.pad_variable_length
+        key = (kind, is_mergeable, tensors.layout(inputs, ranks_only=pad))
+        lane = lanes.get(key)
+        if lane is None:
+            group = next(iter(lanes.values())).group if lanes else next(self._groups)
+            lane = lanes[key] = Lane(group, sizes, is_mergeable=is_mergeable)
+        return lane
+
+    def _admit(self, lane: Lane, rows: int, now: float) -> None:
+        capacity = self._parameters.max_enqueued_batches * lane.sizes.largest
+        if lane.rows and lane.rows + rows > capacity:
+            lane.drop_expired(now)
+            if lane.rows and lane.rows + rows > capacity:
+                raise Overloaded(lane.rows)
+
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        # In the loop's next turn, when all calls that have arrived in this one are here.
+        if not self._is_awake and self._running < self._parameters.threads:
+            self._is_awake = True
+            loop.call_soon(self._dispatch, loop)
+
+    def _dispatch(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._is_awake = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._running < self._parameters.threads and self._waiting:
+            lane = self._next(loop)
+            if lane is None:
+                return
+            batch = lane.take(loop.time())
+            if not lane.rows:
+                del self._waiting[lane]
+            if batch is not None:
+                self._running += 1
+                self._pool.submit(self._execute, loop, batch)
+
+    def _next(self, loop: asyncio.AbstractEventLoop) -> Lane | None:
+        """Returns the lane whose turn it is; where all may still fill up, wakes up later."""
+        for lane in [lane for lane in self._waiting if not lane.rows]:
+            del self._waiting[lane]  # those who waited have gone
+        ready: list[Lane] = list(self._waiting)
+        if self._parameters.timeout:
+            start = {lane: self._start(lane) for lane in ready}
+            ready = [lane for lane in ready if start[lane] <= loop.time()]
+            if not ready and start:
+                self._timer = loop.call_at(min(start.values()), self._dispatch, loop)
+        if not ready:
+            return None
+        # A model that comes back doesn't get the time that it didn't ask for.
+        for lane in ready:
+            self._used[lane.group] = max(self._used.get(lane.group, 0.0), self._clock)
+        chosen = min(ready, key=lambda lane: self._used[lane.group])
+        self._clock = self._used[chosen.group]
+        return chosen
+
+    def _start(self, lane: Lane) -> float:
+        oldest = lane.oldest()
+        if oldest is None or lane.rows >= lane.sizes.largest or not lane.is_mergeable:
+            return 0.0
+        return oldest + self._parameters.timeout
+
+    def _execute(self, loop: asyncio.AbstractEventLoop, batch: Batch) -> None:
+        """Runs a batch, on a thread."""
+        start = time.perf_counter()
+        outcome = _run(batch)
+        seconds = time.perf_counter() - start
+        try:
+            loop.call_soon_threadsafe(self._finish, loop, batch, outcome, seconds)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            return
+
+    def _finish(
+        self, loop: asyncio.AbstractEventLoop, batch: Batch, outcome: _Outcome, seconds: float
+    ) -> None:
+        self._running -= 1
+        group = batch.lane.group
+        self._used[group] = self._used.get(group, 0.0) + seconds
+        if batch.size and not any(isinstance(result, Exception) for result in outcome):
+            batch.lane.took(batch.size, seconds)
+        for request, result in zip(batch.requests, outcome, strict=True):
+            if request.result.done():
+                continue
+            if isinstance(result, Exception):
+                request.result.set_exception(result)
+            else:
+                request.result.set_result(result)
+        if self._waiting:
+            self._wake(loop)
+
+
+def _run(batch: Batch) -> _Outcome:
+    """Returns each request's outputs or error."""
+    requests = batch.requests
+    if not batch.size:
+        return [_run_alone(request) for request in requests]
+    rows = [request.rows for request in requests]
+    try:
+        outputs = requests[0].run(tensors.merge([r.inputs for r in requests], batch.size))
+        parts = tensors.split(outputs, rows, batch.size)
+    except Exception as error:
+        if rows == [batch.size]:
+            return [error]
+        # Which request was wrong, and in which words, shows when each is alone.
+        return [_run_alone(request) for request in requests]
+    if parts is None:
+        batch.lane.is_mergeable = False
+        return [outputs] if rows == [batch.size] else [_run_alone(request) for request in requests]
+    return list(parts)
+
+
+def _run_alone(request: Request) -> Tensors | Exception:
+    try:
+        return request.run(request.inputs)
+    except Exception as error:
+        return error

@@ -1,0 +1,118 @@
+"""Our own exports: the version's JAX program, straight through PJRT."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from artifact import manifest, program, variables
+from server.engines.engine import EngineOptions
+from server.errors import Code, ServingError, invalid
+from wire import dtypes
+
+
+class XlaEngine:
+    """A version as compiled programs, with its parameters on the device once."""
+
+    name = "xla"
+
+    def __init__(self, path: Path, options: EngineOptions) -> None:
+        """Loads programs and parameters, and compiles the batch sizes of a fixed export.
+
+        Any other shape is compiled when it is first run: the warm-up records' before the version
+        is available.
+
+        Raises:
+            ServingError: the version isn't one of ours, or is damaged.
+        """
+        import jax
+
+        if options.compilation_cache is not None:
+            jax.config.update("jax_compilation_cache_dir", str(options.compilation_cache))
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+            jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        try:
+            self._signatures = manifest.Manifest.read(path).signatures
+            self._programs = program.load_all(path)
+        except FileNotFoundError as error:
+            raise ServingError(
+                Code.FAILED_PRECONDITION, f"the xla engine serves this exporter's versions: {error}"
+            ) from None
+        except (manifest.ManifestError, variables.BundleError, KeyError, OSError) as error:
+            raise ServingError(Code.DATA_LOSS, f"{path}: {error}") from None
+        for signature, entry in self._programs.items():
+            for batch_size in entry.batch_sizes or ():
+                self._run_once(signature, batch_size)
+
+    def batch_sizes(self, signature: str) -> Sequence[int] | None:
+        """Returns the sizes that the signature was exported for; None: any."""
+        return self._program(signature).batch_sizes
+
+    def run(
+        self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
+    ) -> dict[str, np.ndarray]:
+        """Runs a signature; JAX lets go of the GIL while it computes."""
+        entry = self._program(signature)
+        self._check_shapes(signature, inputs)
+        try:
+            values = entry.run(inputs)
+        except program.ProgramError as error:
+            raise invalid(f"signature {signature}: {error}") from None
+        return {name: values[name] for name in outputs}
+
+    def close(self) -> None:
+        """Drops programs and parameters, which go with the last call that uses them."""
+        self._programs = {}
+
+    def _run_once(self, signature: str, batch_size: int) -> None:
+        inputs = {}
+        for name, tensor in self._signatures[signature].inputs.items():
+            shape = [size for size in tensor.shape[1:] if size is not None]
+            if len(shape) < len(tensor.shape) - 1:
+                return  # which sizes will come is anyone's guess
+            inputs[name] = np.zeros((batch_size, *shape), dtypes.numpy_dtype(tensor.dtype))
+        self._programs[signature].run(inputs)
+
+    def _program(self, signature: str) -> program.Program:
+        try:
+            return self._programs[signature]
+        except KeyError:
+            raise ServingError(
+                Code.FAILED_PRECONDITION, f'signature "{signature}" has no JAX program'
+            ) from None
+
+    def _check_shapes(self, signature: str, inputs: Mapping[str, np.ndarray]) -> None:
+        """Refuses shapes before JAX does; which batch sizes there are, the program knows."""
+        batch_sizes = set()
+        for name, tensor in self._signatures[signature].inputs.items():
+            shape = inputs[name].shape
+            inner = zip(tensor.shape[1:], shape[1:], strict=False)
+            fits = len(shape) == len(tensor.shape) and all(
+                want in (None, size) for want, size in inner
+            )
+            if not fits or 0 in shape:
+                want = ",".join("?" if size is None else str(size) for size in tensor.shape)
+                raise invalid(
+                    f'input "{name}" has shape {list(shape)}, signature {signature} takes [{want}]'
+                )
+            batch_sizes.add(shape[:1])
+        if len(batch_sizes) > 1:
+            raise invalid(f"inputs of signature {signature} differ in their batch size")
+
+
+def can_serve(path: Path) -> bool:
+    """Tells whether every signature of a version has a program for this machine's device."""
+    try:
+        found = manifest.Manifest.read(path)
+    except (OSError, manifest.ManifestError):
+        return False
+    if not found.signatures or any(entry.program is None for entry in found.signatures.values()):
+        return False
+    try:
+        import jax
+    except ModuleNotFoundError:
+        return False
+    backend = jax.default_backend()
+    return ("cuda" if backend == "gpu" else backend) in found.platforms

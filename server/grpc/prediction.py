@@ -1,0 +1,132 @@
+"""tensorflow.serving.PredictionService."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from server import example_inference, inference
+from server.core import Core, ModelSpec
+from server.errors import invalid
+from server.grpc.specs import model_spec
+from server.servable import Servable
+from wire import serving_pb2 as pb
+from wire import tensors
+
+
+class PredictionService:
+    """The methods of the service; a `ServingError` of theirs is the call's status."""
+
+    def __init__(self, core: Core, *, as_tensor_content: bool = False) -> None:
+        self._core = core
+        self._as_content = as_tensor_content
+
+    async def Predict(self, request: pb.PredictRequest, context: Any) -> pb.PredictResponse:
+        """Runs a signature on named tensors."""
+        spec = model_spec(request)
+        with self._core.servable(spec) as servable:
+            signature = inference.find(servable, spec.signature)
+            outputs = await inference.predict(
+                self._core.execute,
+                servable,
+                signature.name,
+                _arrays(request),
+                output_filter=request.output_filter,
+                deadline=_deadline(context),
+            )
+            response = pb.PredictResponse()
+            _fill(response.model_spec, servable, spec, signature.name)
+            for name, array in outputs.items():
+                response.outputs[name].CopyFrom(
+                    tensors.from_array(array, as_content=self._as_content)
+                )
+            return response
+
+    async def Classify(
+        self, request: pb.ClassificationRequest, context: Any
+    ) -> pb.ClassificationResponse:
+        """Classifies examples."""
+        spec = model_spec(request)
+        with self._core.servable(spec) as servable:
+            result = await example_inference.classify(
+                self._core.execute,
+                servable,
+                spec.signature,
+                request.input,
+                deadline=_deadline(context),
+            )
+            response = pb.ClassificationResponse(result=result)
+            _fill(response.model_spec, servable, spec, spec.signature)
+            return response
+
+    async def Regress(self, request: pb.RegressionRequest, context: Any) -> pb.RegressionResponse:
+        """Gives each example a value."""
+        spec = model_spec(request)
+        with self._core.servable(spec) as servable:
+            result = await example_inference.regress(
+                self._core.execute,
+                servable,
+                spec.signature,
+                request.input,
+                deadline=_deadline(context),
+            )
+            response = pb.RegressionResponse(result=result)
+            _fill(response.model_spec, servable, spec, spec.signature)
+            return response
+
+    async def MultiInference(
+        self, request: pb.MultiInferenceRequest, context: Any
+    ) -> pb.MultiInferenceResponse:
+        """Runs several of the two above on the same examples of one model."""
+        if not request.tasks:
+            raise invalid("MultiInferenceRequest has no tasks")
+        if any(not task.model_spec.name for task in request.tasks):
+            raise invalid("Found ModelSpec with an empty model name.")
+        if len({task.model_spec.name for task in request.tasks}) > 1:
+            raise invalid(
+                "All ModelSpecs in a MultiInferenceRequest must access the same model name."
+            )
+        with self._core.servable(model_spec(request.tasks[0])) as servable:
+            return await example_inference.multi_inference(
+                self._core.execute, servable, request, deadline=_deadline(context)
+            )
+
+    async def GetModelMetadata(
+        self, request: pb.GetModelMetadataRequest, context: Any
+    ) -> pb.GetModelMetadataResponse:
+        """Returns the model's signatures."""
+        spec = model_spec(request)
+        if not request.metadata_field:
+            raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
+        for field in request.metadata_field:
+            if field != "signature_def":
+                raise invalid(f"Metadata field {field} is not supported")
+        servable = self._core.servable(spec)
+        response = pb.GetModelMetadataResponse()
+        response.model_spec.name = servable.name
+        response.model_spec.version.value = servable.version
+        packed = response.metadata["signature_def"]
+        packed.type_url = "type.googleapis.com/tensorflow.serving.SignatureDefMap"
+        packed.value = servable.metadata.SerializeToString()
+        return response
+
+
+def _arrays(request: pb.PredictRequest) -> dict[str, Any]:
+    arrays = {}
+    for name in request.inputs:
+        try:
+            arrays[name] = tensors.to_array(request.inputs[name])
+        except tensors.TensorError as error:
+            raise invalid(f"tensor parsing error: {name}: {error}") from None
+    return arrays
+
+
+def _fill(message: pb.ModelSpec, servable: Servable, spec: ModelSpec, signature: str) -> None:
+    message.name = spec.name
+    message.signature_name = signature or "serving_default"
+    message.version.value = servable.version
+
+
+def _deadline(context: Any) -> float | None:
+    remaining = context.time_remaining()
+    return None if remaining is None else asyncio.get_running_loop().time() + remaining

@@ -1,0 +1,48 @@
+"""Loading a version: signatures, engine, warm-up."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from server import signatures, warmup
+from server.engines import choice
+from server.engines.engine import EngineOptions
+from server.servable import Servable
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Makes servables of version directories; called on threads off the request path.
+
+    Attributes:
+        engine: How the engine is chosen and set up.
+        enable_warmup: Run a version's warm-up records before it is available.
+        warmup_iterations: How often each of them is run.
+    """
+
+    engine: EngineOptions
+    enable_warmup: bool = True
+    warmup_iterations: int = 1
+
+    def __call__(self, name: str, version: int, path: Path) -> Servable:
+        """Loads and warms up one version.
+
+        Raises:
+            ServingError: it can't be read, loaded or warmed up.
+        """
+        start = time.monotonic()
+        found = signatures.read(path, self.engine.tags)
+        servable = Servable(name, version, found, choice.load(path, found, self.engine))
+        records = 0
+        if self.enable_warmup:
+            records = warmup.run(path, servable, iterations=self.warmup_iterations)
+        logger.info(
+            "%s version %d loaded by engine %s in %.2f s, %d warm-up records",
+            name, version, servable.engine.name, time.monotonic() - start, records,
+        )  # fmt: skip
+        return servable

@@ -1,0 +1,82 @@
+"""The server's options: TensorFlow Serving's flags with their defaults, and ours.
+
+Source: tensorflow_serving/model_servers/main.cc and server.h.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def _flag(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:
+    return field(default=default, metadata={"help": text, "choices": choices})
+
+
+@dataclass(frozen=True)
+class Options:
+    """One field a flag; the flag's help is the field's documentation."""
+
+    # TensorFlow Serving's.
+    port: int = _flag(8500, "port of the gRPC API; 0: none, -1: any free one")
+    rest_api_port: int = _flag(0, "port of the REST API; 0: none, -1: any free one")
+    rest_api_timeout_in_ms: int = _flag(30000, "longest time for an answer by REST")
+    grpc_socket_path: str = _flag("", "unix socket of the gRPC API")
+    model_name: str = _flag("default", "name of the model, without --model_config_file")
+    model_base_path: str = _flag("", "directory of the model's versions")
+    model_config_file: str = _flag("", "text-format ModelServerConfig naming several models")
+    model_config_file_poll_wait_seconds: int = _flag(
+        0, "interval between looks at the config file; 0: only at start"
+    )
+    file_system_poll_wait_seconds: float = _flag(
+        1.0, "interval between looks for new versions; 0: only at start"
+    )
+    max_num_load_retries: int = _flag(5, "how often a failed load is tried again")
+    load_retry_interval_micros: int = _flag(60_000_000, "time between such tries")
+    num_load_threads: int = _flag(0, "loads at a time; 0: as many as there are cores")
+    saved_model_tags: str = _flag("serve", "comma-separated tags of the meta graph to load")
+    enable_model_warmup: bool = _flag(True, "run a version's warm-up requests at load")
+    num_request_iterations_for_warmup: int = _flag(0, "times that each of them is run, if > 0")
+    allow_version_labels_for_unavailable_models: bool = _flag(
+        False, "let labels point at versions that aren't there"
+    )
+    grpc_channel_arguments: str = _flag("", "comma-separated key=value for the gRPC server")
+    enable_serialization_as_tensor_content: bool = _flag(
+        False, "answer Predict in tensor_content rather than in typed fields"
+    )
+    xla_cpu_compilation_enabled: bool = _flag(
+        False, "let the tensorflow engine compile with XLA, which models of jax2tf need there"
+    )
+    tensorflow_session_parallelism: int = _flag(0, "threads of a TensorFlow session; 0: auto")
+    tensorflow_intra_op_parallelism: int = _flag(0, "threads inside an op; 0: auto")
+    tensorflow_inter_op_parallelism: int = _flag(0, "ops at a time; 0: auto")
+    version: bool = _flag(False, "show the version and exit")
+
+    # Ours.
+    host: str = _flag("127.0.0.1", "address to listen on; 0.0.0.0 for all interfaces")
+    engine: str = _flag("auto", "runtime of the models", ("auto", "xla", "tensorflow"))
+    compilation_cache_dir: str = _flag("", "directory that keeps compiled programs for a restart")
+    drain_seconds: float = _flag(30.0, "longest time to answer what is under way on SIGTERM")
+    max_request_bytes: int = _flag(128 * 2**20, "longest REST request")
+
+
+# Flags that start without effect here, and why.
+UNSUPPORTED = {
+    "rest_api_num_threads": "one event loop serves all connections",
+    "num_unload_threads": "unloading needs no threads",
+    "flush_filesystem_caches": "caches are left to the system",
+    "platform_config_file": "use --engine",
+    "tensorflow_session_config_file": "use the parallelism flags",
+    "per_process_gpu_memory_fraction": "GPU memory is the runtime's matter",
+    "use_alts_credentials": "use --ssl_config_file",
+    "grpc_max_threads": "one event loop serves all calls",
+    "remove_unused_fields_from_bundle_metagraph": "they are never kept",
+    "num_tflite_pools": "an interpreter per thread",
+    "num_tflite_interpreters_per_pool": "an interpreter per thread",
+    "xla_gpu_compilation_enabled": "use --engine=xla",
+    "enable_profiler": "the service answers, there is nothing to profile with",
+    "thread_pool_factory_config_file": "threads are the runtime's matter",
+    "mixed_precision": "models run as they were exported",
+    "skip_initialize_tpu": "TPUs aren't used",
+    "enforce_session_run_timeout": "deadlines always hold",
+}

@@ -1,0 +1,1 @@
+"""The REST face: JSON in and out, as TensorFlow Serving reads and writes it."""

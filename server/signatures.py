@@ -1,0 +1,96 @@
+"""What a SavedModel serves: its signatures, read without TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from google.protobuf.message import DecodeError
+
+from artifact import versions
+from server.errors import Code, ServingError
+from wire import serving_pb2 as pb
+from wire import tensors
+
+# Source: tensorflow/cc/saved_model/signature_constants.h
+DEFAULT = "serving_default"
+PREDICT = "tensorflow/serving/predict"
+CLASSIFY = "tensorflow/serving/classify"
+REGRESS = "tensorflow/serving/regress"
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output of a signature.
+
+    Attributes:
+        tensor: The tensor's name in the graph, such as `serving_default_x:0`.
+        dtype: TensorFlow's number of the dtype.
+        shape: -1 for an open dimension; None where the rank is unknown.
+    """
+
+    tensor: str
+    dtype: int
+    shape: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A named entry of a model; inputs and outputs are sorted by name."""
+
+    name: str
+    inputs: Mapping[str, Tensor]
+    outputs: Mapping[str, Tensor]
+    method_name: str
+
+
+@dataclass(frozen=True)
+class Signatures:
+    """All signatures of a model, for the server and as the message that metadata is made of."""
+
+    by_name: Mapping[str, Signature]
+    message: pb.SignatureDefMap
+
+
+def read(version_dir: Path, tags: Sequence[str]) -> Signatures:
+    """Reads the signatures of the meta graph with exactly these tags.
+
+    Raises:
+        ServingError: NOT_FOUND without a readable SavedModel, or without such a meta graph.
+    """
+    path = version_dir / versions.SAVED_MODEL
+    try:
+        model = pb.SavedModel.FromString(path.read_bytes())
+    except (OSError, DecodeError) as error:
+        raise ServingError(Code.NOT_FOUND, f"Could not read SavedModel {path}: {error}") from None
+    for graph in model.meta_graphs:
+        if set(graph.meta_info_def.tags) == set(tags):
+            message = pb.SignatureDefMap(signature_def=graph.signature_def)
+            found = message.signature_def
+            return Signatures({name: _signature(name, found[name]) for name in found}, message)
+    # The text of tensorflow/cc/saved_model/reader.cc
+    raise ServingError(
+        Code.NOT_FOUND,
+        f"Could not find meta graph def matching supplied tags: {{ {' '.join(tags)} }} in {path}. "
+        "To inspect available tag-sets in the SavedModel, please use the SavedModel CLI: "
+        "`saved_model_cli`",
+    )
+
+
+def _signature(name: str, message: pb.SignatureDef) -> Signature:
+    return Signature(
+        name,
+        {key: _tensor(message.inputs[key]) for key in sorted(message.inputs)},
+        {key: _tensor(message.outputs[key]) for key in sorted(message.outputs)},
+        message.method_name,
+    )
+
+
+def _tensor(message: pb.TensorInfo) -> Tensor:
+    shape = message.tensor_shape
+    return Tensor(
+        message.name,
+        message.dtype,
+        None if shape.unknown_rank else tensors.shape_of(shape),
+    )

@@ -1,0 +1,35 @@
+"""Models and servers that the integration tests share."""
+
+import pytest
+
+from tests.support import saved_models
+from tests.support.servers import ServerProcess
+
+
+@pytest.fixture(scope="session")
+def half_plus_two(tmp_path_factory):
+    """The base path of half_plus_two with version 123, as in Serving's documentation."""
+    pytest.importorskip("tensorflow", reason="needs tensorflow: pip install tensorflow")
+    base = tmp_path_factory.mktemp("models") / "half_plus_two"
+    saved_models.half_plus_two(base, 123)
+    return base
+
+
+@pytest.fixture(scope="session")
+def tensorflow_server(half_plus_two, tmp_path_factory):
+    """A server with half_plus_two and a model of all dtypes in the tensorflow engine."""
+    dtypes = half_plus_two.parent / "every_dtype"
+    saved_models.every_dtype(dtypes)
+    folder = tmp_path_factory.mktemp("server")
+    config = folder / "models.config"
+    config.write_text(
+        f"""
+        model_config_list {{
+          config {{ name: "half_plus_two" base_path: "{half_plus_two}"
+                    model_platform: "tensorflow"
+                    version_labels {{ key: "stable" value: 123 }} }}
+          config {{ name: "every_dtype" base_path: "{dtypes}" }}
+        }}"""
+    )
+    with ServerProcess(folder / "log", f"--model_config_file={config}") as server:
+        yield server

@@ -1,0 +1,100 @@
+"""Our exports in the xla engine, and both engines against each other."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from artifact import golden, versions
+from tests.support import exports
+from tests.support.servers import ROOT, ServerProcess
+from wire import services, tensors
+from wire import serving_pb2 as pb
+
+pytest.importorskip("tensorflow", reason="needs tensorflow to export: pip install tensorflow")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Exports of every batch mode: any size, a fixed one, and one with golden examples."""
+    base = tmp_path_factory.mktemp("exports")
+    exports.scaled(base, 2, verify=True)
+    exports.scaled(base, 3, name="fixed", serving_batch_size=2)
+    return base
+
+
+def serve(models, folder, name, engine):
+    return ServerProcess(
+        folder / "log",
+        f"--model_name={name}",
+        f"--model_base_path={models / name}",
+        f"--engine={engine}",
+        "--xla_cpu_compilation_enabled",
+    )
+
+
+def predict(server, name, x):
+    request = pb.PredictRequest(model_spec=pb.ModelSpec(name=name))
+    request.inputs["inputs"].CopyFrom(tensors.from_array(x))
+    with server.channel() as channel:
+        response = services.PREDICTION_METHODS["Predict"].stub(channel)(request, timeout=60)
+    return tensors.to_array(response.outputs["output_0"])
+
+
+@pytest.mark.parametrize("engine", ["auto", "tensorflow"])
+def test_both_engines_give_the_golden_answers(models, tmp_path, engine):
+    cases = golden.read(versions.latest(models / "scaled"))
+    with serve(models, tmp_path, "scaled", engine) as server:
+        assert f"engine {'xla' if engine == 'auto' else engine} " in server.log
+        for case in cases.values():
+            answer = predict(server, "scaled", case.inputs["inputs"])
+            np.testing.assert_allclose(answer, case.outputs["output_0"], rtol=1e-5, atol=1e-5)
+        for batch_size in (1, 2, 5, 33):
+            x = np.random.default_rng(batch_size).normal(size=(batch_size, 4)).astype(np.float32)
+            expected = exports.scaled_answer(x, 2)
+            np.testing.assert_allclose(predict(server, "scaled", x), expected, rtol=1e-5, atol=1e-5)
+            _, _, body = server.rest("/v1/models/scaled:predict", {"instances": x.tolist()})
+            found = json.loads(body)["predictions"]
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_fixed_export_takes_its_batch_sizes_alone(models, tmp_path):
+    with serve(models, tmp_path, "fixed", "xla") as server:
+        for batch_size in (2, 16, 128):
+            x = np.full((batch_size, 4), 0.5, np.float32)
+            answer = predict(server, "fixed", x)
+            np.testing.assert_allclose(answer, exports.scaled_answer(x, 3), rtol=1e-5, atol=1e-5)
+        path = "/v1/models/fixed:predict"
+        status, _, body = server.rest(path, {"instances": [[0.5] * 4] * 3})
+        assert status == 400
+        assert "exported for batch sizes [2, 16, 128], not 3" in json.loads(body)["error"]
+
+
+def test_shapes_that_dont_fit_are_the_clients_fault(models, tmp_path):
+    with serve(models, tmp_path, "scaled", "xla") as server:
+        for value in ([1.0], [[[1.0] * 4]], [[1.0] * 5], 1.0):
+            status, _, body = server.rest("/v1/models/scaled:predict", {"inputs": value})
+            assert status == 400
+            assert "signature serving_default takes [?,4]" in json.loads(body)["error"]
+
+
+def test_without_the_flag_the_tensorflow_engine_refuses_xla_as_serving_does(models, tmp_path):
+    flags = ["--model_name=scaled", f"--model_base_path={models / 'scaled'}", "--engine=tensorflow"]
+    with ServerProcess(tmp_path / "log", *flags, "--enable_model_warmup=false") as server:
+        status, _, body = server.rest("/v1/models/scaled:predict", {"inputs": [[1.0] * 4]})
+        assert (status, json.loads(body)) == (500, {"error": "XLA compilation disabled"})
+
+
+def test_the_xla_engine_never_imports_tensorflow(models):
+    script = f"""
+import sys
+from pathlib import Path
+from server import process
+from server.engines.engine import EngineOptions
+from server.loading import Loader
+Loader(EngineOptions())("scaled", 2, Path({str(versions.latest(models / "scaled"))!r}))
+assert not {{"tensorflow", "tensorflow_serving"}} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)

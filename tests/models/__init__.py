@@ -1,0 +1,28 @@
+"""Small models of the usual kinds, with random parameters: what an exporter must be able to take.
+
+Each module has `model() -> Model`; `build` gives one by name.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import jax
+import numpy as np
+
+from exporter.cases import random_inputs
+from exporter.model import Model, PyTree
+
+NAMES = ("mnist_mlp", "mnist_cnn", "quickdraw_cnn", "resnet", "vit", "text_encoder", "lstm")
+
+
+def build(name: str) -> Model:
+    """Returns one of the models; the same at each call."""
+    model: Model = importlib.import_module(f"tests.models.{name}").model()
+    return model
+
+
+def inputs(model: Model, batch_size: int) -> PyTree:
+    """Returns random inputs of a model; the same for the same batch size."""
+    leaves, structure = jax.tree.flatten(model.inputs)
+    return structure.unflatten(random_inputs(leaves, batch_size, np.random.default_rng(batch_size)))

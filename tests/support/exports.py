@@ -1,0 +1,34 @@
+"""Small exports of this project's exporter, whose answers tell their version."""
+
+import numpy as np
+
+
+def scaled(base, version, *, name="scaled", serving_batch_size=-1, verify=False):
+    """Publishes `tanh(x @ weights) * version` for x of [batch, 4]; see `scaled_answer`."""
+    import jax.numpy as jnp
+
+    from exporter.model import Model, TensorSpec
+    from exporter.options import ExportOptions
+    from exporter.pipeline import export
+
+    model = Model(
+        name,
+        lambda params, x: jnp.tanh(x @ params["weights"]) * params["scale"],
+        {"weights": WEIGHTS, "scale": np.float32(version)},
+        TensorSpec(("b", 4)),
+    )
+    options = ExportOptions(
+        version=version,
+        serving_batch_size=serving_batch_size,
+        verify=verify,
+        warmup_batch_sizes=(1, 3),
+    )
+    return export(model, base, options)
+
+
+WEIGHTS = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+
+
+def scaled_answer(x, version):
+    """What `scaled` answers, to a relative 1e-5."""
+    return np.tanh(x @ WEIGHTS) * np.float32(version)

@@ -1,0 +1,130 @@
+"""The load generator's parts that need no server."""
+
+import time
+
+import numpy as np
+import pytest
+
+from client.endpoint import Endpoint
+from client.load import hpack, plot
+from client.load.plan import Plan
+from client.load.recorder import Recorder
+from client.load.result import Result
+from client.load.schedule import Schedule
+from client.load.workload import fitting
+from client.servable import Servable
+from client.signature import ArraySpec, Signature
+
+
+def plan(api="grpc", **changes):
+    return Plan(Endpoint("localhost", 1, api), Servable("m"), **changes)
+
+
+def test_a_status_is_read_among_other_headers():
+    for code in range(17):
+        block = hpack.encode([("grpc-message", "x" * 200), ("grpc-status", str(code)), ("a", "")])
+        assert hpack.grpc_status(block) == code
+    assert hpack.grpc_status(b"\x88" + hpack.encode([("content-type", "b")])) is None
+
+
+def test_a_huffman_coded_status_is_read():
+    # RFC 7541 C.4.1 and C.6.1 give "www.example.com" and "302"; gRPC's own words are made alike.
+    assert hpack._huffman("302").hex() == "6402"
+    name, value = hpack._huffman("grpc-status"), hpack._huffman("14")
+    block = bytes([0x40, 0x80 | len(name)]) + name + bytes([0x80 | len(value)]) + value
+    assert hpack.grpc_status(b"\x20" + block) == 14
+
+
+@pytest.mark.parametrize("block", [b"\xbe", b"\x00\x05ab", b"\x00"])
+def test_a_damaged_or_indexed_block_is_refused(block):
+    with pytest.raises(ValueError, match=r"table|too early"):
+        hpack.grpc_status(block)
+
+
+def test_the_open_loop_keeps_its_even_schedule_however_late_it_is_asked():
+    start = time.perf_counter()
+    schedule = Schedule(plan(rate=50.0, duration=0.2, warmup=0.1), start)
+    time.sleep(0.15)
+    taken = [schedule.take() - start for _ in range(10)]
+    np.testing.assert_allclose(taken, np.arange(10) / 50, atol=1e-6)
+    assert len(schedule.left()) == 5
+    time.sleep(0.2)
+    assert schedule.take() is None
+    assert len(schedule.left()) == 5
+
+
+def test_poisson_arrivals_have_the_rate_and_exponential_gaps():
+    start = time.perf_counter()
+    schedule = Schedule(plan(rate=1000.0, poisson=True, duration=20, warmup=1), start)
+    offsets = schedule.left() - start
+    assert len(offsets) == pytest.approx(21_000, rel=0.03)
+    assert offsets[-1] < 21
+    gaps = np.diff(offsets)
+    assert gaps.std() == pytest.approx(gaps.mean(), rel=0.05)
+
+
+def test_the_closed_loop_starts_now_and_leaves_nothing():
+    schedule = Schedule(plan(duration=60), time.perf_counter())
+    before = time.perf_counter()
+    assert before <= schedule.take() <= time.perf_counter()
+    assert len(schedule.left()) == 0
+
+
+def test_the_warmup_counts_nowhere():
+    recorder = Recorder()
+    recorder.add(0.5, 0.9, "OK")  # before
+    recorder.add(0.9, 1.5, "OK")  # answered in the measured time, started before it
+    recorder.add(1.0, 1.2, "OK")
+    recorder.add(1.8, 2.5, "OK")  # answered after it
+    recorder.add(0.7, 0.8, "INTERNAL")
+    recorder.add(1.1, 1.2, "UNAVAILABLE")
+    assert recorder.latencies(1.0) == pytest.approx([0.2, 0.7])
+    assert recorder.completed(1.0, 2.0) == 2
+    assert recorder.errors(1.0) == {"UNAVAILABLE": 1}
+
+
+def test_a_plan_that_cannot_be_is_refused():
+    with pytest.raises(ValueError, match="would never be used"):
+        plan(concurrency=2, connections=3)
+    with pytest.raises(ValueError, match="one request at a time"):
+        plan("rest", concurrency=4, connections=2)
+    assert plan(concurrency=4, connections=2).connections == 2
+
+
+def test_inputs_fit_any_signature():
+    image = Signature({"x": ArraySpec((-1, 28, 28, 1), "float32")}, {}, "")
+    assert fitting(image, 4).labels is not None
+    spec = {
+        "a": ArraySpec((-1, 3, -1), "float32"),
+        "b": ArraySpec((-1,), "string"),
+        "c": ArraySpec(None, "int64"),
+    }
+    inputs = fitting(Signature(spec, {}, ""), 4).inputs
+    assert {n: (v.shape[1:], v.dtype) for n, v in inputs.items()} == {
+        "a": ((3, 1), np.float32),
+        "b": ((), object),
+        "c": ((), np.int64),
+    }
+
+
+def test_a_result_has_the_figures_of_its_latencies(tmp_path):
+    latencies = np.random.default_rng(0).lognormal(-6, 0.5, 5000)
+    result = Result(plan(duration=2.0, batch_size=16), 3, latencies, 5000, {}, 0, 0.25)
+    found = result.as_json()
+    assert (found["requests_per_s"], found["examples_per_s"]) == (2500.0, 40_000.0)
+    assert found["max_ms"] == pytest.approx(latencies.max() * 1e3, abs=1e-3)
+    below = (latencies * 1e3 <= found["p99_ms"] + 1e-4).mean()
+    assert 0.99 <= below <= 0.9905
+    assert found["ok"]
+    picture = tmp_path / "latency.png"
+    pytest.importorskip("matplotlib", reason="pip install matplotlib")
+    plot.save(result, picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_answers_are_no_success():
+    result = Result(plan(), 3, np.zeros(0), 0, {"UNAVAILABLE": 2}, 0, 0.0)
+    assert not result.ok
+    assert result.as_json()["p99_ms"] is None
+    with pytest.raises(ValueError, match="nothing to plot"):
+        plot.save(result, "nowhere.png")

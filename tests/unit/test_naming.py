@@ -1,0 +1,53 @@
+"""Names of inputs, outputs and parameters from pytrees."""
+
+from typing import NamedTuple
+
+import pytest
+
+jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
+
+from exporter import naming  # noqa: E402
+from exporter.errors import UserError  # noqa: E402
+from exporter.model import TensorSpec  # noqa: E402
+
+
+class Pair(NamedTuple):
+    left: int
+    right: int
+
+
+@pytest.mark.parametrize(
+    ("pytree", "inputs", "outputs"),
+    [
+        (0, ["inputs"], ["output_0"]),
+        (TensorSpec(("b",)), ["inputs"], ["output_0"]),
+        ((0, 0), ["inputs_0", "inputs_1"], ["output_0", "output_1"]),
+        ([0], ["inputs_0"], ["output_0"]),
+        ({"b": 0, "a": 0}, ["a", "b"], ["a", "b"]),
+        ({"image": {"left": 0, "right": 0}}, ["image_left", "image_right"], None),
+        ({"x": (0, 0)}, ["x_0", "x_1"], ["x_0", "x_1"]),
+        ([{"a": 0}, 0], ["inputs_0_a", "inputs_1"], ["output_0_a", "output_1"]),
+        (Pair(0, 0), ["left", "right"], ["left", "right"]),
+    ],
+)
+def test_names_follow_the_keys(pytree, inputs, outputs):
+    assert naming.input_names(pytree) == inputs
+    assert naming.output_names(pytree) == (outputs or inputs)
+
+
+def test_names_that_collide_are_refused():
+    with pytest.raises(UserError, match="'a_b'"):
+        naming.input_names({"a": {"b": 0}, "a_b": 0})
+
+
+def test_parameters_are_named_by_their_path():
+    params = {"conv1": {"kernel": 0, "bias": 0}, "stack": [{"scale": 0}], "pair": Pair(0, 0)}
+    assert ["/".join(path) for path in naming.parameter_paths(params)] == [
+        "conv1/bias", "conv1/kernel", "pair/left", "pair/right", "stack/0/scale",
+    ]  # fmt: skip
+    assert naming.parameter_paths(0) == [("parameter",)]
+
+
+def test_parameters_of_one_path_are_refused():
+    with pytest.raises(UserError, match="'a/b'"):
+        naming.parameter_paths({"a": {"b": 0}, "a/b": 0})

@@ -1,0 +1,244 @@
+"""JSON in and out: syntax errors, conversions, number formats."""
+
+import contextlib
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from server.errors import ServingError
+from server.rest import document, examples, rendering, syntax, tensors
+from server.signatures import Signature, Tensor
+from wire import dtypes
+
+
+def signature(**inputs):
+    return Signature(
+        "serving_default",
+        {name: Tensor(f"{name}:0", dtypes.number(dtype), None) for name, dtype in inputs.items()},
+        {},
+        "",
+    )
+
+
+def read(text, **inputs):
+    found, _ = tensors.predict_inputs(document.parse(text.encode()), signature(**inputs))
+    return found
+
+
+def problem(text, **inputs):
+    with pytest.raises(ServingError) as caught:
+        read(text, **(inputs or {"x": "float32"}))
+    return caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (" ", "The document is empty. at offset: 1"),
+        ("{", "Missing a name for object member. at offset: 1"),
+        ('{"a"', "Missing a colon after a name of object member. at offset: 4"),
+        ('{"a" 1}', "Missing a colon after a name of object member. at offset: 5"),
+        ('{"a":', "Invalid value. at offset: 5"),
+        ('{"a":1', "Missing a comma or } after an object member. at offset: 6"),
+        ('{"a":1,', "Missing a name for object member. at offset: 7"),
+        ('{"a":[1 2]}', "Missing a comma or ] after an array element. at offset: 8"),
+        ('{"a":[1,2,]}', "Invalid value. at offset: 10"),
+        ('{"a":[01]}', "Missing a comma or ] after an array element. at offset: 7"),
+        ('{"a":tru}', "Invalid value. at offset: 8"),
+        ('{"a":nul}', "Invalid value. at offset: 8"),
+        ('{"a":-}', "Invalid value. at offset: 6"),
+        ('{"a":1.}', "Miss fraction part in number. at offset: 7"),
+        ('{"a":1e}', "Miss exponent in number. at offset: 7"),
+        ('{"a":1e400}', "Number too big to be stored in double. at offset: 5"),
+        ('{"a":[0,1e400]}', "Number too big to be stored in double. at offset: 8"),
+        ('{"a":"', "Missing a closing quotation mark in string. at offset: 6"),
+        ('{"a":"\\q"}', "Invalid escape character in string. at offset: 6"),
+        ('{"a":"\\u12g4"}', "Incorrect hex digit after \\u escape in string. at offset: 6"),
+        ('{"a":"\\ud800"}', "The surrogate pair in string is invalid. at offset: 6"),
+        ('{"a":"\n"}', "Invalid encoding in string. at offset: 6"),
+        ('{"a":1} x', "The document root must not be followed by other values. at offset: 8"),
+        ("'a'", "Invalid value. at offset: 0"),
+        ('{"a":NaM}', "Invalid value. at offset: 7"),
+    ],
+)
+def test_syntax_errors_are_rapidjsons(text, message):
+    with pytest.raises(ServingError) as caught:
+        document.parse(text.encode())
+    assert caught.value.message == f"JSON Parse error: {message}"
+
+
+@settings(max_examples=50)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text() | st.integers(-(2**63), 2**64 - 1),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=30,
+    )
+)
+def test_any_document_of_json_is_read_as_it_was_written(value):
+    body = json.dumps({"v": value}).encode()
+    found = document.parse(body)["v"]
+    assert syntax.find_error(body, 0) is None
+    assert repr(found) == repr(value) or json.dumps(found) == json.dumps(value)
+
+
+@given(st.binary(max_size=60) | st.text('{}[]",:\\ue1-.0NaInf \n', max_size=30).map(str.encode))
+def test_no_body_breaks_the_parser(body):
+    with contextlib.suppress(ServingError):
+        document.parse(body)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"x": NaN}', math.nan), ('{"x": -NaN}', math.nan), ('{"x": Inf}', math.inf),
+        ('{"x": -Infinity}', -math.inf), ('{"x": "NaN Inf"}', "NaN Inf"), ('\ufeff{"x": 1}', 1),
+        ('{"x": 1, "x": 2}', 1), ('{"x": 18446744073709551616}', 2.0**64),
+    ],
+)  # fmt: skip
+def test_rapidjsons_liberties_are_taken(text, value):
+    found = document.parse(text.encode())["x"]
+    assert found == value or (math.isnan(found) and math.isnan(value))
+
+
+def test_strings_that_arent_utf8_keep_their_bytes():
+    body = b'{"instances": ["\xff\xfea"]}'
+    found, _ = tensors.predict_inputs(document.parse(body), signature(x="string"))
+    assert found["x"].tolist() == [b"\xff\xfea"]
+
+
+def test_deep_nesting_is_refused_without_harm():
+    for depth in (100, 600, 100_000):
+        body = '{"instances": ' + "[" * depth + "]" * depth + "}"
+        assert "nested lists" in problem(body) or "JSON Parse error" in problem(body)
+
+
+@settings(max_examples=100)
+@given(
+    st.sampled_from(
+        ["float32", "float64", "int32", "int64", "uint32", "uint64", "uint8", "bool"]
+    ).flatmap(
+        lambda dtype: npst.arrays(
+            dtype,
+            npst.array_shapes(min_dims=1, max_dims=4, max_side=4),
+            elements={"allow_subnormal": False} if "float" in dtype else None,
+        )
+    )
+)
+def test_tensors_survive_the_way_to_json_and_back(array):
+    rows = rendering.predictions({"y": array}).replace(b'"predictions"', b'"instances"')
+    columns = rendering.columns({"y": array}).replace(b'"outputs"', b'"inputs"')
+    for body in (rows, columns):
+        found, _ = tensors.predict_inputs(document.parse(body), signature(x=array.dtype.name))
+        np.testing.assert_array_equal(found["x"], array)
+        assert found["x"].dtype == array.dtype
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.2, "0.2"), (1 / 3, "0.333333343"), (2.0, "2.0"), (1e6, "1e+06"),
+        (1234567.0, "1234567.0"), (3e-5, "3e-05"), (math.nan, "NaN"),
+        (math.inf, "Infinity"), (-math.inf, "-Infinity"),
+        (-0.0, "-0.0"), (16777216.0, "16777216.0"), (123456.0, "123456.0"),
+    ],
+)  # fmt: skip
+def test_float_numbers_are_written_as_serving_writes_them(value, text):
+    body = rendering.columns({"y": np.float32(value)})
+    assert body == f'{{\n    "outputs": {text}\n}}'.encode()
+
+
+def test_double_numbers_have_all_digits():
+    assert b" 0.33333333333333331\n" in rendering.columns({"y": np.float64(1 / 3)})
+
+
+def test_values_that_dont_fit_are_refused_in_the_official_words():
+    assert problem('{"instances": [1, true]}').endswith(
+        "JSON Value: true Type: True is not of expected type: float"
+    )
+    assert problem('{"instances": [1, null]}').endswith(
+        "JSON Value: null Type: Null is not of expected type: float"
+    )
+    assert problem('{"instances": [16777217]}').endswith(
+        "Cannot convert JSON value: 16777217 to float without loss of precision."
+    )
+    assert problem('{"instances": [1.5]}', x="int32").endswith(
+        "JSON Value: 1.5 Type: Number is not of expected type: int32"
+    )
+    assert problem('{"instances": [1]}', x="complex64").endswith(
+        "UNIMPLEMENTED: Conversion of JSON Value: 1 to type: complex64"
+    )
+    assert problem('{"inputs": [[1, 2], [3]]}') == (
+        "Encountered list at unexpected size: 1 at level: 1 expected size: 2"
+    )
+    assert problem('{"inputs": [1, [2]]}') == (
+        "Encountered list at unexpected level: 1 expected < 1"
+    )
+    assert problem('{"inputs": [[1], 2]}') == (
+        "JSON Value: 2 found at incorrect level: 2 in the JSON DOM. Expected at level: 2"
+    )
+    assert problem('{"instances": [[1, 2], [3]]}') == (
+        "Failed to process element: 1 of 'instances' list. Error: INVALID_ARGUMENT: "
+        "Expecting tensor size: 2 but got: 1"
+    )
+    assert problem('{"instances": [[[1, 2]], [[1], [2]]]}') == (
+        "Failed to process element: 1 of 'instances' list. Error: INVALID_ARGUMENT: "
+        "Expecting shape [1,2] but got: [2,1]"
+    )
+    assert problem('{"instances": [{"b64": "?"}]}', x="string").endswith("Unable to base64 decode")
+
+
+def test_objects_must_have_the_inputs_names():
+    two = {"a": "float32", "b": "float32"}
+    assert "must only have keys: a,b" in problem('{"instances": [{"a": 1}]}', **two)
+    assert "key: c of 'instances' list. Error: INVALID_ARGUMENT: JSON object: does not have " in (
+        problem('{"instances": [{"c": 1}]}', **two)
+    )
+    assert problem('{"instances": [1]}', **two).startswith("instances is a plain list")
+    assert problem('{"inputs": [1]}', **two).startswith("inputs is a plain value/list")
+    assert problem('{"inputs": {"a": 1}}', **two) == "Missing named input: b in 'inputs' object."
+    assert problem('{"instances": [{"a": 1, "b": 2}, 3]}', **two) == (
+        "Expecting object but got list at item 1 of input list"
+    )
+    assert problem('{"instances": [3, {"x": 3}]}') == (
+        "Expecting value/list but got object at item 1 of input list"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"examples": 1}', "Expecting 'examples' value to be an list/array"),
+        ('{"examples": []}', "'examples' value is an empty array"),
+        ("{}", "When method is classify, key 'examples' is expected and was not found"),
+        ('{"examples": [1]}', "Example must be JSON object but got JSON Number"),
+        ('{"examples": [{"x": null}]}', "has element with unexpected JSON type: Null"),
+        ('{"examples": [{"x": [1, 1.5]}]}', "in feature: x expecting type: int64"),
+        ('{"examples": [{"x": 9223372036854775808}]}', "Only int64 is supported."),
+    ],
+)
+def test_examples_that_arent_any_are_refused(text, message):
+    with pytest.raises(ServingError) as caught:
+        examples.read(document.parse(text.encode()))
+    assert message in caught.value.message
+
+
+def test_examples_keep_kinds_and_context():
+    example = '{"x": [1.5, 2.0], "n": [true, 3], "b": {"b64": "/w"}}'
+    text = f'{{"context": {{"c": "é"}}, "examples": [{example}]}}'
+    found = examples.read(document.parse(text.encode())).example_list_with_context
+    assert found.context.features.feature["c"].bytes_list.value == ["é".encode()]
+    features = found.examples[0].features.feature
+    assert features["x"].float_list.value == [1.5, 2.0]
+    assert features["n"].int64_list.value == [1, 3]
+    assert features["b"].bytes_list.value == [b"\xff"]
+
+
+def test_long_values_are_cut_in_error_texts():
+    assert len(document.text([[1] * 1000] * 1000)) < 5000
+    assert len(document.text("x" * 10**6)) < 5000
