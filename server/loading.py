@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from server import signatures, warmup
+from server import warmup
 from server.batching import preparation
 from server.batching.parameters import Sizes
 from server.engines import choice
@@ -27,12 +27,14 @@ class Loader:
         warmup_iterations: How often each of them is run.
         batch_sizes: Of calls that are merged where that changes no answer, in engines that
             compile a program a size; None: no calls are merged.
+        check_method_names: Insist on the signatures' method names.
     """
 
     engine: EngineOptions
     enable_warmup: bool = True
     warmup_iterations: int = 1
     batch_sizes: Sizes | None = None
+    check_method_names: bool = False
 
     def __call__(self, name: str, version: int, path: Path) -> Servable:
         """Loads and warms up one version.
@@ -41,8 +43,10 @@ class Loader:
             ServingError: it can't be read, loaded or warmed up.
         """
         start = time.monotonic()
-        found = signatures.read(path, self.engine.tags)
-        servable = Servable(name, version, found, choice.load(path, found, self.engine))
+        engine, found = choice.load(path, self.engine)
+        servable = Servable(
+            name, version, found, engine, checks_method_names=self.check_method_names
+        )
         records = 0
         if self.enable_warmup:
             records = warmup.run(path, servable, iterations=self.warmup_iterations)
