@@ -119,7 +119,8 @@ def run(args: argparse.Namespace) -> int:
         dataset = load(DataOptions(args.data_source, args.data_dir))
     model = _train(args, dataset)
     version_dir = export(model, args.model_path, options, stage=stages)
-    stages.note(f"published {version_dir}")
+    checked = "" if options.verify else ", not compared with JAX (--notest_savedmodel)"
+    stages.note(f"published {version_dir}{checked}")
     _show(args, version_dir, stages)
     if args.json:
         print(json.dumps(description.summary(version_dir)))
