@@ -142,7 +142,8 @@ def run(args: argparse.Namespace) -> int:
         dataset = _load(args)
     model = _train(args, dataset)
     version_dir = export(model, args.model_path, options, stage=stages)
-    stages.note(f"published {version_dir}")
+    checked = "" if options.verify else ", not compared with JAX (--notest_savedmodel)"
+    stages.note(f"published {version_dir}{checked}")
     _show(args, version_dir, stages, dataset)
     if args.json:
         print(json.dumps(description.summary(version_dir)))
