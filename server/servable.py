@@ -16,12 +16,21 @@ class Servable:
     needs no lock.
     """
 
-    def __init__(self, name: str, version: int, signatures: Signatures, engine: Engine) -> None:
+    def __init__(
+        self,
+        name: str,
+        version: int,
+        signatures: Signatures,
+        engine: Engine,
+        *,
+        checks_method_names: bool = False,
+    ) -> None:
         self.name = name
         self.version = version
         self.signatures: Mapping[str, Signature] = signatures.by_name
         self.metadata = signatures.message
         self.engine = engine
+        self.checks_method_names = checks_method_names
         self._requests = 0
         self._idle: asyncio.Event | None = None
 
