@@ -1,6 +1,6 @@
 """Print what an image installs: one extra of pyproject.toml, without what an image has no use for.
 
-    python3 docker/requirements.py server >requirements.txt
+python3 docker/requirements.py server >requirements.txt
 """
 
 import sys
