@@ -110,7 +110,9 @@ def _fetch(server: Container, path: str, folder: Path) -> Path:
 
 def _asker(client: Client, model: str, version: int, directory: Path) -> Callable[[], bool]:
     """Returns a function that asks once and says whether the answer is JAX's."""
-    cases = [case for (name, _), case in golden.read(directory).items() if name == "serving_default"]
+    cases = [
+        case for (name, _), case in golden.read(directory).items() if name == "serving_default"
+    ]
     case = max(cases, key=lambda c: len(next(iter(c.inputs.values()))))
     tolerance = Manifest.read(directory).tolerance
     count = len(next(iter(case.inputs.values())))

@@ -15,7 +15,7 @@ OURS = {"host", "engine", "compilation_cache_dir"}
 
 
 def config(*arguments, **variables):
-    done = Compose.new()(*arguments, "config", "--format", "json", **variables)
+    done = Compose("any", 8500, 8501)(*arguments, "config", "--format", "json", **variables)
     return json.loads(done.stdout)["services"]
 
 

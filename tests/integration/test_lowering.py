@@ -138,7 +138,9 @@ def test_nothing_is_written_when_the_answers_differ(tmp_path):
     model = models.build("mnist_mlp")
     calls = iter(range(100))
     # A function that isn't pure: another answer each time it is traced.
-    impure = Model("impure", lambda p, x: model.func(p, x) + next(calls), model.params, model.inputs)
+    impure = Model(
+        "impure", lambda p, x: model.func(p, x) + next(calls), model.params, model.inputs
+    )
     with pytest.raises(CheckFailed, match=r"impure: output_0 on tensorflow at batch 1 differs"):
         export(impure, tmp_path / "out", Options(verify_in_node=False), stage=Stages())
     assert list(tmp_path.iterdir()) == []

@@ -20,7 +20,11 @@ def _model(case, specs):
 
 @pytest.mark.parametrize("name", ALL)
 @settings(
-    max_examples=3, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    max_examples=3,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
 )
 @given(data=st.data())
 def test_rule_gives_jaxs_answer(name, data):
