@@ -1,4 +1,6 @@
-"""Train a JAX model, export it as a SavedModel, compare it with JAX and publish it.
+"""Export a JAX model as a SavedModel, compare it with JAX and publish it.
+
+The model is one of one's own, given as pkg.module:build, or one that is trained on MNIST.
 
 The version appears as <model_path>/<model>[_features]/<version>, whole and checked, or not at all.
 """
@@ -13,7 +15,6 @@ from typing import TYPE_CHECKING
 from exporter.flags import FlagParser, listed
 
 if TYPE_CHECKING:
-    from exporter.datasets import Dataset
     from exporter.model import Model
     from exporter.options import ExportOptions
     from exporter.stages import Stages
@@ -25,6 +26,11 @@ examples:
   python -m exporter --model mnist_flax --nomodel_classifier_layer --with_gradient
   python -m exporter --model mnist_flax --data_source idx --data_dir ~/mnist --num_epochs 5
   python -m exporter --model mnist_flax --model_version 1 --nogenerate_model    # test version 1
+  python -m exporter export my_package.model:build --name my_model --serving_batch_size=-1
+
+a model of one's own: build() returns (func, params, inputs), the function being pure, (params,
+inputs) -> outputs, and the inputs example arrays or jax.ShapeDtypeStructs, the batch leading; or
+an exporter.Model, which may have several signatures, open dimensions and their constraints
 """
 
 
@@ -43,6 +49,13 @@ def add_arguments(parser: FlagParser) -> None:
 
 def _add_model_arguments(parser: FlagParser) -> None:
     add = parser.add_argument
+    add(
+        "build",
+        nargs="?",
+        metavar="pkg.module:build",
+        help="function that gives a model of one's own; nothing is trained",
+    )
+    add("--name", help="what that model is called (default: its module's name)")
     add("--model", default="mnist_flax", help="mnist_flax or mnist_pure_jax (default: %(default)s)")
     parser.add_boolean(
         "model_classifier_layer", default=True, help="export the classifier, not its features"
@@ -104,20 +117,15 @@ def _add_export_arguments(parser: FlagParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exports one model, or tests one that is there."""
-    from exporter import description, models, publish
-    from exporter.datasets import DataOptions, load
+    from exporter import description
     from exporter.pipeline import export
     from exporter.stages import Stages
 
     stages = Stages()
     if not args.generate_model:
         return _test(args, stages)
-    models.get(args.model)
     options = _options(args)
-    publish.check_version(_model_dir(args), options.version, overwrite=options.overwrite)
-    with stages("load the data"):
-        dataset = load(DataOptions(args.data_source, args.data_dir))
-    model = _train(args, dataset)
+    model = _own(args, stages) if args.build else _trained(args, options, stages)
     version_dir = export(model, args.model_path, options, stage=stages)
     stages.note(f"published {version_dir}")
     _show(args, version_dir, stages)
@@ -142,11 +150,22 @@ def _options(args: argparse.Namespace) -> ExportOptions:
     )
 
 
-def _train(args: argparse.Namespace, dataset: Dataset) -> Model:
-    from exporter import cases, models
+def _own(args: argparse.Namespace, stages: Stages) -> Model:
+    from exporter import own
+
+    with stages(f"build {args.build}"):
+        return own.load(args.build, args.name)
+
+
+def _trained(args: argparse.Namespace, options: ExportOptions, stages: Stages) -> Model:
+    from exporter import cases, models, publish
+    from exporter.datasets import DataOptions, load
     from exporter.training import TrainOptions, train
 
     definition = models.get(args.model)
+    publish.check_version(_model_dir(args), options.version, overwrite=options.overwrite)
+    with stages("load the data"):
+        dataset = load(DataOptions(args.data_source, args.data_dir))
     result = train(
         definition,
         dataset,
@@ -182,7 +201,7 @@ def _test(args: argparse.Namespace, stages: Stages) -> int:
         raise UserError(f"{_model_dir(args)}: there is no version {version} to test")
     found = recheck(published[version], stage=stages)
     answer = description.comparison(found.manifest, found.parity)
-    if args.model_classifier_layer:
+    if args.model_classifier_layer and not args.build:
         with stages("measure the accuracy on the test images"):
             dataset = load(DataOptions(args.data_source, args.data_dir))
             (signature, entry), *_ = found.manifest.signatures.items()
@@ -212,8 +231,8 @@ def _show(args: argparse.Namespace, version_dir: Path, stages: Stages) -> None:
     from exporter.images import draw_grid
 
     found = [case for (_, name), case in golden.read(version_dir).items() if name == REAL]
-    if not args.model_classifier_layer or not found or found[0].labels is None:
-        stages.note("no images drawn: features, without the classifier, infer no digits")
+    if args.build or not args.model_classifier_layer or not found or found[0].labels is None:
+        stages.note("no images drawn: that takes MNIST's classifier")
         return
     (images,), (scores,) = found[0].inputs.values(), found[0].outputs.values()
     path = version_dir.with_name(f"images-{version_dir.name}.png")
@@ -222,6 +241,9 @@ def _show(args: argparse.Namespace, version_dir: Path, stages: Stages) -> None:
 
 
 def _model_dir(args: argparse.Namespace) -> Path:
+    if args.build:
+        name = args.name or args.build.partition(":")[0].rpartition(".")[2]
+        return Path(args.model_path) / name
     suffix = "" if args.model_classifier_layer else "_features"
     return Path(args.model_path) / f"{args.model}{suffix}"
 
