@@ -8,8 +8,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from artifact.comparison import difference
 from artifact.golden import EXAMPLES, GoldenCase
+from artifact.manifest import Tolerance
 from exporter.dimensions import allowed, batch_symbol, choose
+from exporter.errors import UserError
 from exporter.model import Model, TensorSpec
 from exporter.program import Traced
 from wire import dtypes
@@ -28,11 +31,25 @@ def batch_name(batch_size: int) -> str:
 def random_cases(
     model: Model, traced: Traced, batch_sizes: Sequence[int], seed: int
 ) -> dict[str, GoldenCase]:
-    """Returns random inputs of several batch sizes with JAX's answers, by case name."""
-    return {
+    """Returns random inputs of several batch sizes with JAX's answers, by case name.
+
+    Raises:
+        UserError: the function answers the same inputs differently the second time.
+    """
+    cases = {
         batch_name(batch_size): answer(model, traced, draw(model, batch_size, seed))
         for batch_size in usable_batch_sizes(model, batch_sizes)
     }
+    first = next(iter(cases.values()))
+    again = answer(model, traced, list(first.inputs.values()))
+    for name, array in first.outputs.items():
+        if not difference(again.outputs[name], array, Tolerance()).agrees:
+            raise UserError(
+                f"{model.name}: {name} is another one for the same inputs the second time; the "
+                "function has a side effect or draws random numbers: make it depend on params and "
+                "inputs alone"
+            )
+    return cases
 
 
 def usable_batch_sizes(model: Model, batch_sizes: Sequence[int]) -> list[int]:

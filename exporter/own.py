@@ -15,17 +15,20 @@ import numpy as np
 from exporter import place
 from exporter.errors import UserError
 from exporter.model import Examples, Model, PyTree, TensorSpec
+from exporter.stored_parameters import load as load_parameters
 
 _BATCH = "b"
 
 
-def load(target: str, name: str | None = None) -> Model:
+def load(target: str, name: str | None = None, params: Path | None = None) -> Model:
     """Calls a function `build` that gives a model.
 
     Args:
         target: `pkg.module:build`, found as `import` would find it from the working directory.
             It returns a `Model`, or `(func, params, inputs)` as `own_model` takes them.
         name: What the model is called; the module's name where None, or the `Model`'s own.
+        params: A file or checkpoint with the parameters, in place of those that `build` gives;
+            see `stored_parameters`.
 
     Raises:
         UserError: there is no such function, it failed, or it returned something else.
@@ -38,15 +41,8 @@ def load(target: str, name: str | None = None) -> Model:
         built = build()
     except Exception as error:
         raise UserError(f"{target}() failed: {place.describe(error)}") from error
-    if isinstance(built, Model):
-        return built if name is None else replace(built, name=name)
-    if not isinstance(built, tuple) or len(built) != 3:
-        got = f"{len(built)} things" if isinstance(built, tuple) else type(built).__name__
-        raise UserError(
-            f"{target}() returned {got}; return (func, params, inputs), the inputs being example "
-            "arrays or shapes, or an exporter.Model"
-        )
-    return own_model(name or module_name.rpartition(".")[2], *built)
+    model = _as_model(target, name, built)
+    return model if params is None else replace(model, params=load_parameters(params, model.params))
 
 
 def own_model(
@@ -88,6 +84,23 @@ def own_model(
         arrays = [np.asarray(a, s.dtype) for a, s in zip(leaves, specs, strict=True)]
         examples = Examples(structure.unflatten(arrays))
     return Model(name, func, params, structure.unflatten(specs), examples)
+
+
+def _as_model(target: str, name: str | None, built: Any) -> Model:
+    if isinstance(built, Model):
+        return built if name is None else replace(built, name=name)
+    if not isinstance(built, tuple) or len(built) != 3:
+        got = f"{len(built)} things" if isinstance(built, tuple) else type(built).__name__
+        raise UserError(
+            f"{target}() returned {got}; return (func, params, inputs), the inputs being example "
+            "arrays or shapes, or an exporter.Model"
+        )
+    return own_model(name or default_name(target), *built)
+
+
+def default_name(target: str) -> str:
+    """Returns what a model is called by default: the last part of its module's name."""
+    return target.partition(":")[0].rpartition(".")[2]
 
 
 def _find(module_name: str, function_name: str) -> Callable[[], Any]:

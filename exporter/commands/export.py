@@ -55,6 +55,12 @@ def _add_model_arguments(parser: FlagParser) -> None:
         metavar="pkg.module:build",
         help="function that gives a model of one's own; nothing is trained",
     )
+    add(
+        "--params",
+        type=Path,
+        metavar="PATH",
+        help="its parameters: .safetensors, .msgpack or an Orbax checkpoint (default: build's)",
+    )
     add("--name", help="what that model is called (default: its module's name)")
     add("--model", default="mnist_flax", help="mnist_flax or mnist_pure_jax (default: %(default)s)")
     parser.add_boolean(
@@ -118,12 +124,15 @@ def _add_export_arguments(parser: FlagParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Exports one model, or tests one that is there."""
     from exporter import description
+    from exporter.errors import UserError
     from exporter.pipeline import export
     from exporter.stages import Stages
 
     stages = Stages()
     if not args.generate_model:
         return _test(args, stages)
+    if not args.build and (args.params or args.name):
+        raise UserError("--params and --name are for a model of one's own: pkg.module:build")
     options = _options(args)
     model = _own(args, stages) if args.build else _trained(args, options, stages)
     version_dir = export(model, args.model_path, options, stage=stages)
@@ -154,7 +163,7 @@ def _own(args: argparse.Namespace, stages: Stages) -> Model:
     from exporter import own
 
     with stages(f"build {args.build}"):
-        return own.load(args.build, args.name)
+        return own.load(args.build, args.name, args.params)
 
 
 def _trained(args: argparse.Namespace, options: ExportOptions, stages: Stages) -> Model:
@@ -242,8 +251,9 @@ def _show(args: argparse.Namespace, version_dir: Path, stages: Stages) -> None:
 
 def _model_dir(args: argparse.Namespace) -> Path:
     if args.build:
-        name = args.name or args.build.partition(":")[0].rpartition(".")[2]
-        return Path(args.model_path) / name
+        from exporter.own import default_name
+
+        return Path(args.model_path) / (args.name or default_name(args.build))
     suffix = "" if args.model_classifier_layer else "_features"
     return Path(args.model_path) / f"{args.model}{suffix}"
 
