@@ -295,6 +295,8 @@ class Stack:
             f"{_LABEL}.service": service,
             f"{_LABEL}.container-number": "1",
             f"{_LABEL}.oneoff": "False",
+            # Compose lists what has one, and replaces what has another than its own.
+            f"{_LABEL}.config-hash": "sdk",
         }
         return self._client.containers.run(
             image,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -164,24 +163,22 @@ class GrpcServer:
     def _call(self, method: Callable[[Any, Any], Awaitable[Any]], name: str) -> Any:
         async def call(request: Any, context: Any) -> Any:
             start = time.perf_counter()
-            code = Code.OK
+            response, failure = None, None
             try:
                 if self._token is not None:
                     self._token.check(_authorization(context))
-                return await method(request, context)
+                response = await method(request, context)
             except ServingError as error:
-                code = error.code
-                await context.abort(_STATUS[code], error.message[:_MAX_DETAILS])
-            except asyncio.CancelledError:
-                code = Code.CANCELLED
-                raise
+                failure = error
             except Exception:
-                code = Code.INTERNAL
                 logger.exception("gRPC call %s failed", name)
-                await context.abort(_STATUS[code], "Internal error of the server")
-            finally:
-                if self._core.observer.logs:
-                    self._log(name, request, context, code, time.perf_counter() - start)
+                failure = ServingError(Code.INTERNAL, "Internal error of the server")
+            if self._core.observer.logs:
+                code = failure.code if failure else Code.OK
+                self._log(name, request, context, code, time.perf_counter() - start)
+            if failure is not None:
+                await context.abort(_STATUS[failure.code], failure.message[:_MAX_DETAILS])
+            return response
 
         return call
 

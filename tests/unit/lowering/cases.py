@@ -68,12 +68,16 @@ ELEMENTWISE = {
     "bitcast_convert_type": _unary(lambda x: lax.bitcast_convert_type(x, jnp.int32)),
     "cbrt": _unary(lax.cbrt),
     "ceil": _unary(lax.ceil, dtypes=FLOATS),
-    "clamp": _unary(lambda x: lax.clamp(jnp.zeros((), x.dtype), x, jnp.ones((), x.dtype)), dtypes=_NUMBERS),
+    "clamp": _unary(
+        lambda x: lax.clamp(jnp.zeros((), x.dtype), x, jnp.ones((), x.dtype)), dtypes=_NUMBERS
+    ),
     "complex": _binary(lambda a, b: jnp.abs(lax.complex(a, b))),
     "conj": _binary(lambda a, b: jnp.real(jnp.conj(lax.complex(a, b)) * lax.complex(b, a))),
     "imag": _binary(lambda a, b: jnp.imag(lax.complex(a, b) * lax.complex(b, a))),
     "convert_element_type": _unary(
-        lambda x: (x.astype("int32"), x.astype("float32"), x.astype(bool)), dtypes=(*_NUMBERS, "uint8", "bool"), low=0,
+        lambda x: (x.astype("int32"), x.astype("float32"), x.astype(bool)),
+        dtypes=(*_NUMBERS, "uint8", "bool"),
+        low=0,
     ),
     "cos": _unary(lax.cos),
     "cosh": _unary(lax.cosh),
@@ -133,34 +137,46 @@ LOGIC = {
     "is_finite": _unary(lambda x: lax.is_finite(1 / jnp.round(x))),
     "select_n": Case(
         lambda x, a, b, c: (jnp.where(x > 0, a, b), lax.select_n(x % 3, a, b, c)),
-        (("b", 3),) * 4, each=("int32", "float32", "float32", "float32"), low=0,
+        (("b", 3),) * 4,
+        each=("int32", "float32", "float32", "float32"),
+        low=0,
     ),
     "select_scalar": Case(
         lambda a, b: lax.select_n(jnp.sum(a) > 0, a, b), (("b", 3), ("b", 3)), FLOATS
     ),
     "population_count": _unary(lax.population_count, dtypes=("uint8", "int32"), low=0, high=100),
     "clz": _unary(lax.clz, dtypes=("uint8", "int32"), low=0, high=100),
-    "shift_left": _unary(lambda x: lax.shift_left(x, jnp.full(x.shape, 3, x.dtype)), dtypes=INTEGERS),
+    "shift_left": _unary(
+        lambda x: lax.shift_left(x, jnp.full(x.shape, 3, x.dtype)), dtypes=INTEGERS
+    ),
     "shift_too_far": _unary(
         lambda x: lax.shift_left(x, jnp.full(x.shape, 40, x.dtype)), dtypes=INTEGERS
     ),
     "shift_right_arithmetic": _unary(
-        lambda x: lax.shift_right_arithmetic(x, jnp.full(x.shape, 1, x.dtype)), dtypes=INTEGERS, high=100
+        lambda x: lax.shift_right_arithmetic(x, jnp.full(x.shape, 1, x.dtype)),
+        dtypes=INTEGERS,
+        high=100,
     ),
     "shift_right_logical": _unary(
-        lambda x: lax.shift_right_logical(x, jnp.full(x.shape, 2, x.dtype)), dtypes=INTEGERS, high=100
+        lambda x: lax.shift_right_logical(x, jnp.full(x.shape, 2, x.dtype)),
+        dtypes=INTEGERS,
+        high=100,
     ),
 }
 
 REDUCTIONS = {
-    "argmax": Case(lambda x: (jnp.argmax(x, 1), jnp.argmax(x)), (("b", "n", 2),), (*_NUMBERS, "bool")),
+    "argmax": Case(
+        lambda x: (jnp.argmax(x, 1), jnp.argmax(x)), (("b", "n", 2),), (*_NUMBERS, "bool")
+    ),
     "argmin": Case(lambda x: jnp.argmin(x, -1), (("b", "n"),), _NUMBERS),
     "cumlogsumexp": Case(lambda x: lax.cumlogsumexp(x, 1), (("b", "n"),)),
     "cummax": Case(lambda x: lax.cummax(x, 1), (("b", "n"),), _NUMBERS),
     "cummin": Case(lambda x: lax.cummin(x, 1, reverse=True), (("b", "n"),), _NUMBERS),
     "cumprod": Case(lambda x: lax.cumprod(x, 1), (("b", "n"),)),
     "cumsum": Case(
-        lambda x: (lax.cumsum(x, 1), lax.cumsum(x, 0, reverse=True)), (("b", "n"),), ("float32", "int32")
+        lambda x: (lax.cumsum(x, 1), lax.cumsum(x, 0, reverse=True)),
+        (("b", "n"),),
+        ("float32", "int32"),
     ),
     "reduce_and": Case(lambda x: jnp.all(x, 1), dtypes=BOOL),
     "reduce_or": Case(lambda x: jnp.any(x, 0), dtypes=BOOL),
@@ -178,24 +194,40 @@ SHAPES = {
         dtypes=(*_NUMBERS, "bool"),
     ),
     "broadcast_scalar": Case(lambda x: jnp.full(x.shape, x.sum()) + jnp.zeros((4, *x.shape))),
-    "concatenate": Case(lambda a, b: jnp.concatenate([a, b, a], 1), (("b", "n"), ("b", 2)), (*_NUMBERS, "bool")),
+    "concatenate": Case(
+        lambda a, b: jnp.concatenate([a, b, a], 1), (("b", "n"), ("b", 2)), (*_NUMBERS, "bool")
+    ),
     "dim_as_value": Case(lambda x: x * x.shape[0] + 2 * x.shape[0] ** 2 // 3),
-    "iota": Case(lambda x: x + lax.broadcasted_iota(x.dtype, x.shape, 0) * lax.iota(x.dtype, x.shape[1]), dtypes=("float32", "int32")),
+    "iota": Case(
+        lambda x: x + lax.broadcasted_iota(x.dtype, x.shape, 0) * lax.iota(x.dtype, x.shape[1]),
+        dtypes=("float32", "int32"),
+    ),
     "pad": Case(
         lambda x: (
             lax.pad(x, jnp.ones((), x.dtype), ((1, 2, 0), (0, 1, 0))),
             lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 2), (3, -1, 1))),
         ),
-        (("b", 4),), (*_NUMBERS,),
+        (("b", 4),),
+        (*_NUMBERS,),
     ),
-    "reshape": Case(lambda x: (x.reshape(-1), x.reshape(2, -1, 3), x.reshape(1, 1, *x.shape)), (("b", 2, 3),), (*_NUMBERS, "bool")),
+    "reshape": Case(
+        lambda x: (x.reshape(-1), x.reshape(2, -1, 3), x.reshape(1, 1, *x.shape)),
+        (("b", 2, 3),),
+        (*_NUMBERS, "bool"),
+    ),
     "rev": Case(lambda x: (x[::-1], x[:, ::-1]), dtypes=_NUMBERS),
-    "slice": Case(lambda x: (x[:, 1:], x[:, 1:4:2], x[1:], x[:, -2:]), (("b", 5),), (*_NUMBERS, "bool")),
+    "slice": Case(
+        lambda x: (x[:, 1:], x[:, 1:4:2], x[1:], x[:, -2:]), (("b", 5),), (*_NUMBERS, "bool")
+    ),
     "split": Case(lambda x: jnp.split(x, [1, 3], axis=1), (("b", 5),), _NUMBERS),
     "squeeze": Case(lambda x: (x[:, 0], jnp.squeeze(x, 2)), (("b", "n", 1),), _NUMBERS),
-    "stack": Case(lambda x: (jnp.stack([x, x], 1), jnp.unstack(x, axis=1)), dtypes=(*_NUMBERS, "bool")),
+    "stack": Case(
+        lambda x: (jnp.stack([x, x], 1), jnp.unstack(x, axis=1)), dtypes=(*_NUMBERS, "bool")
+    ),
     "tile": Case(lambda x: (jnp.tile(x, (2, 3)), jnp.repeat(x, 2, axis=1)), dtypes=_NUMBERS),
-    "transpose": Case(lambda x: (x.T, jnp.moveaxis(x, 1, 2)), (("b", "n", 2),), (*_NUMBERS, "bool")),
+    "transpose": Case(
+        lambda x: (x.T, jnp.moveaxis(x, 1, 2)), (("b", "n", 2),), (*_NUMBERS, "bool")
+    ),
 }
 
 
@@ -204,58 +236,121 @@ def _at(indices: Any) -> Any:
 
 
 INDEXING = {
-    "gather_constant": Case(lambda x: (x[:, _at([0, 2, 2])], x[:, _at([[1], [0]])]), (("b", 3, 2),), (*_NUMBERS, "bool")),
+    "gather_constant": Case(
+        lambda x: (x[:, _at([0, 2, 2])], x[:, _at([[1], [0]])]), (("b", 3, 2),), (*_NUMBERS, "bool")
+    ),
     "gather_rows": Case(
         lambda table, ids: (table[ids], jnp.take(table, ids, axis=0)),
-        ((5, 3), ("b", "n")), each=("float32", "int32"), low=0, high=5,
+        ((5, 3), ("b", "n")),
+        each=("float32", "int32"),
+        low=0,
+        high=5,
     ),
     "gather_fill": Case(
         lambda x, i: (jnp.take(x, i, axis=1), x.at[i, 0].get(mode="fill", fill_value=7.0)),
-        ((4, 3), ("b",)), each=("float32", "int32"), low=-6, high=9,
+        ((4, 3), ("b",)),
+        each=("float32", "int32"),
+        low=-6,
+        high=9,
     ),
     "gather_clip": Case(
-        lambda x, i: jnp.take(x, i, axis=1, mode="clip"), ((4, 3), ("b",)), each=("float32", "int32"), low=-6, high=9
+        lambda x, i: jnp.take(x, i, axis=1, mode="clip"),
+        ((4, 3), ("b",)),
+        each=("float32", "int32"),
+        low=-6,
+        high=9,
     ),
     "gather_batched": Case(
-        lambda x, i: jnp.take_along_axis(x, i, axis=1), (("b", 4), ("b", 2)), each=("float32", "int32"), low=0, high=4
+        lambda x, i: jnp.take_along_axis(x, i, axis=1),
+        (("b", 4), ("b", 2)),
+        each=("float32", "int32"),
+        low=0,
+        high=4,
     ),
     "gather_two_axes": Case(
-        lambda x, i: (x[i, :, i], x[:, i, i]), ((4, 4, 4), ("b",)), each=("float32", "int32"), low=0, high=4
+        lambda x, i: (x[i, :, i], x[:, i, i]),
+        ((4, 4, 4), ("b",)),
+        each=("float32", "int32"),
+        low=0,
+        high=4,
     ),
     "gather_windows": Case(
         lambda x, i: jax.vmap(lambda j: lax.dynamic_slice(x, (j, 0), (2, 3)))(i),
-        ((6, 3), ("b",)), each=("float32", "int32"), low=-2, high=8,
+        ((6, 3), ("b",)),
+        each=("float32", "int32"),
+        low=-2,
+        high=8,
     ),
     "scatter": Case(
-        lambda x, u: (x.at[:, 1].set(u), x.at[:, _at([0, 2])].set(u[:, None])), (("b", 3), ("b",)), (*_NUMBERS, "bool")
+        lambda x, u: (x.at[:, 1].set(u), x.at[:, _at([0, 2])].set(u[:, None])),
+        (("b", 3), ("b",)),
+        (*_NUMBERS, "bool"),
     ),
     "scatter_drop": Case(
-        lambda x, i: x.at[i].set(-1.0, mode="drop"), (("b", 3), (4,)), each=("float32", "int32"), low=0, high=9
+        lambda x, i: x.at[i].set(-1.0, mode="drop"),
+        (("b", 3), (4,)),
+        each=("float32", "int32"),
+        low=0,
+        high=9,
     ),
     "scatter-add": Case(
-        lambda x, i: (x.at[i].add(2.0), jnp.zeros((6,)).at[i].add(1.0)), ((5, 3), ("b",)), each=("float32", "int32"), low=-2, high=8
+        lambda x, i: (x.at[i].add(2.0), jnp.zeros((6,)).at[i].add(1.0)),
+        ((5, 3), ("b",)),
+        each=("float32", "int32"),
+        low=-2,
+        high=8,
     ),
-    "scatter-max": Case(lambda x, i: x.at[i].max(1.0), ((5, 3), ("b",)), each=("float32", "int32"), low=-2, high=8),
-    "scatter-min": Case(lambda x, i: x.at[i].min(1.0), ((5, 3), ("b",)), each=("float32", "int32"), low=-2, high=8),
-    "scatter-mul": Case(lambda x: x.at[:, _at([0, 2])].multiply(3.0, unique_indices=True), (("b", 4),)),
-    "scatter-sub": Case(lambda x, i: x.at[i].subtract(2.0), ((5, 3), ("b",)), each=("float32", "int32"), low=0, high=5),
+    "scatter-max": Case(
+        lambda x, i: x.at[i].max(1.0), ((5, 3), ("b",)), each=("float32", "int32"), low=-2, high=8
+    ),
+    "scatter-min": Case(
+        lambda x, i: x.at[i].min(1.0), ((5, 3), ("b",)), each=("float32", "int32"), low=-2, high=8
+    ),
+    "scatter-mul": Case(
+        lambda x: x.at[:, _at([0, 2])].multiply(3.0, unique_indices=True), (("b", 4),)
+    ),
+    "scatter-sub": Case(
+        lambda x, i: x.at[i].subtract(2.0),
+        ((5, 3), ("b",)),
+        each=("float32", "int32"),
+        low=0,
+        high=5,
+    ),
     "scatter_windows": Case(
-        lambda x, i: jax.vmap(lambda row, j: lax.dynamic_update_slice(row, jnp.ones(2), (j,)))(x, i),
-        (("b", 5), ("b",)), each=("float32", "int32"), low=-2, high=8,
+        lambda x, i: jax.vmap(lambda row, j: lax.dynamic_update_slice(row, jnp.ones(2), (j,)))(
+            x, i
+        ),
+        (("b", 5), ("b",)),
+        each=("float32", "int32"),
+        low=-2,
+        high=8,
     ),
     "segment_sum": Case(
-        lambda x, i: jax.ops.segment_sum(x, i, num_segments=4), (("b", 3), ("b",)), each=("float32", "int32"), low=0, high=4
+        lambda x, i: jax.ops.segment_sum(x, i, num_segments=4),
+        (("b", 3), ("b",)),
+        each=("float32", "int32"),
+        low=0,
+        high=4,
     ),
     "dynamic_slice": Case(
-        lambda x, i: (lax.dynamic_slice(x, (0, i[0]), (x.shape[0], 2)), lax.dynamic_index_in_dim(x, i[1], 1)),
-        (("b", 4), (2,)), each=("float32", "int32"), low=-3, high=7,
+        lambda x, i: (
+            lax.dynamic_slice(x, (0, i[0]), (x.shape[0], 2)),
+            lax.dynamic_index_in_dim(x, i[1], 1),
+        ),
+        (("b", 4), (2,)),
+        each=("float32", "int32"),
+        low=-3,
+        high=7,
     ),
     "dynamic_update_slice": Case(
         lambda x, i: (
             lax.dynamic_update_slice(x, jnp.full((1, 2), 9.0), (i[0], i[1])),
             lax.dynamic_update_index_in_dim(x, jnp.full((x.shape[0], 1), 5.0), i[1], 1),
         ),
-        (("b", 4), (2,)), each=("float32", "int32"), low=-3, high=7,
+        (("b", 4), (2,)),
+        each=("float32", "int32"),
+        low=-3,
+        high=7,
     ),
 }
 
@@ -274,30 +369,46 @@ def _conv(dimensions: str, **more: Any) -> Callable[..., Any]:
 
 LINEAR = {
     "dot_dense": Case(lambda x, w: x @ w, (("b", "n", 3), (3, 4))),
-    "dot_transposed": Case(lambda x, w: (x @ w.T, lax.dot_general(x, w, (((0,), (1,)), ((), ())))), ((4, 4), ("b", 4))),
+    "dot_transposed": Case(
+        lambda x, w: (x @ w.T, lax.dot_general(x, w, (((0,), (1,)), ((), ())))), ((4, 4), ("b", 4))
+    ),
     "dot_batched": Case(
-        lambda q, k: (jnp.einsum("bqhd,bkhd->bhqk", q, k), jnp.einsum("bhqk,bkhd->bqhd", jnp.einsum("bqhd,bkhd->bhqk", q, k), k)),
+        lambda q, k: (
+            jnp.einsum("bqhd,bkhd->bhqk", q, k),
+            jnp.einsum("bhqk,bkhd->bqhd", jnp.einsum("bqhd,bkhd->bhqk", q, k), k),
+        ),
         (("b", 3, 2, 4), ("b", 3, 2, 4)),
     ),
     "dot_vector": Case(lambda x, v: (x @ v, v @ v, jnp.outer(v, v)), (("b", 3), (3,))),
-    "dot_several": Case(lambda x, w: jnp.einsum("bijk,jkl->bil", x, w), (("b", 2, 3, 4), (3, 4, 5))),
+    "dot_several": Case(
+        lambda x, w: jnp.einsum("bijk,jkl->bil", x, w), (("b", 2, 3, 4), (3, 4, 5))
+    ),
     "dot_integers": Case(lambda x, w: x @ w, (("b", 3), (3, 4)), INT),
-    "dot_half": Case(lambda x, w: jnp.matmul(x, w, preferred_element_type="float32"), (("b", 3), (3, 4)), FLOATS),
+    "dot_half": Case(
+        lambda x, w: jnp.matmul(x, w, preferred_element_type="float32"), (("b", 3), (3, 4)), FLOATS
+    ),
     "cholesky": Case(lambda x: jnp.linalg.cholesky(x @ x.mT + 4 * jnp.eye(3)), (("b", 3, 3),)),
     "triangular_solve": Case(
         lambda x, y: (
-            lax.linalg.triangular_solve(x @ x.mT + 4 * jnp.eye(3), y, left_side=True, lower=True, unit_diagonal=False),
-            lax.linalg.triangular_solve(x @ x.mT + 4 * jnp.eye(3), y.mT, lower=True, transpose_a=True),
-            lax.linalg.triangular_solve(x / 8, y, left_side=True, transpose_a=True, unit_diagonal=True),
+            lax.linalg.triangular_solve(
+                x @ x.mT + 4 * jnp.eye(3), y, left_side=True, lower=True, unit_diagonal=False
+            ),
+            lax.linalg.triangular_solve(
+                x @ x.mT + 4 * jnp.eye(3), y.mT, lower=True, transpose_a=True
+            ),
+            lax.linalg.triangular_solve(
+                x / 8, y, left_side=True, transpose_a=True, unit_diagonal=True
+            ),
         ),
-        (("b", 3, 3), ("b", 3, 2)), rtol=1e-4,
+        (("b", 3, 3), ("b", 3, 2)),
+        rtol=1e-4,
     ),
     "conv_1d": Case(_conv("NWC", window_strides=(2,)), (("b", 7, 3), (3, 3, 4))),
     "conv_2d_same": Case(_conv("NHWC", window_strides=(2, 1)), (("b", 6, 5, 2), (3, 3, 2, 3))),
-    "conv_2d_explicit": Case(_conv("NHWC", padding=((2, 1), (0, 3))), (("b", 6, 5, 2), (3, 2, 2, 3))),
-    "conv_nchw": Case(
-        lambda x, k: lax.conv(x, k, (1, 1), "VALID"), (("b", 2, 6, 5), (4, 2, 3, 3))
+    "conv_2d_explicit": Case(
+        _conv("NHWC", padding=((2, 1), (0, 3))), (("b", 6, 5, 2), (3, 2, 2, 3))
     ),
+    "conv_nchw": Case(lambda x, k: lax.conv(x, k, (1, 1), "VALID"), (("b", 2, 6, 5), (4, 2, 3, 3))),
     "conv_dilated": Case(_conv("NHWC", rhs_dilation=(2, 2)), (("b", 8, 7, 2), (3, 3, 2, 3))),
     "conv_transposed": Case(
         lambda x, k: lax.conv_transpose(x, k, (2, 2), "SAME"), (("b", 4, 3, 2), (3, 3, 2, 3))
@@ -321,41 +432,75 @@ def _pool(dimensions: tuple[int, ...], strides: tuple[int, ...], padding: Any, *
 
 
 WINDOWS = {
-    "pool_valid": Case(_pool((1, 2, 2, 1), (1, 2, 2, 1), "VALID"), (("b", 6, 5, 3),), ("float32", "int32")),
-    "pool_same": Case(_pool((1, 3, 2, 1), (1, 2, 2, 1), "SAME"), (("b", 6, 5, 3),), ("float32", "int32")),
+    "pool_valid": Case(
+        _pool((1, 2, 2, 1), (1, 2, 2, 1), "VALID"), (("b", 6, 5, 3),), ("float32", "int32")
+    ),
+    "pool_same": Case(
+        _pool((1, 3, 2, 1), (1, 2, 2, 1), "SAME"), (("b", 6, 5, 3),), ("float32", "int32")
+    ),
     "pool_1d": Case(_pool((1, 3, 1), (1, 2, 1), "SAME"), (("b", 7, 3),), ("float32", "int32")),
-    "pool_dilated": Case(_pool((1, 2, 2, 1), (1, 1, 1, 1), "VALID", window_dilation=(1, 2, 1, 1)), (("b", 6, 5, 2),)),
-    "pool_spread": Case(_pool((1, 2, 1), (1, 1, 1), "VALID", base_dilation=(1, 2, 1)), (("b", 5, 2),)),
+    "pool_dilated": Case(
+        _pool((1, 2, 2, 1), (1, 1, 1, 1), "VALID", window_dilation=(1, 2, 1, 1)), (("b", 6, 5, 2),)
+    ),
+    "pool_spread": Case(
+        _pool((1, 2, 1), (1, 1, 1), "VALID", base_dilation=(1, 2, 1)), (("b", 5, 2),)
+    ),
 }
 
 SORTING = {
-    "sort": Case(lambda x: (jnp.sort(x), jnp.sort(x, 0), jnp.sort(x, descending=True)), dtypes=("float32", "int32", "uint8", "bool")),
-    "argsort": Case(lambda x: (jnp.argsort(x), jnp.argsort(x, descending=True)), dtypes=("float32", "int32")),
+    "sort": Case(
+        lambda x: (jnp.sort(x), jnp.sort(x, 0), jnp.sort(x, descending=True)),
+        dtypes=("float32", "int32", "uint8", "bool"),
+    ),
+    "argsort": Case(
+        lambda x: (jnp.argsort(x), jnp.argsort(x, descending=True)), dtypes=("float32", "int32")
+    ),
     "lexsort": Case(lambda x, y: jnp.lexsort((x, y)), ((5,), (5,)), INT),
     "median": Case(lambda x: jnp.median(x, axis=1)),
-    "top_k": Case(lambda x: (lax.top_k(x, 2), lax.top_k(x.T, 1)), (("b", 5),), ("float32", "int32")),
+    "top_k": Case(
+        lambda x: (lax.top_k(x, 2), lax.top_k(x.T, 1)), (("b", 5),), ("float32", "int32")
+    ),
     "approx_top_k": Case(lambda x: (lax.approx_max_k(x, 2), lax.approx_min_k(x, 2)), (("b", 5),)),
 }
 
 FOURIER = {
     "fft": Case(
         lambda x: (
-            jnp.abs(jnp.fft.fft(x)), jnp.abs(jnp.fft.ifft(x)), jnp.abs(jnp.fft.rfft2(x)),
-            jnp.fft.irfft(jnp.fft.rfft(x), 6), jnp.real(jnp.fft.fft2(x)),
+            jnp.abs(jnp.fft.fft(x)),
+            jnp.abs(jnp.fft.ifft(x)),
+            jnp.abs(jnp.fft.rfft2(x)),
+            jnp.fft.irfft(jnp.fft.rfft(x), 6),
+            jnp.real(jnp.fft.fft2(x)),
         ),
-        (("b", 4, 6),), rtol=1e-4,
+        (("b", 4, 6),),
+        rtol=1e-4,
     )
 }
 
 CONTROL = {
     "cond": Case(
-        lambda x: (lax.cond(x.sum() > 0, jnp.sin, lambda v: v, x), lax.switch(x.shape[0] + jnp.int32(x.sum()), [jnp.sin, jnp.cos, jnp.tanh], x))
+        lambda x: (
+            lax.cond(x.sum() > 0, jnp.sin, lambda v: v, x),
+            lax.switch(x.shape[0] + jnp.int32(x.sum()), [jnp.sin, jnp.cos, jnp.tanh], x),
+        )
     ),
-    "while": Case(lambda x: lax.while_loop(lambda s: s[0].sum() < 50, lambda s: (s[0] + jnp.abs(x) + 1, s[1] + 1), (x, 0))),
+    "while": Case(
+        lambda x: lax.while_loop(
+            lambda s: s[0].sum() < 50, lambda s: (s[0] + jnp.abs(x) + 1, s[1] + 1), (x, 0)
+        )
+    ),
     "fori": Case(lambda x: lax.fori_loop(0, 3, lambda i, s: s * 0.5 + i * x, x)),
-    "scan": Case(lambda x: lax.scan(lambda c, y: (jnp.tanh(c + y), {"y": c * y}), jnp.zeros(x.shape[0]), x.T)),
-    "scan_reversed": Case(lambda x: lax.scan(lambda c, y: (c + y, c), jnp.zeros(x.shape[1]), x, reverse=True)),
-    "scan_unrolled": Case(lambda x: lax.scan(lambda c, y: (c + y, c), jnp.zeros(x.shape[0]), x.T, reverse=True, unroll=True)),
+    "scan": Case(
+        lambda x: lax.scan(lambda c, y: (jnp.tanh(c + y), {"y": c * y}), jnp.zeros(x.shape[0]), x.T)
+    ),
+    "scan_reversed": Case(
+        lambda x: lax.scan(lambda c, y: (c + y, c), jnp.zeros(x.shape[1]), x, reverse=True)
+    ),
+    "scan_unrolled": Case(
+        lambda x: lax.scan(
+            lambda c, y: (c + y, c), jnp.zeros(x.shape[0]), x.T, reverse=True, unroll=True
+        )
+    ),
     "map": Case(lambda x: lax.map(jnp.sort, x)),
 }
 
@@ -365,16 +510,22 @@ CALLS = {
     "custom_jvp_call": Case(jax.nn.silu),
     "custom_vjp_call": Case(lambda x: _custom_vjp(x)),
     "custom_vmap_call": Case(lambda x: _custom_vmap(x)),
-    "closed_call": Case(lambda x: jax.closure_convert(jnp.sin, x)[0](x)),
+    "sharding_constraint": Case(
+        lambda x: lax.with_sharding_constraint(
+            x, jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        )
+    ),
     "handed_on": Case(
-        lambda x: lax.optimization_barrier(jax.device_put(jnp.copy(lax.stop_gradient(x)))), dtypes=_NUMBERS
+        lambda x: lax.optimization_barrier(jax.device_put(jnp.copy(lax.stop_gradient(x)))),
+        dtypes=_NUMBERS,
     ),
     "name": Case(lambda x: _named(x)),
     "platform_index": Case(lambda x: lax.platform_dependent(x, cpu=jnp.sin, default=jnp.cos)),
     "constants": Case(lambda x: x + jax.random.normal(jax.random.key(0), (1, 3)), (("b", 3),)),
     "resize": Case(
         lambda x: (
-            jax.image.resize(x, (x.shape[0], 6, 3, 1), "linear"), jax.image.resize(x, (x.shape[0], 2, 5, 1), "cubic"),
+            jax.image.resize(x, (x.shape[0], 6, 3, 1), "linear"),
+            jax.image.resize(x, (x.shape[0], 2, 5, 1), "cubic"),
             jax.image.resize(x, (x.shape[0], 6, 3, 1), "nearest"),
         ),
         (("b", 4, 4, 1),),
@@ -383,7 +534,15 @@ CALLS = {
         lambda q: jax.nn.dot_product_attention(q, q, q, is_causal=True), (("b", 4, 2, 3),)
     ),
     "activations": Case(
-        lambda x: (jax.nn.gelu(x), jax.nn.gelu(x, approximate=False), jax.nn.elu(x), jax.nn.softplus(x), jax.nn.log_softmax(x), jax.nn.hard_swish(x), jax.nn.one_hot(jnp.argmax(x, 1), 4))
+        lambda x: (
+            jax.nn.gelu(x),
+            jax.nn.gelu(x, approximate=False),
+            jax.nn.elu(x),
+            jax.nn.softplus(x),
+            jax.nn.log_softmax(x),
+            jax.nn.hard_swish(x),
+            jax.nn.one_hot(jnp.argmax(x, 1), 4),
+        )
     ),
 }
 

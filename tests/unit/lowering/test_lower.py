@@ -21,7 +21,9 @@ def test_unsupported_primitive_is_named_with_the_users_line():
     def func(params, x):
         return jnp.linalg.eigh(x @ x.T)  # the line
 
-    with pytest.raises(UnsupportedPrimitive, match=r"eigh.*test_lower.py:\d+.*supported are abs, ") as error:
+    with pytest.raises(
+        UnsupportedPrimitive, match=r"eigh.*test_lower.py:\d+.*supported are abs, "
+    ) as error:
         lower(Model("m", func, {}, TensorSpec((4, 4))))
     assert "\n" not in str(error.value)
 
@@ -41,7 +43,9 @@ def test_untraceable_model_is_a_user_error():
 
 def test_parameters_are_variables_named_by_their_paths():
     params = {"dense": {"kernel": jnp.ones((4, 2)), "bias": jnp.zeros(2)}}
-    module = lower(Model("m", lambda p, x: x @ p["dense"]["kernel"] + p["dense"]["bias"], params, ROW))
+    module = lower(
+        Model("m", lambda p, x: x @ p["dense"]["kernel"] + p["dense"]["bias"], params, ROW)
+    )
     assert sorted(v.name for v in module.variables) == ["dense/bias:0", "dense/kernel:0"]
     module.params["dense"]["bias"].assign([1.0, 2.0])
     np.testing.assert_array_equal(module(np.zeros((3, 4), "float32")), [[1.0, 2.0]] * 3)
