@@ -7,7 +7,6 @@ compare the browser's answers with the server's.
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
