@@ -66,6 +66,17 @@ def every_dtype(base, version=1):
             tf.TensorSpec(None, tf.float32, name="b"),
         ],
     ).get_concrete_function()
+
+    def scale(x, by=tf.constant(3.0)):  # noqa: B008
+        return {"y": x * by}
+
+    signatures["default"] = tf.function(
+        scale,
+        input_signature=[
+            tf.TensorSpec([None], tf.float32, name="x"),
+            tf.TensorSpec([], tf.float32, name="by"),
+        ],
+    )
     signatures["serving_default"] = signatures["float32"]
     module.functions = list(signatures.values())
     return _publish(
