@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from http.client import HTTPException, RemoteDisconnected
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,7 @@ def path(servable: Servable, verb: str = "") -> str:
 
 def predict_body(inputs: Mapping[str, np.ndarray], signature_name: str) -> bytes:
     """Returns the columnar JSON body of a predict call."""
-    columns = {name: json_tensors.to_json(array) for name, array in inputs.items()}
-    return json.dumps({"signature_name": signature_name, "inputs": columns}).encode()
+    return json_tensors.dumps(inputs, signature_name=signature_name)
 
 
 def read_outputs(answer: Any, signature: Signature | None) -> dict[str, np.ndarray]:
@@ -200,4 +200,6 @@ def _reason(error: BaseException) -> str:
         cause = inner
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
+    if isinstance(cause, HTTPException) and not isinstance(cause, RemoteDisconnected):
+        return "what answers there doesn't speak HTTP; is it the gRPC port?"
     return str(cause) or type(cause).__name__

@@ -23,6 +23,9 @@ def print_version(version_dir: Path) -> None:
     manifest = Manifest.read(version_dir)
     console = Console(highlight=False)
     console.print(f"[bold]{manifest.model}/{manifest.version}[/bold]  {version_dir}")
+    metrics = [f"{name} {value:.4f}" for name, value in manifest.metrics.items()]
+    console.print("  ".join([f"platforms {', '.join(manifest.platforms)}", *metrics]))
+    console.print(_compared(manifest))
     for table in (
         _signatures(manifest),
         _variables(manifest),
@@ -81,6 +84,13 @@ def operations(version_dir: Path) -> Counter[str]:
         for function in graph.graph_def.library.function:
             count.update(node.op for node in function.node_def)
     return count
+
+
+def _compared(manifest: Manifest) -> str:
+    if not manifest.parity:
+        return "[yellow]not compared with JAX[/yellow]"
+    largest = max(p.max_abs_err for p in manifest.parity)
+    return f"{len(manifest.parity)} comparisons with JAX, max |difference| {largest:.1e}"
 
 
 def _signatures(manifest: Manifest) -> Table:

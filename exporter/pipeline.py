@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from exporter import publish, verify
+from exporter import inspection, publish, verify
 from exporter.errors import CheckFailed
 from exporter.model import Model
 from exporter.options import ExportOptions
@@ -45,6 +45,9 @@ def export(
     options = options or ExportOptions()
     model_dir = Path(base_path) / model.name
     publish.check_version(model_dir, options.version, overwrite=options.overwrite)
+    inspection.check(model)
+    if options.verify:
+        verify.check_platforms(options.platforms)
     with contextlib.ExitStack() as stack:
         # It starts while the version is being written.
         process = (
@@ -57,7 +60,9 @@ def export(
         with stage("convert to a SavedModel"):
             manifest, unpublished = write(model, staged, options)
         if process is not None:
-            label = f"{model.name}/{options.version}"
+            is_auto = options.version == publish.AUTO
+            number = publish.next_version(model_dir) if is_auto else options.version
+            label = f"{model.name}/{number}"
             with stage("compare with JAX in a fresh process"):
                 try:
                     parity = verify.check(staged, label, process, unpublished)

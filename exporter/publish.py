@@ -40,6 +40,11 @@ def check_version(model_dir: Path, version: int | str, *, overwrite: bool) -> No
         raise _exists(existing)
 
 
+def next_version(model_dir: Path) -> int:
+    """Returns the version after the highest there is, 1 where there is none."""
+    return max(versions.find(model_dir), default=0) + 1
+
+
 @contextlib.contextmanager
 def staging(model_dir: Path) -> Iterator[Path]:
     """Makes a directory to write a version into, and removes it at the end if it's still there.
@@ -87,7 +92,7 @@ def publish(
     model_dir = staged.parent
     with _readable_errors(model_dir), _lock(model_dir):
         existing = versions.find(model_dir)
-        number = max(existing, default=0) + 1 if version == AUTO else int(version)
+        number = next_version(model_dir) if version == AUTO else int(version)
         final = existing.get(number, model_dir / str(number))
         if number in existing and not overwrite:
             raise _exists(final)

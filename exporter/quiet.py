@@ -11,7 +11,8 @@ def import_tensorflow() -> None:
     They are written before TensorFlow reads `TF_CPP_MIN_LOG_LEVEL`, and tell of GPUs that aren't
     there. Python's errors are shown as usual.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":  # unset, or as jax sets it
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     saved = os.dup(2)
     devnull = os.open(os.devnull, os.O_WRONLY)
     try:

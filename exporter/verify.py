@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from artifact import golden, program
+from artifact.comparison import difference
 from artifact.golden import GoldenCase
 from artifact.manifest import Manifest, Parity, Tolerance
 from artifact.versions import EXTRA
-from exporter.errors import CheckFailed
+from exporter.errors import CheckFailed, UserError
 
 Cases = Mapping[tuple[str, str], GoldenCase]
 
@@ -85,6 +85,22 @@ def reloader(platforms: Sequence[str]) -> Iterator[Reloader]:
         process.close()
 
 
+def check_platforms(platforms: Sequence[str]) -> None:
+    """Checks that what is exported for some platforms can be run here.
+
+    Raises:
+        UserError: it can't.
+    """
+    available = {device.platform for device in jax.devices()} | {"cpu"}
+    if "gpu" in available:
+        available |= {"cuda", "rocm"}
+    if not available & set(platforms):
+        raise UserError(
+            f"an export for {', '.join(platforms)} can't be compared with JAX on this machine; "
+            "add cpu to --platforms, or publish unchecked with --notest_savedmodel"
+        )
+
+
 def check(
     version_dir: Path, label: str, process: Reloader, extra_cases: Cases
 ) -> tuple[Parity, ...]:
@@ -111,12 +127,11 @@ def check(
         check_programs(version_dir, label, {**golden.read(version_dir), **extra_cases})
         differences = process.finish()
     worst: dict[tuple[str, str, int, str], float] = {}
-    for difference in differences:
-        agrees = difference.pop("agrees")
-        if not agrees:
-            raise _differs(label, manifest.tolerance, **difference)
-        error = difference.pop("max_abs_err")
-        key = tuple(difference.values())
+    for found in differences:
+        if not found.pop("agrees"):
+            raise _differs(label, manifest.tolerance, **found)
+        error = found.pop("max_abs_err")
+        key = tuple(found.values())
         worst[key] = max(error, worst.get(key, 0.0))
     return tuple(Parity(*key, error) for key, error in worst.items())
 
@@ -132,20 +147,17 @@ def check_programs(version_dir: Path, label: str, cases: Cases) -> None:
     programs = {
         name: program.load(version_dir, name, device=device) for name in manifest.signatures
     }
-    tolerance = manifest.tolerance
     for (signature, _), case in cases.items():
         sizes = programs[signature].batch_sizes
-        count = max((array.shape[0] for array in case.inputs.values() if array.ndim), default=0)
+        count = manifest.signatures[signature].batch_size(case.inputs) or 1
         if sizes is not None and count not in sizes:
             continue
         for name, array in programs[signature].run(case.inputs).items():
-            expected = case.outputs[name]
-            if array.shape == expected.shape and np.allclose(
-                array, expected, tolerance.rtol, tolerance.atol, equal_nan=True
-            ):
-                continue
-            error = _max_abs_err(array, expected)
-            raise _differs(label, tolerance, signature, name, count, "jax.export program", error)
+            error, agrees = difference(array, case.outputs[name], manifest.tolerance)
+            if not agrees:
+                through = "the program that JAX traced; a function whose answers differ under "
+                through += "jax.jit has a side effect or a branch on Python values"
+                raise _differs(label, manifest.tolerance, signature, name, count, through, error)
 
 
 def _devices(platforms: Sequence[str]) -> dict[str, str]:
@@ -166,9 +178,3 @@ def _differs(
         f"{label}: {output} differs from JAX by {max_abs_err:.1e} at batch {batch_size} "
         f"(rtol {tolerance.rtol:.0e}, atol {tolerance.atol:.0e}), through {through}"
     )
-
-
-def _max_abs_err(actual: np.ndarray, expected: np.ndarray) -> float:
-    if actual.shape != expected.shape:
-        return float("inf")
-    return float(np.max(np.abs(actual.astype(np.float64) - expected.astype(np.float64))))

@@ -9,7 +9,7 @@ import numpy as np
 
 from client.load.result import Result
 
-_MARKS = (50.0, 90.0, 99.0, 99.9)
+_MARKS = {50.0: "-", 90.0: "--", 99.0: "-.", 99.9: ":"}
 _INK, _BARS, _MARK = "#333333", "#7aa6c2", "#c2543d"
 
 
@@ -41,14 +41,16 @@ def save(result: Result, path: Path) -> None:
 
 
 def _plot_histogram(axes: Any, milliseconds: np.ndarray) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     low, high = milliseconds[0], max(milliseconds[-1], milliseconds[0] * 1.01)
     axes.hist(milliseconds, bins=np.geomspace(low, high, 80), color=_BARS)
     axes.set(xscale="log", xlabel="latency (ms)", ylabel="requests")
-    top = axes.get_ylim()[1]
-    for height, mark in zip((0.97, 0.87, 0.77, 0.67), _MARKS, strict=True):
+    for mark, style in _MARKS.items():
         value = np.percentile(milliseconds, mark, method="inverted_cdf")
-        axes.axvline(value, color=_MARK, linewidth=1)
-        axes.text(value, top * height, f" p{mark:g} {value:.3g}", color=_MARK, fontsize=8)
+        axes.axvline(value, color=_MARK, ls=style, lw=1.2, label=f"p{mark:g}  {value:.2f} ms")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False)
     _format(axes.xaxis)
 
 

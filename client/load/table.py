@@ -56,14 +56,14 @@ def print_result(result: Result) -> None:
         f"{loop}, batches of {plan.batch_size}, {plan.duration:g} s after {plan.warmup:g} s"
     )
     table = Table()
-    names = ["req/s", "examples/s", "p50", "p90", "p99", "p99.9", "max"]
+    names = ["req/s", "examples/s", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms"]
     for name in names:
         table.add_column(name, justify="right")
     values = result.percentiles().values()
     table.add_row(
         f"{result.requests_per_second:,.0f}",
         f"{result.examples_per_second:,.0f}",
-        *("-" if value is None else f"{value:.2f} ms" for value in values),
+        *("-" if value is None else f"{value:,.2f}" for value in values),
     )
     console.print(table)
     for code, count in sorted(result.errors.items()):

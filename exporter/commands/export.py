@@ -1,4 +1,6 @@
-"""Train a JAX model, export it as a SavedModel, compare it with JAX and publish it.
+"""Export a JAX model as a SavedModel, compare it with JAX and publish it.
+
+The model is one of one's own, given as pkg.module:build, or one that is trained on MNIST.
 
 The version appears as <model_path>/<model>[_features]/<version>, whole and checked, or not at all.
 """
@@ -25,6 +27,13 @@ examples:
   python -m exporter --model mnist_flax --nomodel_classifier_layer --with_gradient
   python -m exporter --model mnist_flax --data_source idx --data_dir ~/mnist --num_epochs 5
   python -m exporter --model mnist_flax --model_version 1 --nogenerate_model    # test version 1
+  python -m exporter --model quickdraw --show_images          # ten classes, the bundled sample
+  python -m exporter --model quickdraw --data_source quickdraw --num_classes 100 --num_epochs 5
+  python -m exporter export my_package.model:build --name my_model --serving_batch_size=-1
+
+a model of one's own: build() returns (func, params, inputs), the function being pure, (params,
+inputs) -> outputs, and the inputs example arrays or jax.ShapeDtypeStructs, the batch leading; or
+an exporter.Model, which may have several signatures, open dimensions and their constraints
 """
 
 
@@ -43,7 +52,24 @@ def add_arguments(parser: FlagParser) -> None:
 
 def _add_model_arguments(parser: FlagParser) -> None:
     add = parser.add_argument
-    add("--model", default="mnist_flax", help="mnist_flax or mnist_pure_jax (default: %(default)s)")
+    add(
+        "build",
+        nargs="?",
+        metavar="pkg.module:build",
+        help="function that gives a model of one's own; nothing is trained",
+    )
+    add(
+        "--params",
+        type=Path,
+        metavar="PATH",
+        help="its parameters: .safetensors, .msgpack or an Orbax checkpoint (default: build's)",
+    )
+    add("--name", help="what that model is called (default: its module's name)")
+    add(
+        "--model",
+        default="mnist_flax",
+        help="mnist_flax, mnist_pure_jax, quickdraw (default: %(default)s)",
+    )
     parser.add_boolean(
         "model_classifier_layer", default=True, help="export the classifier, not its features"
     )
@@ -70,14 +96,32 @@ def _add_training_arguments(parser: FlagParser) -> None:
         default=True,
         help="train and export; --nogenerate_model tests the version that is there",
     )
-    add("--num_epochs", type=_count, default=3, help="0: don't train (default: %(default)s)")
-    add("--train_batch_size", type=_count, default=128, help="(default: %(default)s)")
+    add("--num_epochs", type=_count, help="0: don't train (default: 3; quickdraw 80)")
+    add("--train_batch_size", type=_count, help="(default: 128; quickdraw 32)")
     add("--learning_rate", type=float, help="(default: the model's own)")
     add("--seed", type=int, default=0, help="of parameters and shuffling (default: %(default)s)")
     add("--checkpoint_dir", type=Path, metavar="DIR", help="save each epoch there, and resume")
     add("--metrics_file", type=Path, metavar="FILE", help="write a line of JSON an epoch")
-    add("--data_source", default="bundled", help="bundled, idx or tfds (default: %(default)s)")
-    add("--data_dir", type=Path, metavar="DIR", help="of the IDX files or of TFDS")
+    add(
+        "--data_source",
+        help="bundled, idx or tfds; quickdraw_sample or quickdraw (default: the model's sample)",
+    )
+    add("--data_dir", type=Path, metavar="DIR", help="of the IDX or .npy files, or of TFDS")
+    add(
+        "--num_classes",
+        type=_count,
+        default=10,
+        metavar="N",
+        help="of Quick, Draw!, up to 345 (default: %(default)s)",
+    )
+    add(
+        "--num_drawings",
+        type=_count,
+        default=1000,
+        metavar="N",
+        help="a class, of --data_source quickdraw (default: %(default)s)",
+    )
+    add("--data_url", metavar="URL", help="of the .npy files (default: Google's public storage)")
 
 
 def _add_export_arguments(parser: FlagParser) -> None:
@@ -104,23 +148,24 @@ def _add_export_arguments(parser: FlagParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exports one model, or tests one that is there."""
-    from exporter import description, models, publish
-    from exporter.datasets import DataOptions, load
+    from exporter import description, publish
+    from exporter.errors import UserError
     from exporter.pipeline import export
     from exporter.stages import Stages
 
     stages = Stages()
     if not args.generate_model:
         return _test(args, stages)
-    models.get(args.model)
+    if not args.build and (args.params or args.name):
+        raise UserError("--params and --name are for a model of one's own: pkg.module:build")
     options = _options(args)
     publish.check_version(_model_dir(args), options.version, overwrite=options.overwrite)
-    with stages("load the data"):
-        dataset = load(DataOptions(args.data_source, args.data_dir))
-    model = _train(args, dataset)
+    dataset = None if args.build else _load(args, stages)
+    model = _own(args, stages) if dataset is None else _trained(args, dataset)
     version_dir = export(model, args.model_path, options, stage=stages)
-    stages.note(f"published {version_dir}")
-    _show(args, version_dir, stages)
+    checked = "" if options.verify else ", not compared with JAX (--notest_savedmodel)"
+    stages.note(f"published {version_dir}{checked}")
+    _show(args, version_dir, stages, dataset)
     if args.json:
         print(json.dumps(description.summary(version_dir)))
     elif args.show_model:
@@ -142,17 +187,41 @@ def _options(args: argparse.Namespace) -> ExportOptions:
     )
 
 
-def _train(args: argparse.Namespace, dataset: Dataset) -> Model:
+def _load(args: argparse.Namespace, stages: Stages) -> Dataset:
+    from exporter import models
+    from exporter.datasets import DataOptions, download, load
+
+    options = DataOptions(
+        source=args.data_source or models.get(args.model).data_source,
+        data_dir=args.data_dir,
+        num_classes=args.num_classes,
+        num_drawings=args.num_drawings,
+        data_url=args.data_url or download.OFFICIAL,
+    )
+    with stages("load the data"):
+        return load(options)
+
+
+def _own(args: argparse.Namespace, stages: Stages) -> Model:
+    from exporter import own
+
+    with stages(f"build {args.build}"):
+        return own.load(args.build, args.name, args.params)
+
+
+def _trained(args: argparse.Namespace, dataset: Dataset) -> Model:
     from exporter import cases, models
     from exporter.training import TrainOptions, train
 
-    definition = models.get(args.model)
+    definition = models.get(args.model).for_classes(len(dataset.classes))
     result = train(
         definition,
         dataset,
         TrainOptions(
-            num_epochs=args.num_epochs,
-            batch_size=args.train_batch_size,
+            num_epochs=definition.num_epochs if args.num_epochs is None else args.num_epochs,
+            batch_size=(
+                definition.batch_size if args.train_batch_size is None else args.train_batch_size
+            ),
             seed=args.seed,
             learning_rate=args.learning_rate,
             checkpoint_dir=args.checkpoint_dir,
@@ -172,7 +241,6 @@ def _test(args: argparse.Namespace, stages: Stages) -> int:
     from artifact import program, versions
     from exporter import description
     from exporter.accuracy import accuracy
-    from exporter.datasets import DataOptions, load
     from exporter.errors import UserError
     from exporter.recheck import recheck
 
@@ -182,46 +250,60 @@ def _test(args: argparse.Namespace, stages: Stages) -> int:
         raise UserError(f"{_model_dir(args)}: there is no version {version} to test")
     found = recheck(published[version], stage=stages)
     answer = description.comparison(found.manifest, found.parity)
-    if args.model_classifier_layer:
+    dataset = None
+    if args.model_classifier_layer and not args.build:
+        dataset = _load(args, stages)
         with stages("measure the accuracy on the test images"):
-            dataset = load(DataOptions(args.data_source, args.data_dir))
             (signature, entry), *_ = found.manifest.signatures.items()
             (name,), (output,) = entry.inputs, entry.outputs
             run_program = program.load(published[version], signature).run
             answer["test_accuracy"] = accuracy(
                 lambda images: run_program({name: images})[output], dataset.test
             )
-    _show(args, published[version], stages)
+        _show(args, published[version], stages, dataset)
     if args.json:
         print(json.dumps(answer))
         return 0
     if args.show_model:
         description.print_version(published[version])
     description.print_comparison(found.manifest, found.parity)
-    if "test_accuracy" in answer:
+    if dataset is not None:
         print(f"accuracy on {len(dataset.test)} test images: {answer['test_accuracy']:.2%}")
     return 0
 
 
-def _show(args: argparse.Namespace, version_dir: Path, stages: Stages) -> None:
-    """Draws the version's first real images with its inferences, where that is asked for."""
+def _show(
+    args: argparse.Namespace, version_dir: Path, stages: Stages, dataset: Dataset | None
+) -> None:
+    """Draws real images with the version's inferences and its confusions, where asked for."""
     if not args.show_images:
+        return
+    if dataset is None or not args.model_classifier_layer:
+        stages.note("no images drawn: that takes a classifier that was trained here")
         return
     from artifact import golden
     from artifact.golden import EXAMPLES as REAL
-    from exporter.images import draw_grid
+    from exporter.images import draw_confusion, draw_grid
 
-    found = [case for (_, name), case in golden.read(version_dir).items() if name == REAL]
-    if not args.model_classifier_layer or not found or found[0].labels is None:
-        stages.note("no images drawn: features, without the classifier, infer no digits")
-        return
-    (images,), (scores,) = found[0].inputs.values(), found[0].outputs.values()
-    path = version_dir.with_name(f"images-{version_dir.name}.png")
-    draw_grid(path, images[:_SHOWN], found[0].labels[:_SHOWN], scores[:_SHOWN])
-    stages.note(f"drew {path}")
+    (found,) = (case for (_, name), case in golden.read(version_dir).items() if name == REAL)
+    (images,), (scores,), labels = found.inputs.values(), found.outputs.values(), found.labels
+    assert labels is not None  # every dataset has them
+    for name, draw in {
+        "images": lambda path: draw_grid(
+            path, images[:_SHOWN], labels[:_SHOWN], scores[:_SHOWN], classes=dataset.classes
+        ),
+        "confusion": lambda path: draw_confusion(path, labels, scores, dataset.classes),
+    }.items():
+        path = version_dir.with_name(f"{name}-{version_dir.name}.png")
+        draw(path)
+        stages.note(f"drew {path}")
 
 
 def _model_dir(args: argparse.Namespace) -> Path:
+    if args.build:
+        from exporter.own import default_name
+
+        return Path(args.model_path) / (args.name or default_name(args.build))
     suffix = "" if args.model_classifier_layer else "_features"
     return Path(args.model_path) / f"{args.model}{suffix}"
 

@@ -55,7 +55,9 @@ def add_arguments(parser: FlagParser) -> None:
         metavar="cpu,wasm,webgl",
         help="what must be able to run it (default: all three)",
     )
-    parser.add_boolean("verify_in_node", default=True, help="compare TensorFlow.js with JAX in Node")
+    parser.add_boolean(
+        "verify_in_node", default=True, help="compare TensorFlow.js with JAX in Node"
+    )
     parser.add_boolean("overwrite", default=False, help="replace DIR if it holds a model")
     parser.add_boolean("json", default=False, help="print one JSON object instead of a table")
 

@@ -68,7 +68,10 @@ def scan(site: Site, *operands: Value) -> Sequence[Value]:
     y_specs = site.outputs[carry_count:]
     arrays = [
         tf.TensorArray(
-            spec.dtype, size=size, element_shape=static_shape(spec.shape[1:]), clear_after_read=False
+            spec.dtype,
+            size=size,
+            element_shape=static_shape(spec.shape[1:]),
+            clear_after_read=False,
         )
         for spec in y_specs
     ]
@@ -100,9 +103,7 @@ def _unroll(params: Any) -> int:
     return int(params["unroll"])
 
 
-def _unrolled(
-    step: Any, carry: Sequence[Value], length: int, *, reverse: bool
-) -> Sequence[Value]:
+def _unrolled(step: Any, carry: Sequence[Value], length: int, *, reverse: bool) -> Sequence[Value]:
     rows = []
     for index in reversed(range(length)) if reverse else range(length):
         carry, ys = step(index, carry)
@@ -112,9 +113,7 @@ def _unrolled(
     return [*carry, *(tf.stack(column) for column in zip(*rows, strict=True))]
 
 
-def _loop(
-    holds: Any, step: Any, carry: Sequence[Value], specs: Sequence[Any]
-) -> Sequence[Value]:
+def _loop(holds: Any, step: Any, carry: Sequence[Value], specs: Sequence[Any]) -> Sequence[Value]:
     results = tf.while_loop(
         holds,
         lambda *values: [tf.convert_to_tensor(value) for value in step(*values)],

@@ -37,7 +37,9 @@ def conv_general_dilated(site: Site, lhs: Value, rhs: Value) -> Value:
         params["feature_group_count"],
     )
     back = [0] * (spatial + 2)
-    for position, axis in enumerate([numbers.out_spec[0], *numbers.out_spec[2:], numbers.out_spec[1]]):
+    for position, axis in enumerate(
+        [numbers.out_spec[0], *numbers.out_spec[2:], numbers.out_spec[1]]
+    ):
         back[axis] = position
     return _transpose(y, back)
 
@@ -46,9 +48,7 @@ def _transpose(x: Value, order: Sequence[int]) -> Value:
     return x if list(order) == sorted(order) else tf.transpose(x, list(order))
 
 
-def _pad(
-    site: Site, x: Value, shape: Sequence[Any], kernel: Sequence[int]
-) -> tuple[Value, str]:
+def _pad(site: Site, x: Value, shape: Sequence[Any], kernel: Sequence[int]) -> tuple[Value, str]:
     """Leaves VALID and SAME to the kernel; other paddings and spread inputs come first."""
     params = site.params
     padding = [(low, high) for low, high in params["padding"]]

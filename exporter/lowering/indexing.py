@@ -57,7 +57,8 @@ class _Windows:
         ]
         pairs = list(zip(columns, limits, strict=True))
         if mode == GatherScatterMode.PROMISE_IN_BOUNDS or all(
-            isinstance(starts, np.ndarray) and isinstance(limit, int)
+            isinstance(starts, np.ndarray)
+            and isinstance(limit, int)
             and np.all((starts >= 0) & (starts <= limit))
             for starts, limit in pairs
         ):
@@ -141,7 +142,9 @@ def gather(site: Site, operand: Value, indices: Value) -> Value:
         taken = tf.where(mask, taken, _fill(site))
     windows_left, batch_left = iter(kept), iter(range(len(batch_shape)))
     wanted = [
-        f"window {next(windows_left)}" if axis in numbers.offset_dims else f"batch {next(batch_left)}"
+        f"window {next(windows_left)}"
+        if axis in numbers.offset_dims
+        else f"batch {next(batch_left)}"
         for axis in range(len(site.outputs[0].shape))
     ]
     return _transpose(taken, [labels.index(label) for label in wanted])
@@ -158,8 +161,10 @@ def _fill(site: Site) -> Value:
         if site.dtype.is_floating or site.dtype.is_complex:
             value = np.nan
         else:
-            value = True if site.dtype == tf.bool else (
-                site.dtype.max if site.dtype.is_unsigned else site.dtype.min
+            value = (
+                True
+                if site.dtype == tf.bool
+                else (site.dtype.max if site.dtype.is_unsigned else site.dtype.min)
             )
     return tf.constant(np.asarray(value, site.outputs[0].dtype))
 
@@ -206,7 +211,11 @@ def _scatter(combination: _Combination) -> Rule:
             shape,
             indexed,
             list(
-                zip(numbers.operand_batching_dims, numbers.scatter_indices_batching_dims, strict=True)
+                zip(
+                    numbers.operand_batching_dims,
+                    numbers.scatter_indices_batching_dims,
+                    strict=True,
+                )
             ),
             sizes,
             wide,
@@ -254,9 +263,7 @@ def _scatter_add(site: Site, target: Value, positions: Value, updates: Value) ->
 def _scatter_multiply(site: Site, target: Value, positions: Value, updates: Value) -> Value:
     if not site.params["unique_indices"]:
         raise UnsupportedForm("without unique_indices=True: no op multiplies duplicates")
-    return tf.tensor_scatter_nd_update(
-        target, positions, tf.gather_nd(target, positions) * updates
-    )
+    return tf.tensor_scatter_nd_update(target, positions, tf.gather_nd(target, positions) * updates)
 
 
 _SCATTERS: Mapping[str, _Combination] = {

@@ -77,14 +77,14 @@ class Interpreter:
             or "dim_as_value" in _primitives(equation)
         ):
             return None
-        jaxpr = core.Jaxpr((), _distinct(equation.invars), equation.outvars, [equation])
-        inputs = {
-            id(var): np.broadcast_to(value, var.aval.shape) if isinstance(value, np.ndarray) else value
+        arrays = [
+            np.broadcast_to(value, var.aval.shape) if isinstance(value, np.ndarray) else value
             for var, value in zip(equation.invars, operands, strict=True)
-        }
-        call = core.jaxpr_as_fun(core.ClosedJaxpr(jaxpr, ()))
+        ]
+        primitive = equation.primitive
         with tf.init_scope(), jax.ensure_compile_time_eval():
-            return [constant(r) for r in call(*[inputs[id(var)] for var in jaxpr.invars])]
+            results = primitive.bind(*arrays, **primitive.get_bind_params(equation.params))
+        return list(map(constant, results if primitive.multiple_results else [results]))
 
     def _apply(self, equation: Any, operands: Sequence[Value]) -> list[Value]:
         name = equation.primitive.name
@@ -102,6 +102,12 @@ class Interpreter:
             ]
         try:
             results = rule.apply(site, *operands)
+        except UnsupportedPrimitive as error:
+            if error.source:
+                raise
+            # JAX's own functions are traced without the user's line; who calls them has it.
+            source = _source(equation)
+            raise UnsupportedPrimitive(error.primitive, error.reason, source) from None
         except UnsupportedForm as error:
             raise UnsupportedPrimitive(name, str(error), _source(equation)) from None
         except (tf.errors.OpError, TypeError, ValueError, NotImplementedError) as error:
@@ -113,9 +119,7 @@ class Interpreter:
             if tf.is_tensor(value) and len(value.shape) == len(var.aval.shape):
                 lazily = [1 if size == 1 else None for size in value.shape]
                 full = static_shape(var.aval.shape).as_list()
-                value.set_shape(
-                    [a if a == 1 else b for a, b in zip(lazily, full, strict=True)]
-                )
+                value.set_shape([a if a == 1 else b for a, b in zip(lazily, full, strict=True)])
         return list(results)
 
     def _site(self, equation: Any) -> Site:
@@ -134,10 +138,6 @@ def constant(value: Any) -> Value:
     if jax.dtypes.issubdtype(getattr(value, "dtype", np.float32), jax.dtypes.extended):
         return value
     return np.asarray(value)
-
-
-def _distinct(atoms: Sequence[Any]) -> list[Any]:
-    return list({id(a): a for a in atoms if not isinstance(a, core.Literal)}.values())
 
 
 def _primitives(equation: Any) -> set[str]:

@@ -37,9 +37,7 @@ def reduce_xor(site: Site, x: Value) -> Value:
 
 
 def _cumulative(call: Callable[..., Value]) -> Rule:
-    return Rule(
-        lambda site, x: call(x, axis=site.params["axis"], reverse=site.params["reverse"])
-    )
+    return Rule(lambda site, x: call(x, axis=site.params["axis"], reverse=site.params["reverse"]))
 
 
 def _doubling(combine: Callable[[Value, Value], Value]) -> Rule:

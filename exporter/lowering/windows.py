@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -66,9 +66,7 @@ def _is_image_pooling(site: Site) -> bool:
 
 def _max_pool(site: Site, x: Value, padding: str) -> Value:
     params = site.params
-    return tf.nn.max_pool2d(
-        x, params["window_dimensions"], params["window_strides"], padding
-    )
+    return tf.nn.max_pool2d(x, params["window_dimensions"], params["window_strides"], padding)
 
 
 def _sum_pool(site: Site, x: Value, padding: str) -> Value:
@@ -87,8 +85,18 @@ def _by_slices(site: Site, x: Value, combine: Callable[[Value, Value], Value]) -
     params = site.params
     places = itertools.product(*(range(width) for width in params["window_dimensions"]))
     slices = [
-        x[tuple(map(_strided, place, params["window_dilation"], params["window_strides"],
-                    site.outputs[0].shape, params["window_dimensions"]))]
+        x[
+            tuple(
+                map(
+                    _strided,
+                    place,
+                    params["window_dilation"],
+                    params["window_strides"],
+                    site.outputs[0].shape,
+                    params["window_dimensions"],
+                )
+            )
+        ]
         for place in places
     ]
     return functools.reduce(combine, slices)

@@ -7,4 +7,12 @@ from exporter.tfjs.export import Options, Result, check_target, export
 from exporter.tfjs.kernels import BACKENDS, UnsupportedOp
 from exporter.tfjs.weights import QUANTISATIONS
 
-__all__ = ["BACKENDS", "QUANTISATIONS", "Options", "Result", "UnsupportedOp", "check_target", "export"]
+__all__ = [
+    "BACKENDS",
+    "QUANTISATIONS",
+    "Options",
+    "Result",
+    "UnsupportedOp",
+    "check_target",
+    "export",
+]

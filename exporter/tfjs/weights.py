@@ -50,7 +50,9 @@ def extract(graph_def: Any, quantisation: str) -> list[Weight]:
     weights = [_extract(node, quantisation) for node in graph_def.node if node.op == "Const"]
     for function in graph_def.library.function:
         _make_unique(function)
-        weights += [_extract(node, quantisation) for node in function.node_def if node.op == "Const"]
+        weights += [
+            _extract(node, quantisation) for node in function.node_def if node.op == "Const"
+        ]
     return weights
 
 

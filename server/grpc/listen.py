@@ -15,6 +15,7 @@ from server.core import Core
 from server.errors import Code, ServingError
 from server.grpc.models import ModelService
 from server.grpc.prediction import PredictionService
+from server.rpc.aio import AioServer
 from server.security import Tls, Token
 from wire import services
 
@@ -53,7 +54,7 @@ class GrpcOptions:
 
 
 class GrpcServer:
-    """TensorFlow Serving's services on grpc.aio."""
+    """TensorFlow Serving's services."""
 
     def __init__(self, core: Core, options: GrpcOptions, token: Token | None = None) -> None:
         self._core = core
@@ -65,7 +66,7 @@ class GrpcServer:
             "grpc.max_send_message_length": _MAX_MESSAGE_BYTES,
             "grpc.so_reuseport": 0,
         } | dict(options.arguments)
-        self._server = grpc.aio.server(options=list(arguments.items()))
+        self._server = AioServer(arguments.items())
         prediction = PredictionService(core, as_tensor_content=options.as_tensor_content)
         for service, methods, implementation in (
             (services.PREDICTION_SERVICE, services.PREDICTION_METHODS, prediction),
@@ -105,7 +106,7 @@ class GrpcServer:
 
     def _listen(self, address: str) -> int:
         if self._options.tls is not None:
-            return self._server.add_secure_port(address, self._options.tls.grpc_credentials())
+            return self._server.add_secure_port(address, self._options.tls.context())
         return self._server.add_insecure_port(address)
 
     def _add(
@@ -141,12 +142,17 @@ class GrpcServer:
         )
 
     def _add_reflection(self) -> None:
-        from grpc_reflection.v1alpha import reflection
+        from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
         from server.grpc import descriptors
 
         names = (services.PREDICTION_SERVICE, services.MODEL_SERVICE, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server, pool=descriptors.pool())
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
+            reflection.aio.ReflectionServicer(  # type: ignore[attr-defined]
+                names, pool=descriptors.pool()
+            ),
+            self._server,
+        )
 
     def _add_health(self) -> None:
         from grpc_health.v1 import health, health_pb2_grpc

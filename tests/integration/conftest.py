@@ -1,5 +1,8 @@
 """Models and servers that the integration tests share."""
 
+import shutil
+import subprocess
+
 import pytest
 
 from tests.support import saved_models
@@ -44,3 +47,17 @@ def tensorflow_server(half_plus_two, tmp_path_factory):
     with ServerProcess(folder / "log", *flags) as server:
         server.folder = folder
         yield server
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A certificate for localhost that signs itself."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl: apt install openssl")
+    folder = tmp_path_factory.mktemp("tls")
+    files = folder / "cert.pem", folder / "key.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    out = ["-out", str(files[0]), "-keyout", str(files[1])]
+    subprocess.run(command.split() + names + out, check=True, capture_output=True)
+    return files

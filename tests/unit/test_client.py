@@ -60,9 +60,10 @@ def test_public_names_are_found_and_others_are_not():
 def test_numbers_survive_json(array):
     import json
 
-    text = json.dumps(json_tensors.to_json(array))
+    body = json.loads(json_tensors.dumps({"x": array}, signature_name="s"))
+    assert body["signature_name"] == "s"
     spec = ArraySpec((-1,) * array.ndim, array.dtype.name)
-    received = json_tensors.from_json(json.loads(text), spec)
+    received = json_tensors.from_json(body["inputs"]["x"], spec)
     assert received.dtype == array.dtype
     np.testing.assert_array_equal(received, array)
 

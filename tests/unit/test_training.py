@@ -1,7 +1,5 @@
 import json
 import re
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -62,7 +60,9 @@ def test_training_learns(name, tiny):
 def test_metrics_are_those_of_the_parameters(definition, tiny, trained):
     measured = accuracy(lambda x: definition.apply(trained.params, x, True), tiny.test)
     assert trained.metrics["test_accuracy"] == measured == trained.history[-1].test_accuracy
-    assert trained.metrics.keys() == {"loss", "train_accuracy", "test_accuracy"}
+    assert trained.metrics.keys() == {
+        *("loss", "train_accuracy", "test_accuracy", "test_top3_accuracy")
+    }
 
 
 def test_no_epochs_leave_the_parameters_untrained_and_tested(definition, tiny, tmp_path):
@@ -70,7 +70,8 @@ def test_no_epochs_leave_the_parameters_untrained_and_tested(definition, tiny, t
     key, _ = jax.random.split(jax.random.key(0))
     assert same(result.params, definition.init(key))
     assert result.metrics == {
-        "test_accuracy": accuracy(lambda x: definition.apply(result.params, x, True), tiny.test)
+        name: accuracy(lambda x: definition.apply(result.params, x, True), tiny.test, top=top)
+        for name, top in (("test_accuracy", 1), ("test_top3_accuracy", 3))
     }
     assert result.history == []
     assert list(tmp_path.iterdir()) == []
@@ -121,19 +122,10 @@ def test_accuracy_counts_an_incomplete_last_batch():
     assert batches == [(4, 28, 28, 1)] * 3
 
 
-def test_off_a_terminal_there_is_a_line_an_epoch():
-    program = """
-from exporter import models
-from exporter.datasets import Dataset, load
-from exporter.training import TrainOptions, train
-sample = load()
-tiny = Dataset(sample.train.head(128), sample.test.head(64), sample.classes)
-train(models.get("mnist_pure_jax"), tiny, TrainOptions(num_epochs=2, batch_size=64))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    lines = done.stderr.splitlines()
+def test_off_a_terminal_there_is_a_line_an_epoch(definition, tiny, capfd):
+    train(definition, tiny, options(progress=True))
+    captured = capfd.readouterr()
+    lines = captured.err.splitlines()
     assert len(lines) == 2
     for number, line in enumerate(lines, start=1):
         assert re.fullmatch(
@@ -141,4 +133,4 @@ train(models.get("mnist_pure_jax"), tiny, TrainOptions(num_epochs=2, batch_size=
             r"accuracy: train \d+\.\d\d%, test \d+\.\d\d%  \d+\.\d s  [\d,]+ examples/s",
             line,
         )
-    assert done.stdout == ""
+    assert captured.out == ""
