@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from exporter.flags import FlagParser, listed
 
 if TYPE_CHECKING:
+    from exporter.datasets import Dataset
     from exporter.model import Model
     from exporter.options import ExportOptions
     from exporter.stages import Stages

@@ -148,7 +148,10 @@ class GrpcServer:
 
         names = (services.PREDICTION_SERVICE, services.MODEL_SERVICE, reflection.SERVICE_NAME)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
-            reflection.aio.ReflectionServicer(names, pool=descriptors.pool()), self._server
+            reflection.aio.ReflectionServicer(  # type: ignore[attr-defined]
+                names, pool=descriptors.pool()
+            ),
+            self._server,
         )
 
     def _add_health(self) -> None:
