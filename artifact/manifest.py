@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from artifact import versions
 
 FORMAT = 1
@@ -51,6 +53,16 @@ class Signature:
     outputs: Mapping[str, Tensor]
     method_name: str = "tensorflow/serving/predict"
     program: Program | None = None
+
+    @property
+    def batched_inputs(self) -> tuple[str, ...]:
+        """The inputs whose leading axis is the batch; none where the model has no batch."""
+        sizes = {None} if self.program is None else {f.batch_size for f in self.program.files}
+        return tuple(name for name, t in self.inputs.items() if t.shape and t.shape[0] in sizes)
+
+    def batch_size(self, inputs: Mapping[str, np.ndarray]) -> int | None:
+        """Returns how many samples some inputs are; None where the model has no batch."""
+        return next((inputs[name].shape[0] for name in self.batched_inputs), None)
 
 
 @dataclass(frozen=True)

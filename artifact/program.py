@@ -20,12 +20,14 @@ class Program:
 
     def __init__(
         self,
-        signature: manifest.Program,
+        signature: manifest.Signature,
         files: Mapping[int | None, Path],
         parameters: list[Any],
     ) -> None:
         """Takes programs by batch size (None: any); `load` is the usual way to one."""
+        assert signature.program is not None
         self._signature = signature
+        self._program = signature.program
         self._files = files
         self._parameters = parameters
         self._functions: dict[int | None, Any] = {}
@@ -58,12 +60,11 @@ class Program:
             ProgramError: an input is missing, or no program takes this batch size.
         """
         try:
-            arrays = [np.asarray(inputs[name]) for name in self._signature.input_names]
+            arrays = [np.asarray(inputs[name]) for name in self._program.input_names]
         except KeyError as missing:
             raise ProgramError(f"missing input {missing}") from None
-        batch_size = arrays[0].shape[0] if arrays and arrays[0].ndim else None
-        outputs = self.function(batch_size)(self._parameters, arrays)
-        return dict(zip(self._signature.output_names, map(np.asarray, outputs), strict=True))
+        outputs = self.function(self._signature.batch_size(inputs))(self._parameters, arrays)
+        return dict(zip(self._program.output_names, map(np.asarray, outputs), strict=True))
 
 
 def load_all(version_dir: Path, *, device: Any = None) -> dict[str, Program]:
@@ -88,7 +89,7 @@ def load_all(version_dir: Path, *, device: Any = None) -> dict[str, Program]:
     extra = version_dir / versions.EXTRA
     return {
         name: Program(
-            entry.program, {f.batch_size: extra / f.file for f in entry.program.files}, parameters
+            entry, {f.batch_size: extra / f.file for f in entry.program.files}, parameters
         )
         for name, entry in found.signatures.items()
         if entry.program is not None

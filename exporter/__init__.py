@@ -1,6 +1,7 @@
 """JAX (func, params) to verified, versioned SavedModels.
 
-from exporter import ExportOptions, export
+from exporter import ExportOptions, export, own_model
+model = own_model("my_model", func, params, example_inputs)
 version_dir = export(model, "models", ExportOptions(version="auto"))
 """
 
@@ -9,13 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from exporter.model import Examples, Model, TensorSpec
+    from exporter.model import Examples, Model, Signature, TensorSpec
     from exporter.options import ExportOptions
+    from exporter.own import own_model
     from exporter.pipeline import export
 
-__all__ = ["Examples", "ExportOptions", "Model", "TensorSpec", "export"]
+__all__ = ["Examples", "ExportOptions", "Model", "Signature", "TensorSpec", "export", "own_model"]
 
-_HOMES = {"export": "pipeline", "ExportOptions": "options"}
+_HOMES = {"export": "pipeline", "ExportOptions": "options", "own_model": "own"}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
+from artifact.comparison import difference
 from artifact.golden import EXAMPLES, GoldenCase
+from artifact.manifest import Tolerance
+from exporter.dimensions import allowed, batch_symbol, choose
+from exporter.errors import UserError
 from exporter.model import Model, TensorSpec
-from exporter.program import Traced, batch_symbol
+from exporter.program import Traced
 from wire import dtypes
 
 # As many real inputs as a version keeps for clients to send.
 MAX_EXAMPLES = 256
-# What open dimensions other than the batch are set to, where no examples show a size.
-_OPEN_SIZE = 16
 # Random integers are drawn below this, where no examples show a range.
 _INTEGER_END = 10
 
@@ -28,18 +31,49 @@ def batch_name(batch_size: int) -> str:
 def random_cases(
     model: Model, traced: Traced, batch_sizes: Sequence[int], seed: int
 ) -> dict[str, GoldenCase]:
-    """Returns random inputs of several batch sizes with JAX's answers, by case name."""
-    return {
+    """Returns random inputs of several batch sizes with JAX's answers, by case name.
+
+    Raises:
+        UserError: the function answers the same inputs differently the second time.
+    """
+    cases = {
         batch_name(batch_size): answer(model, traced, draw(model, batch_size, seed))
-        for batch_size in batch_sizes
+        for batch_size in usable_batch_sizes(model, batch_sizes)
     }
+    first = next(iter(cases.values()))
+    again = answer(model, traced, list(first.inputs.values()))
+    for name, array in first.outputs.items():
+        if not difference(again.outputs[name], array, Tolerance()).agrees:
+            raise UserError(
+                f"{model.name}: {name} is another one for the same inputs the second time; the "
+                "function has a side effect or draws random numbers: make it depend on params and "
+                "inputs alone"
+            )
+    return cases
+
+
+def usable_batch_sizes(model: Model, batch_sizes: Sequence[int]) -> list[int]:
+    """Returns those batch sizes that a model's constraints allow; `[1]` where it has no batch.
+
+    Raises:
+        UserError: it allows none of them.
+    """
+    symbol = batch_symbol(jax.tree.leaves(model.inputs))
+    if symbol is None:
+        return [1]
+    usable = [size for size in batch_sizes if allowed({symbol: size}, model.constraints)]
+    return usable or [choose([symbol], {}, model.constraints)[symbol]]
 
 
 def example_case(model: Model, traced: Traced) -> dict[str, GoldenCase]:
     """Returns the first real inputs of a model with JAX's answers; none where it has none."""
     if model.examples is None:
         return {}
-    arrays = [array[:MAX_EXAMPLES] for array in _flat_examples(model) or []]
+    symbol = traced.batch_symbol
+    arrays = [
+        array[:MAX_EXAMPLES] if symbol is not None and spec.shape[:1] == (symbol,) else array
+        for spec, array in zip(traced.input_specs, _flat_examples(model) or [], strict=True)
+    ]
     labels = model.examples.labels
     return {EXAMPLES: answer(model, traced, arrays, None if labels is None else labels)}
 
@@ -68,7 +102,9 @@ def answer(
 def draw(model: Model, batch_size: int, seed: int) -> list[np.ndarray]:
     """Draws an array a flat input of a model; seed and batch size decide the numbers."""
     rng = np.random.default_rng((seed, batch_size))
-    return random_inputs(jax.tree.leaves(model.inputs), batch_size, rng, _flat_examples(model))
+    return random_inputs(
+        jax.tree.leaves(model.inputs), batch_size, rng, _flat_examples(model), model.constraints
+    )
 
 
 def random_inputs(
@@ -76,6 +112,7 @@ def random_inputs(
     batch_size: int,
     rng: np.random.Generator,
     like: Sequence[np.ndarray] | None = None,
+    constraints: Sequence[str] = (),
 ) -> list[np.ndarray]:
     """Draws an array a spec: normal, uniform integers, or booleans.
 
@@ -84,20 +121,26 @@ def random_inputs(
         batch_size: The size of the open leading dimension.
         rng: Where the numbers come from.
         like: Real inputs: other open dimensions get their sizes, integers stay in their range.
+        constraints: What open dimensions keep to.
     """
-    sizes = {batch_symbol(specs): batch_size}
-    arrays = []
-    for index, spec in enumerate(specs):
-        example = like[index] if like else None
-        shape = []
-        for axis, size in enumerate(spec.shape):
-            if isinstance(size, str):
-                size = sizes.setdefault(
-                    size, example.shape[axis] if example is not None else _OPEN_SIZE
-                )
-            shape.append(size)
-        arrays.append(_random(dtypes.numpy_dtype(spec.dtype), shape, rng, example))
-    return arrays
+    symbol = batch_symbol(specs)
+    sizes = {} if symbol is None else {symbol: batch_size}
+    for spec, example in zip(specs, like or (), strict=False):
+        for name, size in zip(spec.shape, example.shape, strict=True):
+            if isinstance(name, str):
+                sizes.setdefault(name, size)
+    names = dict.fromkeys(n for s in specs for n in s.shape if isinstance(n, str))
+    # Other sizes for each batch size: what holds at one length only shall show.
+    sizes = choose([n for n in names if n not in sizes], sizes, constraints, start=batch_size)
+    return [
+        _random(
+            dtypes.numpy_dtype(spec.dtype),
+            [sizes[size] if isinstance(size, str) else size for size in spec.shape],
+            rng,
+            like[index] if like and like[index].size else None,
+        )
+        for index, spec in enumerate(specs)
+    ]
 
 
 def random_like(
@@ -113,14 +156,17 @@ def random_like(
 def _random(
     dtype: np.dtype, shape: Sequence[int], rng: np.random.Generator, example: np.ndarray | None
 ) -> np.ndarray:
+    numbers: Any
     if dtype.kind == "b":
-        return rng.integers(0, 2, shape).astype(dtype)
-    if dtype.kind in "iu":
+        numbers = rng.integers(0, 2, shape)
+    elif dtype.kind in "iu":
         low, high = (0, _INTEGER_END) if example is None else (example.min(), example.max() + 1)
-        return rng.integers(low, high, shape).astype(dtype)
-    if dtype.kind == "c":
-        return (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(dtype)
-    return rng.normal(size=shape).astype(dtype)
+        numbers = rng.integers(low, high, shape)
+    else:
+        numbers = rng.normal(size=shape)
+        if dtype.kind == "c":
+            numbers = numbers + 1j * rng.normal(size=shape)
+    return np.asarray(numbers).astype(dtype)
 
 
 def _flat_examples(model: Model) -> list[np.ndarray] | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import jax
+import numpy as np
 
 from artifact import golden, versions
 from artifact.golden import GoldenCase
@@ -18,16 +19,19 @@ from artifact.manifest import (
     ProgramFile,
     Signature,
     Tensor,
+    Tolerance,
     digest_files,
 )
 from exporter import provenance, saved_model, warmup
-from exporter.cases import batch_name, draw, example_case, random_cases
-from exporter.model import Model
+from exporter.cases import batch_name, draw, example_case, random_cases, usable_batch_sizes
+from exporter.model import SERVING_DEFAULT, Model
 from exporter.options import ExportOptions
 from exporter.program import Traced, shape_of_parameter, trace
-from exporter.saved_model import SIGNATURE
 from exporter.target import TENSORFLOW_2_19
 from exporter.verify import Cases
+
+# Of dtypes with fewer digits than float32: a few units in their last place.
+_TOLERANCES = {"bfloat16": Tolerance(1e-2, 1e-2), "float16": Tolerance(1e-3, 1e-3)}
 
 
 def write(model: Model, directory: Path, options: ExportOptions) -> tuple[Manifest, Cases]:
@@ -37,7 +41,11 @@ def write(model: Model, directory: Path, options: ExportOptions) -> tuple[Manife
         The manifest, and the cases that `__call__` takes but the signature doesn't, which the
         version's golden examples don't hold.
     """
-    traced = trace(model, options.serving_batch_size, options.platforms)
+    entries = model.entries()
+    traced = {
+        name: trace(entry, options.serving_batch_size, options.platforms)
+        for name, entry in entries.items()
+    }
     keys = saved_model.save(
         model,
         traced,
@@ -48,37 +56,53 @@ def write(model: Model, directory: Path, options: ExportOptions) -> tuple[Manife
     )
     extra = directory / versions.EXTRA
     extra.mkdir(exist_ok=True)
-    files = []
-    for program in traced.programs:
-        suffix = "" if program.batch_size is None else f".batch_{program.batch_size}"
-        file = ProgramFile(f"{SIGNATURE}{suffix}.jax_export", program.batch_size)
-        (extra / file.file).write_bytes(program.exported.serialize())
-        files.append(file)
-    fixed = [p.batch_size for p in traced.programs if p.batch_size is not None]
-    answers = random_cases(model, traced, fixed or options.check_batch_sizes, options.seed)
-    served = {batch_name(size) for size in fixed[:1] or options.check_batch_sizes}
-    kept = {name: case for name, case in answers.items() if name in served}
-    rest = {name: case for name, case in answers.items() if name not in served}
-    golden.write(directory, _keyed({**kept, **example_case(model, traced)}))
-    warmup_sizes = fixed[:1] or options.warmup_batch_sizes
-    requests = [
-        dict(zip(traced.input_names, draw(model, size, options.seed), strict=True))
-        for size in warmup_sizes
-    ]
-    warmup.write(directory, model.name, SIGNATURE, requests)
-    manifest = _manifest(model, traced, keys, tuple(files), options)
+    signatures, kept, rest, requests = {}, {}, {}, {}
+    for name, entry in entries.items():
+        files = _write_programs(name, traced[name], extra)
+        signatures[name] = _signature(traced[name], files)
+        kept[name], rest[name] = _cases(entry, traced[name], options)
+        requests[name] = _warmup_requests(entry, traced[name], options)
+    golden.write(directory, _keyed(kept))
+    warmup.write(directory, model.name, requests)
+    manifest = _manifest(model, signatures, traced, keys, options)
     manifest = replace(manifest, digests=digest_files(directory))
     manifest.write(directory)
     return manifest, _keyed(rest)
 
 
-def _manifest(
-    model: Model,
-    traced: Traced,
-    keys: Mapping[str, str],
-    files: tuple[ProgramFile, ...],
-    options: ExportOptions,
-) -> Manifest:
+def _write_programs(name: str, traced: Traced, extra: Path) -> tuple[ProgramFile, ...]:
+    files = []
+    for program in traced.programs:
+        suffix = "" if program.batch_size is None else f".batch_{program.batch_size}"
+        file = ProgramFile(f"{name}{suffix}.jax_export", program.batch_size)
+        (extra / file.file).write_bytes(program.exported.serialize())
+        files.append(file)
+    return tuple(files)
+
+
+def _cases(
+    model: Model, traced: Traced, options: ExportOptions
+) -> tuple[dict[str, GoldenCase], dict[str, GoldenCase]]:
+    """The cases that a signature takes, and those that only `__call__` takes."""
+    fixed = traced.fixed_batch_sizes
+    answers = random_cases(model, traced, fixed or options.check_batch_sizes, options.seed)
+    served = {batch_name(size) for size in fixed[:1]} or answers.keys()
+    kept = {name: case for name, case in answers.items() if name in served}
+    rest = {name: case for name, case in answers.items() if name not in served}
+    return {**kept, **example_case(model, traced)}, rest
+
+
+def _warmup_requests(
+    model: Model, traced: Traced, options: ExportOptions
+) -> list[dict[str, np.ndarray]]:
+    sizes = traced.fixed_batch_sizes[:1] or usable_batch_sizes(model, options.warmup_batch_sizes)
+    return [
+        dict(zip(traced.input_names, draw(model, size, options.seed), strict=True))
+        for size in sizes
+    ]
+
+
+def _signature(traced: Traced, files: tuple[ProgramFile, ...]) -> Signature:
     exported = traced.serving.exported
     count = len(traced.parameter_paths)
     inputs = [
@@ -86,33 +110,52 @@ def _manifest(
         for aval, spec in zip(exported.in_avals[count:], traced.input_specs, strict=True)
     ]
     outputs = [Tensor(_shape(aval.shape), aval.dtype.name) for aval in exported.out_avals]
+    return Signature(
+        dict(zip(traced.input_names, inputs, strict=True)),
+        dict(zip(traced.output_names, outputs, strict=True)),
+        program=Program(tuple(traced.input_names), tuple(traced.output_names), files),
+    )
+
+
+def _manifest(
+    model: Model,
+    signatures: Mapping[str, Signature],
+    traced: Mapping[str, Traced],
+    keys: Mapping[str, str],
+    options: ExportOptions,
+) -> Manifest:
     parameters = []
-    for path, value in zip(traced.parameter_paths, jax.tree.leaves(model.params), strict=True):
+    paths = traced[SERVING_DEFAULT].parameter_paths
+    for path, value in zip(paths, jax.tree.leaves(model.params), strict=True):
         aval = shape_of_parameter(value)
         name = "/".join(path)
         parameters.append(Parameter(name, keys[name], tuple(aval.shape), aval.dtype.name))
+    outputs = [tensor.dtype for entry in signatures.values() for tensor in entry.outputs.values()]
     return Manifest(
         model=model.name,
         version=0,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        signatures={
-            SIGNATURE: Signature(
-                dict(zip(traced.input_names, inputs, strict=True)),
-                dict(zip(traced.output_names, outputs, strict=True)),
-                program=Program(tuple(traced.input_names), tuple(traced.output_names), files),
-            )
-        },
+        signatures=signatures,
         parameters=tuple(parameters),
         platforms=options.platforms,
         git_commit=provenance.git_commit(),
         versions=provenance.package_versions(TENSORFLOW_2_19),
         metrics=dict(model.metrics),
-        tolerance=options.tolerance,
+        tolerance=options.tolerance or _tolerance([p.dtype for p in parameters] + outputs),
     )
 
 
-def _keyed(cases: Mapping[str, GoldenCase]) -> Cases:
-    return {(SIGNATURE, name): case for name, case in cases.items()}
+def _tolerance(names: Iterable[str]) -> Tolerance:
+    """As close as the least exact of some dtypes lets one runtime's sums come to another's."""
+    return max((_TOLERANCES.get(name, Tolerance()) for name in names), key=lambda t: t.rtol)
+
+
+def _keyed(cases: Mapping[str, Mapping[str, GoldenCase]]) -> Cases:
+    return {
+        (signature, name): case
+        for signature, found in cases.items()
+        for name, case in found.items()
+    }
 
 
 def _shape(shape: tuple[object, ...]) -> tuple[int | None, ...]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 PyTree = Any
+
+# The signature that a runtime takes when it is told none.
+SERVING_DEFAULT = "serving_default"
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,23 @@ class Examples:
 
 
 @dataclass(frozen=True)
+class Signature:
+    """One more entry into a model, a function of the same parameters.
+
+    Attributes:
+        func: Pure function `(params, inputs) -> outputs`, as a model's own.
+        inputs: Pytree of `TensorSpec`, in the structure that `func` takes.
+        examples: Real inputs, or None.
+        constraints: As a model's.
+    """
+
+    func: Callable[[PyTree, PyTree], PyTree]
+    inputs: PyTree
+    examples: Examples | None = None
+    constraints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Model:
     """A JAX model, ready to be exported.
 
@@ -49,6 +69,9 @@ class Model:
         inputs: Pytree of `TensorSpec`, in the structure that `func` takes.
         examples: Real inputs, or None.
         metrics: Figures for the manifest, such as `test_accuracy` (0 to 1).
+        constraints: What open dimensions keep to, such as `"s <= 512"` or `"mod(s, 8) == 0"`;
+            see https://docs.jax.dev/en/latest/export/shape_poly.html
+        signatures: Entries beside `serving_default`, which is `func`, by name.
     """
 
     name: str
@@ -57,3 +80,19 @@ class Model:
     inputs: PyTree
     examples: Examples | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    constraints: tuple[str, ...] = ()
+    signatures: Mapping[str, Signature] = field(default_factory=dict)
+
+    def entries(self) -> dict[str, Model]:
+        """Returns each signature as a model of one signature, by name, `serving_default` first."""
+        return {SERVING_DEFAULT: replace(self, signatures={})} | {
+            name: Model(
+                f"{self.name}:{name}",
+                entry.func,
+                self.params,
+                entry.inputs,
+                entry.examples,
+                constraints=entry.constraints,
+            )
+            for name, entry in self.signatures.items()
+        }

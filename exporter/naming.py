@@ -39,7 +39,8 @@ def parameter_paths(params: PyTree) -> list[tuple[str, ...]]:
     Raises:
         UserError: two parameters would have the same path.
     """
-    paths = [tuple(map(_part, path)) or ("parameter",) for path in _paths(params)]
+    stripped = [path[:-1] if _is_boxed(path) else path for path in _paths(params)]
+    paths = [tuple(map(_part, path)) or ("parameter",) for path in stripped]
     _unique(["/".join(path) for path in paths], "parameters")
     return paths
 
@@ -63,6 +64,11 @@ def _part(entry: Any) -> str:
         if hasattr(entry, attribute):
             return str(getattr(entry, attribute))
     return str(entry)
+
+
+def _is_boxed(path: tuple[Any, ...]) -> bool:
+    """Whether a path ends in a Flax variable, whose array is its `value`."""
+    return len(path) > 1 and path[-1] == tree.GetAttrKey("value")
 
 
 def _unique(names: list[str], what: str) -> list[str]:

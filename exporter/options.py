@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from artifact.manifest import Tolerance
 from exporter.errors import UserError
@@ -24,7 +24,7 @@ class ExportOptions:
         platforms: What the model runs on: `"cpu"`, `"cuda"`, `"tpu"`, `"rocm"`.
         overwrite: Replace the version if it exists.
         verify: Compare with JAX in a fresh process before publishing.
-        tolerance: How far an output may be from JAX's.
+        tolerance: How far an output may be from JAX's; as the model's dtypes allow where None.
         check_batch_sizes: Batch sizes of the random inputs, kept as golden examples; a fixed
             export is checked at its own.
         warmup_batch_sizes: Batch sizes of the warm-up records; a fixed export's is its own.
@@ -38,7 +38,7 @@ class ExportOptions:
     platforms: tuple[str, ...] = ("cpu",)
     overwrite: bool = False
     verify: bool = True
-    tolerance: Tolerance = field(default_factory=Tolerance)
+    tolerance: Tolerance | None = None
     check_batch_sizes: tuple[int, ...] = (1, 3, 16, 128)
     warmup_batch_sizes: tuple[int, ...] = (1, 16, 128)
     seed: int = 0

@@ -12,7 +12,8 @@ from typing import Any
 import jax
 from jax import export
 
-from exporter import naming
+from exporter import naming, place
+from exporter.dimensions import allowed, batch_symbol
 from exporter.errors import UserError
 from exporter.model import Model, PyTree, TensorSpec
 from exporter.options import POLYMORPHIC
@@ -59,6 +60,11 @@ class Traced:
         return self.programs[0]
 
     @property
+    def fixed_batch_sizes(self) -> list[int]:
+        """What batch sizes there are programs for, the serving one first; none: any size."""
+        return [p.batch_size for p in self.programs if p.batch_size is not None]
+
+    @property
     def batch_symbol(self) -> str | None:
         """The name of the open batch dimension; None where the model has none."""
         return batch_symbol(self.input_specs)
@@ -80,7 +86,11 @@ def trace(model: Model, serving_batch_size: int, platforms: Sequence[str]) -> Tr
     if symbol is None or serving_batch_size == POLYMORPHIC:
         sizes: list[int | None] = [None]
     else:
-        sizes = list(dict.fromkeys((serving_batch_size, *FIXED_BATCH_SIZES)))
+        sizes = [
+            size
+            for size in dict.fromkeys((serving_batch_size, *FIXED_BATCH_SIZES))
+            if size == serving_batch_size or allowed({symbol: size}, model.constraints)
+        ]
     params, params_structure = jax.tree.flatten(model.params)
     param_shapes = [shape_of_parameter(value) for value in params]
 
@@ -95,7 +105,8 @@ def trace(model: Model, serving_batch_size: int, platforms: Sequence[str]) -> Tr
     programs = []
     try:
         for size in sizes:
-            shapes = input_shapes(specs, {} if size is None else {str(symbol): size})
+            known = {} if size is None else {str(symbol): size}
+            shapes = input_shapes(specs, known, model.constraints)
             exported = export.export(jax.jit(flat), platforms=tuple(platforms))(
                 param_shapes, shapes
             )
@@ -104,7 +115,7 @@ def trace(model: Model, serving_batch_size: int, platforms: Sequence[str]) -> Tr
     except Exception as error:
         size_text = "any batch size" if size is None else f"batch size {size}"
         raise UserError(
-            f"{model.name} can't be traced for {size_text}: {_first_line(error)}"
+            f"{model.name} can't be traced for {size_text}: {place.describe(error)}"
         ) from error
     return Traced(
         tuple(programs),
@@ -116,19 +127,15 @@ def trace(model: Model, serving_batch_size: int, platforms: Sequence[str]) -> Tr
     )
 
 
-def batch_symbol(specs: Sequence[TensorSpec]) -> str | None:
-    """Returns the name of the first input's open leading dimension, if there is one."""
-    leading = [spec.shape[0] for spec in specs if spec.shape]
-    return next((size for size in leading if isinstance(size, str)), None)
-
-
 def shape_of_parameter(value: Any) -> jax.ShapeDtypeStruct:
     """Returns a parameter's shape, and its dtype as JAX takes it (float64 is float32 in JAX)."""
     return jax.eval_shape(jax.numpy.asarray, value)
 
 
 def input_shapes(
-    specs: Sequence[TensorSpec], sizes: Mapping[str, int] | None = None
+    specs: Sequence[TensorSpec],
+    sizes: Mapping[str, int] | None = None,
+    constraints: Sequence[str] = (),
 ) -> list[jax.ShapeDtypeStruct]:
     """Returns the inputs' shapes as JAX takes them.
 
@@ -136,9 +143,11 @@ def input_shapes(
         specs: The flat inputs.
         sizes: Of named dimensions; those that are not here stay symbolic, the same name meaning
             the same dimension in all inputs.
+        constraints: What the named dimensions keep to.
     """
     sizes = sizes or {}
-    scope = export.SymbolicScope()
+    pins = [f"{name} == {size}" for name, size in sizes.items()]
+    scope = export.SymbolicScope([*pins, *constraints])
     shapes = []
     for spec in specs:
         text = ",".join(str(sizes.get(str(size), size)) for size in spec.shape)
@@ -146,7 +155,3 @@ def input_shapes(
         dtype = jax.dtypes.canonicalize_dtype(spec.dtype)
         shapes.append(jax.ShapeDtypeStruct(shape, dtype))
     return shapes
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

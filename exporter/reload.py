@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from artifact import golden
 from artifact.comparison import difference
 from artifact.golden import GoldenCase
 from artifact.manifest import Manifest
+from exporter.model import SERVING_DEFAULT
 
 # Of many examples, as many are taken at once.
 MAX_BATCH = 128
@@ -53,13 +54,15 @@ def _try(
     loaded: Any, manifest: Manifest, signature: str, case: GoldenCase
 ) -> Iterator[dict[str, Any]]:
     for through, batch_size, route in _routes(loaded, manifest, signature, case):
-        actual, count = _run_in_batches(route, case.inputs, batch_size)
+        batched = manifest.signatures[signature].batched_inputs
+        actual, count = _run_in_batches(route, case.inputs, batched, batch_size)
         for name, array in case.outputs.items():
-            error, agrees = difference(actual[name], array[:count], manifest.tolerance)
+            expected = array if count is None else array[:count]
+            error, agrees = difference(actual[name], expected, manifest.tolerance)
             yield {
                 "signature": signature,
                 "output": name,
-                "batch_size": batch_size,
+                "batch_size": batch_size or 1,
                 "through": through,
                 "max_abs_err": error,
                 "agrees": agrees,
@@ -68,15 +71,18 @@ def _try(
 
 def _routes(
     loaded: Any, manifest: Manifest, signature: str, case: GoldenCase
-) -> Iterator[tuple[str, int, Route]]:
+) -> Iterator[tuple[str, int | None, Route]]:
     """The ways into the model that take the case, with the batch size that each takes."""
     entry = manifest.signatures[signature]
-    count = _count(case.inputs)
+    count = entry.batch_size(case.inputs)
     serve = loaded.signatures[signature]
-    sizes = [t.shape[0] for t in entry.inputs.values() if t.shape]
-    served = sizes[0] if sizes and sizes[0] is not None else min(count, MAX_BATCH)
-    if served <= count:
+    served = None
+    if count is not None:
+        served = entry.inputs[entry.batched_inputs[0]].shape[0] or min(count, MAX_BATCH)
+    if served is None or served <= count:
         yield "signature", served, partial(_served, serve)
+    if signature != SERVING_DEFAULT:
+        return  # `__call__` is that signature's function
     for function in loaded.__call__.concrete_functions:
         (structure,), _ = function.structured_input_signature
         specs = {spec.name: spec for spec in tf.nest.flatten(structure)}
@@ -94,19 +100,21 @@ def _called(loaded: Any, structure: Any, entry: Any, inputs: Arrays) -> Arrays:
     return dict(zip(entry.program.output_names, tf.nest.flatten(loaded(tree)), strict=True))
 
 
-def _run_in_batches(route: Route, inputs: Arrays, batch_size: int) -> tuple[Arrays, int]:
-    """Runs as many whole batches as there are, and says how many rows that makes."""
-    count = _count(inputs) // batch_size * batch_size if batch_size else 0
-    batches = [
-        {name: np.asarray(array) for name, array in outputs.items()}
-        for start in range(0, count, batch_size)
-        for outputs in [route({k: v[start : start + batch_size] for k, v in inputs.items()})]
-    ]
+def _run_in_batches(
+    route: Route, inputs: Arrays, batched: Sequence[str], batch_size: int | None
+) -> tuple[Arrays, int | None]:
+    """Runs as many whole batches as there are, and says how many rows that makes.
+
+    One batch is run as it is: outputs need no row a row then. So are inputs without a batch.
+    """
+    if batch_size is None or len(inputs[batched[0]]) == batch_size:
+        return {name: np.asarray(array) for name, array in route(inputs).items()}, None
+    count = len(inputs[batched[0]]) // batch_size * batch_size
+    batches = []
+    for start in range(0, count, batch_size):
+        rows = {name: inputs[name][start : start + batch_size] for name in batched}
+        batches.append({k: np.asarray(v) for k, v in route({**inputs, **rows}).items()})
     return {name: np.concatenate([b[name] for b in batches]) for name in batches[0]}, count
-
-
-def _count(inputs: Arrays) -> int:
-    return max((array.shape[0] for array in inputs.values() if array.ndim), default=0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A traced model as a SavedModel: variables, `__call__` and one signature.
+"""A traced model as a SavedModel: variables, `__call__` and signatures.
 
 It follows the reusable SavedModel interface, so that TF Hub and Keras can take it:
 https://www.tensorflow.org/hub/reusable_saved_models
@@ -20,12 +20,10 @@ import tensorflow as tf
 from jax.export import Exported
 
 from exporter.errors import UserError
-from exporter.model import Model, PyTree, TensorSpec
+from exporter.model import SERVING_DEFAULT, Model, PyTree, TensorSpec
 from exporter.program import Traced, shape_of_parameter
 from exporter.target import Target
 from exporter.xla_call import to_tensorflow
-
-SIGNATURE = "serving_default"
 
 
 class ReusableModel(tf.__internal__.tracking.AutoTrackable):
@@ -48,7 +46,7 @@ class ReusableModel(tf.__internal__.tracking.AutoTrackable):
 
 def save(
     model: Model,
-    traced: Traced,
+    traced: Mapping[str, Traced],
     directory: Path,
     *,
     target: Target,
@@ -59,7 +57,7 @@ def save(
 
     Args:
         model: Where the parameters come from.
-        traced: The same model's programs.
+        traced: The same model's programs, by signature.
         directory: Where to write `saved_model.pb` and `variables/`.
         target: The runtimes that must be able to load it.
         compile_model: Marks the functions for XLA as a whole (`jit_compile`).
@@ -71,48 +69,72 @@ def save(
     Raises:
         UserError: the model's pytrees aren't ones that TensorFlow can take or give.
     """
-    variables = _variables(model.params, traced.parameter_paths, trainable=with_gradient)
-    trees = {p.batch_size: _input_tree(model.inputs, traced, p.batch_size) for p in traced.programs}
-    # One compiled function a batch size; both `__call__` and the signature lead to it.
+    paths = traced[SERVING_DEFAULT].parameter_paths
+    variables = _variables(model.params, paths, trainable=with_gradient)
+    run = partial(_run, target, with_gradient, variables)
     functions = {
-        program.batch_size: tf.function(
-            partial(_run, program.exported, target, with_gradient, variables),
-            autograph=False,
-            jit_compile=compile_model or None,
-        ).get_concrete_function(*tf.nest.flatten(trees[program.batch_size]))
-        for program in traced.programs
+        name: _Functions(entry, traced[name], run, compile_model=compile_model)
+        for name, entry in model.entries().items()
     }
-    outputs_structure = _output_structure(traced)
-    batch_inputs = [i for i, s in enumerate(traced.input_specs) if _has_batch(s, traced)]
-
-    def call(inputs: PyTree) -> PyTree:
-        leaves = tf.nest.flatten(inputs)
-        batch_size = leaves[batch_inputs[0]].shape[0] if batch_inputs else None
-        function = functions.get(batch_size) or functions[None]
-        return outputs_structure.unflatten(function(*leaves))
-
-    def serve(**tensors: Any) -> dict[str, Any]:
-        outputs = functions[traced.serving.batch_size](*map(tensors.get, traced.input_names))
-        return dict(zip(traced.output_names, outputs, strict=True))
-
-    call_function = tf.function(call, autograph=False)
-    for tree in trees.values():
-        call_function.get_concrete_function(tree)
-    specs = {spec.name: spec for spec in tf.nest.flatten(trees[traced.serving.batch_size])}
-    signature = tf.function(serve, autograph=False).get_concrete_function(**specs)
     reusable = ReusableModel(
-        _nest(model.params, dict(zip(traced.parameter_paths, variables, strict=True))),
+        _nest(model.params, dict(zip(paths, variables, strict=True))),
         variables,
-        call_function,
+        functions[SERVING_DEFAULT].call(),
     )
+    signatures = {name: entry.signature() for name, entry in functions.items()}
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=with_gradient)
     with _system_errors():
-        tf.saved_model.save(reusable, str(directory), {SIGNATURE: signature}, options)
+        tf.saved_model.save(reusable, str(directory), signatures, options)
     return _checkpoint_keys(directory)
 
 
+class _Functions:
+    """A signature's compiled functions, one a batch size, and the ways that lead to them."""
+
+    def __init__(self, model: Model, traced: Traced, run: Any, *, compile_model: bool) -> None:
+        self._traced = traced
+        self._trees = {
+            p.batch_size: _input_tree(model.inputs, traced, p.batch_size) for p in traced.programs
+        }
+        self._compiled = {
+            program.batch_size: tf.function(
+                partial(run, program.exported), autograph=False, jit_compile=compile_model or None
+            ).get_concrete_function(*tf.nest.flatten(self._trees[program.batch_size]))
+            for program in traced.programs
+        }
+
+    def signature(self) -> Any:
+        """A concrete function of named tensors, of the serving batch size."""
+        traced = self._traced
+
+        def serve(**tensors: Any) -> dict[str, Any]:
+            compiled = self._compiled[traced.serving.batch_size]
+            outputs = compiled(*map(tensors.get, traced.input_names))
+            return dict(zip(traced.output_names, outputs, strict=True))
+
+        leaves = tf.nest.flatten(self._trees[traced.serving.batch_size])
+        specs = {spec.name: spec for spec in leaves}
+        return tf.function(serve, autograph=False).get_concrete_function(**specs)
+
+    def call(self) -> Any:
+        """A function of the input pytree, of all batch sizes."""
+        structure = _output_structure(self._traced)
+        has_batch = [_has_batch(spec, self._traced) for spec in self._traced.input_specs]
+
+        def call(inputs: PyTree) -> PyTree:
+            leaves = tf.nest.flatten(inputs)
+            batch_size = leaves[has_batch.index(True)].shape[0] if any(has_batch) else None
+            compiled = self._compiled.get(batch_size) or self._compiled[None]
+            return structure.unflatten(compiled(*leaves))
+
+        function = tf.function(call, autograph=False)
+        for tree in self._trees.values():
+            function.get_concrete_function(tree)
+        return function
+
+
 def _run(
-    exported: Exported, target: Target, with_gradient: bool, variables: Sequence[Any], *inputs: Any
+    target: Target, with_gradient: bool, variables: Sequence[Any], exported: Exported, *inputs: Any
 ) -> list[Any]:
     return to_tensorflow(exported, target, with_gradient=with_gradient)([*variables, *inputs])
 

@@ -149,13 +149,14 @@ def check_programs(version_dir: Path, label: str, cases: Cases) -> None:
     }
     for (signature, _), case in cases.items():
         sizes = programs[signature].batch_sizes
-        count = max((array.shape[0] for array in case.inputs.values() if array.ndim), default=0)
+        count = manifest.signatures[signature].batch_size(case.inputs) or 1
         if sizes is not None and count not in sizes:
             continue
         for name, array in programs[signature].run(case.inputs).items():
             error, agrees = difference(array, case.outputs[name], manifest.tolerance)
             if not agrees:
-                through = "the jax.export program"
+                through = "the program that JAX traced; a function whose answers differ under "
+                through += "jax.jit has a side effect or a branch on Python values"
                 raise _differs(label, manifest.tolerance, signature, name, count, through, error)
 
 

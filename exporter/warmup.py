@@ -20,12 +20,18 @@ from wire.tensors import from_array
 def write(
     version_dir: Path,
     model: str,
-    signature: str,
-    requests: Iterable[Mapping[str, np.ndarray]],
+    requests: Mapping[str, Iterable[Mapping[str, np.ndarray]]],
 ) -> None:
-    """Writes one record a request (inputs by name) into a version's `assets.extra`."""
+    """Writes one record a request into a version's `assets.extra`.
+
+    Args:
+        version_dir: Where the model has been saved.
+        model: Its name.
+        requests: Inputs by name; some for each signature.
+    """
+    pairs = [(signature, inputs) for signature in requests for inputs in requests[signature]]
     with tf.io.TFRecordWriter(str(version_dir / versions.WARMUP)) as writer:
-        for inputs in requests:
+        for signature, inputs in pairs:
             request = pb.PredictRequest(
                 model_spec=pb.ModelSpec(name=model, signature_name=signature),
                 inputs={name: from_array(array) for name, array in inputs.items()},

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from server.batching import tensors
 from server.batching.parameters import Parameters, only
 from server.batching.scheduler import Scheduler
 from server.inference import Call
@@ -34,10 +35,17 @@ class Threads:
 
 
 class Batches:
-    """Runs calls that come together as one execution."""
+    """Runs calls that come together as one execution, where a call is a number of rows."""
 
-    def __init__(self, parameters: Parameters) -> None:
+    def __init__(self, parameters: Parameters, *, merges_all: bool) -> None:
+        """Takes whether signatures are merged that weren't found to allow it when loaded.
+
+        TensorFlow Serving's `--enable_batching` does so: the operator vouches for the model.
+        """
         self._scheduler = Scheduler(parameters)
+        self._compiled_sizes = parameters.compiled_sizes
+        self._merges_all = merges_all
+        self._threads = Threads()
 
     async def __call__(self, servable: Servable, call: Call) -> Mapping[str, np.ndarray]:
         """Returns the call's outputs by name.
@@ -45,23 +53,32 @@ class Batches:
         Raises:
             ServingError: too much waits already, or the deadline has passed.
         """
-        sizes = servable.engine.batch_sizes(call.signature)
+        engine, signature, outputs = servable.engine, call.signature, call.outputs
+        sizes = servable.batches.get(signature)
+        if sizes is None and not self._merges_all:
+            return await self._threads(servable, call)
+        fixed = engine.batch_sizes(signature)
+        if sizes is None and engine.compiles_sizes:
+            sizes = only(fixed) if fixed else self._compiled_sizes
+        if fixed is not None and tensors.count_rows(call.inputs) not in fixed:
+            return await self._threads(servable, call)  # to hear which sizes there are
 
         def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-            return servable.engine.run(call.signature, inputs, call.outputs)
+            return engine.run(signature, inputs, outputs)
 
         return await self._scheduler.run(
             servable,
-            (call.signature, tuple(call.outputs)),
+            (signature, tuple(outputs)),
             run,
-            dict(call.inputs),
+            call.inputs,
             deadline=call.deadline,
-            sizes=only(sizes) if sizes else None,
+            sizes=sizes,
         )
 
     def close(self) -> None:
         """Ends the threads when their executions are done."""
         self._scheduler.close()
+        self._threads.close()
 
 
 async def inline(servable: Servable, call: Call) -> Mapping[str, np.ndarray]:

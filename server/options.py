@@ -69,7 +69,15 @@ class Options:
     # Ours.
     host: str = _flag("127.0.0.1", "address to listen on; 0.0.0.0 for all interfaces")
     engine: str = _flag("auto", "runtime of the models", choices=("auto", "xla", "tensorflow"))
-    compilation_cache_dir: str = _flag("", "directory that keeps compiled programs for a restart")
+    adaptive_batching: bool = _flag(
+        True,
+        "without --enable_batching, merge requests that wait for the xla engine anyway, where "
+        "that changes no answer",
+    )
+    compilation_cache_dir: str = _flag(
+        "~/.cache/jax-serving-stack/xla",
+        "directory that keeps compiled programs for a restart; empty: none",
+    )
     drain_seconds: float = _flag(30.0, "longest time to answer what is under way on SIGTERM")
     max_request_bytes: int = _flag(128 * 2**20, "longest REST request")
     max_concurrent_requests: int = _flag(

@@ -73,7 +73,11 @@ class Server:
             loop.add_signal_handler(number, self._stop.set)
         found = self._settings
         self._repository = Repository(found.loader, found.repository)
-        execute = Threads() if found.batching is None else Batches(found.batching)
+        execute = (
+            Threads()
+            if found.batching is None
+            else Batches(found.batching, merges_all=self._options.enable_batching)
+        )
         core = Core(
             self._repository,
             execute,

@@ -7,7 +7,6 @@ import ssl
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from google.protobuf import text_format
 
@@ -71,18 +70,8 @@ class Tls:
             raise invalid(f"{path}: server_key and server_cert are needed")
         return cls(config.server_key, config.server_cert, config.custom_ca, config.client_verify)
 
-    def grpc_credentials(self) -> Any:
-        """Returns the credentials of a gRPC server."""
-        import grpc
-
-        return grpc.ssl_server_credentials(
-            [(self.key.encode(), self.certificate.encode())],
-            root_certificates=self.client_authority.encode() or None,
-            require_client_auth=self.verify_clients,
-        )
-
     def context(self) -> ssl.SSLContext:
-        """Returns the context of an HTTPS server.
+        """Returns the context of a server.
 
         Raises:
             ServingError: key or certificate aren't usable.

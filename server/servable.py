@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from server.batching.parameters import Sizes
 from server.engines.engine import Engine
 from server.signatures import Signature, Signatures
 
@@ -30,6 +31,7 @@ class Servable:
         self.signatures: Mapping[str, Signature] = signatures.by_name
         self.metadata = signatures.message
         self.engine = engine
+        self.batches: Mapping[str, Sizes] = {}  # of the signatures whose calls may be merged
         self.checks_method_names = checks_method_names
         self._requests = 0
         self._idle: asyncio.Event | None = None

@@ -51,15 +51,16 @@ def read(options: Options) -> Settings:
         ServingError: a file can't be parsed, or flags contradict each other.
     """
     tls = Tls.read(Path(options.ssl_config_file)) if options.ssl_config_file else None
+    batches = _batching(options)
     return Settings(
         models=models(options),
-        loader=_loader(options),
+        loader=_loader(options, batches),
         repository=_repository(options),
         grpc=_grpc(options, tls),
         http=_http(options, tls),
         front=_front(options),
         token=Token.read(Path(options.auth_token_file)) if options.auth_token_file else None,
-        batching=_batching(options),
+        batching=batches,
         access_log=_access_log(options.access_log),
     )
 
@@ -77,7 +78,7 @@ def models(options: Options) -> list[ModelConfig]:
     return [ModelConfig(options.model_name, Path(path))]
 
 
-def _loader(options: Options) -> Loader:
+def _loader(options: Options, batches: batching.Parameters | None) -> Loader:
     session = options.tensorflow_session_parallelism
     cache = options.compilation_cache_dir
     return Loader(
@@ -85,13 +86,14 @@ def _loader(options: Options) -> Loader:
             engine=options.engine,
             tags=tuple(options.saved_model_tags.split(",")),
             xla_compilation=options.xla_cpu_compilation_enabled,
-            compilation_cache=Path(cache) if cache else None,
+            compilation_cache=Path(cache).expanduser() if cache else None,
             intra_op_threads=options.tensorflow_intra_op_parallelism or session,
             inter_op_threads=options.tensorflow_inter_op_parallelism or session,
             prefer_tflite=options.prefer_tflite_model,
         ),
         enable_warmup=options.enable_model_warmup,
         warmup_iterations=max(options.num_request_iterations_for_warmup, 1),
+        batch_sizes=batches.compiled_sizes if batches is not None else None,
         check_method_names=options.enable_signature_method_name_check,
     )
 
@@ -153,7 +155,7 @@ def _batching(options: Options) -> batching.Parameters | None:
     if not options.enable_batching:
         if file:
             raise invalid("--batching_parameters_file is set without --enable_batching")
-        return None
+        return batching.Parameters() if options.adaptive_batching else None
     return batching.parse(Path(file).read_text()) if file else batching.Parameters()
 
 

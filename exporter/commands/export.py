@@ -1,4 +1,6 @@
-"""Train a JAX model, export it as a SavedModel, compare it with JAX and publish it.
+"""Export a JAX model as a SavedModel, compare it with JAX and publish it.
+
+The model is one of one's own, given as pkg.module:build, or one that is trained on MNIST.
 
 The version appears as <model_path>/<model>[_features]/<version>, whole and checked, or not at all.
 """
@@ -27,6 +29,11 @@ examples:
   python -m exporter --model mnist_flax --model_version 1 --nogenerate_model    # test version 1
   python -m exporter --model quickdraw --show_images          # ten classes, the bundled sample
   python -m exporter --model quickdraw --data_source quickdraw --num_classes 100 --num_epochs 5
+  python -m exporter export my_package.model:build --name my_model --serving_batch_size=-1
+
+a model of one's own: build() returns (func, params, inputs), the function being pure, (params,
+inputs) -> outputs, and the inputs example arrays or jax.ShapeDtypeStructs, the batch leading; or
+an exporter.Model, which may have several signatures, open dimensions and their constraints
 """
 
 
@@ -45,6 +52,19 @@ def add_arguments(parser: FlagParser) -> None:
 
 def _add_model_arguments(parser: FlagParser) -> None:
     add = parser.add_argument
+    add(
+        "build",
+        nargs="?",
+        metavar="pkg.module:build",
+        help="function that gives a model of one's own; nothing is trained",
+    )
+    add(
+        "--params",
+        type=Path,
+        metavar="PATH",
+        help="its parameters: .safetensors, .msgpack or an Orbax checkpoint (default: build's)",
+    )
+    add("--name", help="what that model is called (default: its module's name)")
     add(
         "--model",
         default="mnist_flax",
@@ -128,21 +148,23 @@ def _add_export_arguments(parser: FlagParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exports one model, or tests one that is there."""
-    from exporter import description, models, publish
+    from exporter import description, publish
+    from exporter.errors import UserError
     from exporter.pipeline import export
     from exporter.stages import Stages
 
     stages = Stages()
     if not args.generate_model:
         return _test(args, stages)
-    models.get(args.model)
+    if not args.build and (args.params or args.name):
+        raise UserError("--params and --name are for a model of one's own: pkg.module:build")
     options = _options(args)
     publish.check_version(_model_dir(args), options.version, overwrite=options.overwrite)
-    with stages("load the data"):
-        dataset = _load(args)
-    model = _train(args, dataset)
+    dataset = None if args.build else _load(args, stages)
+    model = _own(args, stages) if dataset is None else _trained(args, dataset)
     version_dir = export(model, args.model_path, options, stage=stages)
-    stages.note(f"published {version_dir}")
+    checked = "" if options.verify else ", not compared with JAX (--notest_savedmodel)"
+    stages.note(f"published {version_dir}{checked}")
     _show(args, version_dir, stages, dataset)
     if args.json:
         print(json.dumps(description.summary(version_dir)))
@@ -165,22 +187,29 @@ def _options(args: argparse.Namespace) -> ExportOptions:
     )
 
 
-def _load(args: argparse.Namespace) -> Dataset:
+def _load(args: argparse.Namespace, stages: Stages) -> Dataset:
     from exporter import models
     from exporter.datasets import DataOptions, download, load
 
-    return load(
-        DataOptions(
-            source=args.data_source or models.get(args.model).data_source,
-            data_dir=args.data_dir,
-            num_classes=args.num_classes,
-            num_drawings=args.num_drawings,
-            data_url=args.data_url or download.OFFICIAL,
-        )
+    options = DataOptions(
+        source=args.data_source or models.get(args.model).data_source,
+        data_dir=args.data_dir,
+        num_classes=args.num_classes,
+        num_drawings=args.num_drawings,
+        data_url=args.data_url or download.OFFICIAL,
     )
+    with stages("load the data"):
+        return load(options)
 
 
-def _train(args: argparse.Namespace, dataset: Dataset) -> Model:
+def _own(args: argparse.Namespace, stages: Stages) -> Model:
+    from exporter import own
+
+    with stages(f"build {args.build}"):
+        return own.load(args.build, args.name, args.params)
+
+
+def _trained(args: argparse.Namespace, dataset: Dataset) -> Model:
     from exporter import cases, models
     from exporter.training import TrainOptions, train
 
@@ -221,9 +250,10 @@ def _test(args: argparse.Namespace, stages: Stages) -> int:
         raise UserError(f"{_model_dir(args)}: there is no version {version} to test")
     found = recheck(published[version], stage=stages)
     answer = description.comparison(found.manifest, found.parity)
-    if args.model_classifier_layer:
+    dataset = None
+    if args.model_classifier_layer and not args.build:
+        dataset = _load(args, stages)
         with stages("measure the accuracy on the test images"):
-            dataset = _load(args)
             (signature, entry), *_ = found.manifest.signatures.items()
             (name,), (output,) = entry.inputs, entry.outputs
             run_program = program.load(published[version], signature).run
@@ -237,17 +267,19 @@ def _test(args: argparse.Namespace, stages: Stages) -> int:
     if args.show_model:
         description.print_version(published[version])
     description.print_comparison(found.manifest, found.parity)
-    if "test_accuracy" in answer:
+    if dataset is not None:
         print(f"accuracy on {len(dataset.test)} test images: {answer['test_accuracy']:.2%}")
     return 0
 
 
-def _show(args: argparse.Namespace, version_dir: Path, stages: Stages, dataset: Dataset) -> None:
+def _show(
+    args: argparse.Namespace, version_dir: Path, stages: Stages, dataset: Dataset | None
+) -> None:
     """Draws real images with the version's inferences and its confusions, where asked for."""
     if not args.show_images:
         return
-    if not args.model_classifier_layer:
-        stages.note("no images drawn: features, without the classifier, infer no classes")
+    if dataset is None or not args.model_classifier_layer:
+        stages.note("no images drawn: that takes a classifier that was trained here")
         return
     from artifact import golden
     from artifact.golden import EXAMPLES as REAL
@@ -268,6 +300,10 @@ def _show(args: argparse.Namespace, version_dir: Path, stages: Stages, dataset: 
 
 
 def _model_dir(args: argparse.Namespace) -> Path:
+    if args.build:
+        from exporter.own import default_name
+
+        return Path(args.model_path) / (args.name or default_name(args.build))
     suffix = "" if args.model_classifier_layer else "_features"
     return Path(args.model_path) / f"{args.model}{suffix}"
 

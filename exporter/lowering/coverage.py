@@ -1,4 +1,7 @@
-"""The table of what can be lowered, for the documentation: `python -m exporter.lowering.coverage`."""
+"""The table of what can be lowered, for docs/lowering.md.
+
+`python -m exporter.lowering.coverage` brings it up to date.
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from exporter.model import Model, PyTree
 from exporter.program import input_shapes, shape_of_parameter
 
 
-class LoweredModule(tf.Module):  # type: ignore[misc]
+class LoweredModule(tf.Module):
     """What `lower` makes of a model.
 
     Attributes:
@@ -44,7 +44,7 @@ class LoweredModule(tf.Module):  # type: ignore[misc]
         self.input_names = tuple(self._input_specs)
         self.output_names = tuple(output_names)
 
-    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+    @tf.function(autograph=False)
     def __call__(self, inputs: PyTree) -> PyTree:
         """Runs the model on its input pytree, and gives its output pytree."""
         return self._call(inputs)

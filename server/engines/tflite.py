@@ -23,6 +23,7 @@ class TfliteEngine:
     """A version as interpreters, one for each call at a time."""
 
     name = "tflite"
+    compiles_sizes = False
 
     def __init__(self, path: Path) -> None:
         """Loads the model.

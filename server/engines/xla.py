@@ -17,6 +17,7 @@ class XlaEngine:
     """A version as compiled programs, with its parameters on the device once."""
 
     name = "xla"
+    compiles_sizes = True
 
     def __init__(self, path: Path, options: EngineOptions) -> None:
         """Loads programs and parameters, and compiles the batch sizes of a fixed export.
@@ -86,18 +87,21 @@ class XlaEngine:
     def _check_shapes(self, signature: str, inputs: Mapping[str, np.ndarray]) -> None:
         """Refuses shapes before JAX does; which batch sizes there are, the program knows."""
         batch_sizes = set()
-        for name, tensor in self._signatures[signature].inputs.items():
+        entry = self._signatures[signature]
+        for name, tensor in entry.inputs.items():
             shape = inputs[name].shape
-            inner = zip(tensor.shape[1:], shape[1:], strict=False)
-            fits = len(shape) == len(tensor.shape) and all(
-                want in (None, size) for want, size in inner
-            )
-            if not fits or 0 in shape:
+            batched = name in entry.batched_inputs
+            wanted = (None, *tensor.shape[1:]) if batched else tensor.shape
+            if len(shape) != len(wanted) or any(
+                size == 0 if want is None else size != want
+                for want, size in zip(wanted, shape, strict=True)
+            ):
                 want = ",".join("?" if size is None else str(size) for size in tensor.shape)
                 raise invalid(
                     f'input "{name}" has shape {list(shape)}, signature {signature} takes [{want}]'
                 )
-            batch_sizes.add(shape[:1])
+            if batched:
+                batch_sizes.add(shape[0])
         if len(batch_sizes) > 1:
             raise invalid(f"inputs of signature {signature} differ in their batch size")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,6 +15,7 @@ from server.core import Core
 from server.errors import Code, ServingError
 from server.grpc.models import ModelService
 from server.grpc.prediction import PredictionService
+from server.rpc.aio import AioServer
 from server.security import Tls, Token
 from wire import services
 
@@ -54,7 +54,7 @@ class GrpcOptions:
 
 
 class GrpcServer:
-    """TensorFlow Serving's services on grpc.aio."""
+    """TensorFlow Serving's services."""
 
     def __init__(self, core: Core, options: GrpcOptions, token: Token | None = None) -> None:
         self._core = core
@@ -66,7 +66,7 @@ class GrpcServer:
             "grpc.max_send_message_length": _MAX_MESSAGE_BYTES,
             "grpc.so_reuseport": 0,
         } | dict(options.arguments)
-        self._server = grpc.aio.server(options=list(arguments.items()))
+        self._server = AioServer(arguments.items())
         prediction = PredictionService(core, as_tensor_content=options.as_tensor_content)
         for service, methods, implementation in (
             (services.PREDICTION_SERVICE, services.PREDICTION_METHODS, prediction),
@@ -106,7 +106,7 @@ class GrpcServer:
 
     def _listen(self, address: str) -> int:
         if self._options.tls is not None:
-            return self._server.add_secure_port(address, self._options.tls.grpc_credentials())
+            return self._server.add_secure_port(address, self._options.tls.context())
         return self._server.add_insecure_port(address)
 
     def _add(
@@ -142,12 +142,17 @@ class GrpcServer:
         )
 
     def _add_reflection(self) -> None:
-        from grpc_reflection.v1alpha import reflection
+        from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
         from server.grpc import descriptors
 
         names = (services.PREDICTION_SERVICE, services.MODEL_SERVICE, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server, pool=descriptors.pool())
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
+            reflection.aio.ReflectionServicer(  # type: ignore[attr-defined]
+                names, pool=descriptors.pool()
+            ),
+            self._server,
+        )
 
     def _add_health(self) -> None:
         from grpc_health.v1 import health, health_pb2_grpc
@@ -158,24 +163,22 @@ class GrpcServer:
     def _call(self, method: Callable[[Any, Any], Awaitable[Any]], name: str) -> Any:
         async def call(request: Any, context: Any) -> Any:
             start = time.perf_counter()
-            code = Code.OK
+            response, failure = None, None
             try:
                 if self._token is not None:
                     self._token.check(_authorization(context))
-                return await method(request, context)
+                response = await method(request, context)
             except ServingError as error:
-                code = error.code
-                await context.abort(_STATUS[code], error.message[:_MAX_DETAILS])
-            except asyncio.CancelledError:
-                code = Code.CANCELLED
-                raise
+                failure = error
             except Exception:
-                code = Code.INTERNAL
                 logger.exception("gRPC call %s failed", name)
-                await context.abort(_STATUS[code], "Internal error of the server")
-            finally:
-                if self._core.observer.logs:
-                    self._log(name, request, context, code, time.perf_counter() - start)
+                failure = ServingError(Code.INTERNAL, "Internal error of the server")
+            if self._core.observer.logs:
+                code = failure.code if failure else Code.OK
+                self._log(name, request, context, code, time.perf_counter() - start)
+            if failure is not None:
+                await context.abort(_STATUS[failure.code], failure.message[:_MAX_DETAILS])
+            return response
 
         return call
 

@@ -12,7 +12,7 @@ from server import example_inference, inference, signatures
 from server.core import Core, ModelSpec
 from server.errors import Code, ServingError, invalid
 from server.http.messages import Request, Response
-from server.rest import document, examples, messages, rendering, tensors
+from server.rest import document, examples, messages, numbers, rendering, tensors
 from server.servable import Servable
 
 # Source: tensorflow_serving/model_servers/http_rest_api_util.cc
@@ -54,7 +54,7 @@ class RestApi:
         method, infer = self._methods[verb]
         with self._core.observer.watch("REST", method, unquote(name)) as seen:
             spec = ModelSpec(seen.model, _version(version), unquote(label or ""))
-            parsed = document.parse(body)
+            parsed = numbers.parse(body) if verb == "predict" else document.parse(body)
             seen.signature = _signature_name(parsed)
             deadline = asyncio.get_running_loop().time() + self._timeout_s
             with self._core.admission, self._core.servable(spec) as servable:

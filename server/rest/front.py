@@ -73,6 +73,7 @@ class Front:
                 peer=request.peer,
                 method=request.method,
                 path=request.path,
+                query=request.query,
                 status=response.status,
                 version=response.headers.get("X-Model-Version"),
                 milliseconds=round(milliseconds, 3),

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -18,6 +19,7 @@ from exporter.tfjs import Options, UnsupportedOp, export, graph_model, node
 from tests import models
 
 BATCHES = (1, 3, 17)
+ROOT = Path(__file__).parents[2]
 
 try:
     node.check_available()
@@ -155,7 +157,7 @@ def test_a_damaged_model_fails_in_node(tmp_path):
         (out / graph_model.MODEL_FILE).read_text().replace('"op":"Tanh"', '"op":"Nonsense"')
     )
     case = {"inputs": models.inputs(model, 1)}
-    with pytest.raises(CheckFailed, match="TensorFlow.js can't run the model: .*Nonsense"):
+    with pytest.raises(CheckFailed, match=r"TensorFlow\.js can't run the model: .*Nonsense"):
         node.run(out, [case], ["cpu"])
 
 
@@ -173,3 +175,11 @@ def test_missing_node_says_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(UserError, match=r"apt install nodejs.*--noverify_in_node"):
         export(models.build("mnist_mlp"), tmp_path / "out", stage=Stages())
+
+
+@needs_node
+def test_kernel_lists_are_those_of_the_packages(tmp_path):
+    script = ROOT / "scripts" / "tfjs_kernels.cjs"
+    subprocess.run(["node", str(script), str(tmp_path / "kernels.json")], check=True)
+    committed = ROOT / "exporter" / "tfjs" / "kernels.json"
+    assert (tmp_path / "kernels.json").read_text() == committed.read_text()

@@ -13,6 +13,10 @@ import numpy as np
 from exporter.cases import random_inputs
 from exporter.model import Model, PyTree
 
+# Of other libraries, dtypes and shapes than those of the usual networks.
+UNUSUAL = (
+    "nnx_mlp", "equinox_mlp", "haiku_mlp", "sequences", "bfloat16", "complex_filter", "scalars"
+)  # fmt: skip
 NAMES = ("mnist_mlp", "mnist_cnn", "quickdraw_cnn", "resnet", "vit", "text_encoder", "lstm")
 
 

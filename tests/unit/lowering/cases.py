@@ -510,7 +510,11 @@ CALLS = {
     "custom_jvp_call": Case(jax.nn.silu),
     "custom_vjp_call": Case(lambda x: _custom_vjp(x)),
     "custom_vmap_call": Case(lambda x: _custom_vmap(x)),
-    "closed_call": Case(lambda x: jax.closure_convert(jnp.sin, x)[0](x)),
+    "sharding_constraint": Case(
+        lambda x: lax.with_sharding_constraint(
+            x, jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        )
+    ),
     "handed_on": Case(
         lambda x: lax.optimization_barrier(jax.device_put(jnp.copy(lax.stop_gradient(x)))),
         dtypes=_NUMBERS,

@@ -1,0 +1,184 @@
+"""Models of one's own, and what is said about those that can't be exported."""
+
+import sys
+
+import numpy as np
+import pytest
+
+jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
+
+from exporter import inspection, own  # noqa: E402
+from exporter.dimensions import allowed, choose  # noqa: E402
+from exporter.errors import UserError  # noqa: E402
+from exporter.model import Model, Signature, TensorSpec  # noqa: E402
+from exporter.program import trace  # noqa: E402
+
+jnp = jax.numpy
+PARAMS = {"dense": {"kernel": np.ones((4, 3), np.float32)}}
+
+
+def linear(params, x):
+    return x @ params["dense"]["kernel"]
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Writes a module of somebody's own, and returns its name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write(text, name="somebodys_model"):
+        (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        return name
+
+    return write
+
+
+def test_examples_become_specs_with_an_open_batch():
+    inputs = [np.ones((3, 4)), np.ones((3, 7), bool), np.ones((5, 2), np.int64), 2.0]
+    model = own.own_model("m", linear, PARAMS, inputs)
+    assert model.inputs == [
+        TensorSpec(("b", 4)),
+        TensorSpec(("b", 7), "bool"),
+        TensorSpec((5, 2), "int32"),
+        TensorSpec(()),
+    ]
+    assert model.examples.inputs[0].dtype == np.float32
+
+
+def test_shapes_have_no_examples():
+    shapes = (jax.ShapeDtypeStruct((1, 4), "bfloat16"), TensorSpec(("b", "s"), "int32"))
+    model = own.own_model("m", linear, PARAMS, shapes)
+    assert model.inputs == (TensorSpec(("b", 4), "bfloat16"), TensorSpec(("b", "s"), "int32"))
+    assert model.examples is None
+
+
+def test_build_gives_three_things_or_a_model(module):
+    name = module(
+        "import numpy as np\n"
+        "from exporter import Model, TensorSpec\n"
+        "def build():\n    return lambda p, x: x * p, np.float32(2), np.ones((1, 2))\n"
+        "def whole():\n    return Model('whole', *build()[:2], TensorSpec(('b', 2)))\n"
+    )
+    assert own.load(f"{name}:build").name == name
+    assert own.load(f"{name}:build", "other").name == "other"
+    assert own.load(f"{name}:whole").name == "whole"
+    assert own.load(f"{name}:whole", "other").name == "other"
+    model = own.load(f"{name}:build")
+    np.testing.assert_array_equal(model.func(model.params, np.ones(2)), [2, 2])
+
+
+# What build() is, and what is said about it.
+BROKEN_BUILDS = {
+    "def other(): pass": "there is no function 'build'",
+    "import there_is_none": "ModuleNotFoundError: No module named 'there_is_none'",
+    "def build(:": "SyntaxError",
+    "def build():\n    return 1 / 0": r"failed: ZeroDivisionError: .*somebodys_model.py:2\)",
+    "def build(): return 1, 2": "returned 2 things; return",
+    "def build(): return 'model'": "returned str; return",
+    "def build(): return (lambda p, x: x), 1.0, None": "no example inputs",
+    "def build(): return (lambda p, x: x), 1.0, 'text'": "an input is a str",
+}
+
+
+@pytest.mark.parametrize("text", BROKEN_BUILDS)
+def test_a_broken_build_is_named_with_its_fix(text, module):
+    name = module(text)
+    with pytest.raises(UserError, match=BROKEN_BUILDS[text]) as caught:
+        own.load(f"{name}:build")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_module_that_is_not_there_is_named(module):
+    with pytest.raises(UserError, match="no module 'nowhere_to_be_found'"):
+        own.load("nowhere_to_be_found:build")
+    with pytest.raises(UserError, match=r"package\.module:function"):
+        own.load("just_a_name")
+
+
+def broken(**changes):
+    return Model(**{
+        "name": "m", "func": linear, "params": PARAMS, "inputs": TensorSpec(("b", 4)), **changes,
+    })  # fmt: skip
+
+
+# Models that no runtime could take, and what is said about them.
+BROKEN_MODELS = {
+    "NaN": (
+        broken(params={"w": np.array([1, np.nan, np.nan], np.float32)}),
+        "parameter w has 2 NaN of 3 numbers; .*earlier step",
+    ),
+    "NaN in bfloat16": (
+        broken(params=[jnp.array([np.nan], jnp.bfloat16)]),
+        "parameter 0 has 1 NaN of 1 numbers",
+    ),
+    "text among the parameters": (
+        broken(params={"w": "relu"}),
+        "parameter w is a str, no array; keep settings in the function",
+    ),
+    "random key": (broken(params=jax.random.key(0)), "is a random key.*nnx.RngState"),
+    "dtype of a parameter": (
+        broken(params=jnp.zeros(3, jnp.int4)),
+        "dtype int4, which the serving API lacks; cast it",
+    ),
+    "dtype of an input": (
+        broken(inputs=TensorSpec(("b",), "float8_e4m3")),
+        "input inputs has dtype",
+    ),
+    "no inputs": (broken(inputs={}), "no inputs; give a TensorSpec"),
+    "inputs that are no specs": (broken(inputs=np.ones((2, 4))), "is a ndarray; give a TensorSpec"),
+    "three arguments": (
+        broken(func=lambda params, x, y: x),
+        r"takes \(params, x, y\), not \(params, inputs\).*in a tuple",
+    ),
+    "a signature's arguments": (
+        broken(signatures={"embed": Signature(lambda x: x, TensorSpec(("b",)))}),
+        r"m:embed: the function takes \(x\)",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BROKEN_MODELS)
+def test_a_model_that_cannot_be_exported_is_named_with_its_fix(case):
+    model, message = BROKEN_MODELS[case]
+    with pytest.raises(UserError, match=message) as caught:
+        inspection.check(model)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_sound_model_passes():
+    inspection.check(broken())
+    inspection.check(broken(params={"w": jnp.array([np.inf, -np.inf], jnp.bfloat16), "n": 3}))
+
+
+def test_an_error_while_tracing_says_where():
+    def function(params, x):
+        return x @ params["dense"]["bias"]
+
+    with pytest.raises(UserError, match=r"KeyError: 'bias' \(.*test_own_models.py:\d+\)"):
+        trace(broken(func=function), -1, ("cpu",))
+
+
+def test_constraints_choose_and_refuse_sizes():
+    constraints = ("s <= 64", "mod(s, 8) == 0", "t >= s + 1")
+    for start in range(12):
+        sizes = choose(["s", "t"], {"b": 2}, constraints, start=start)
+        assert sizes["b"] == 2
+        assert sizes["s"] % 8 == 0
+        assert sizes["s"] <= 64
+        assert sizes["t"] > sizes["s"]
+    assert len({choose(["s"], {}, (), start=n)["s"] for n in range(5)}) == 5
+    assert not allowed({"s": 9}, constraints)
+    assert allowed({"b": 9}, constraints)
+    with pytest.raises(UserError, match="no sizes of s from 1 to"):
+        choose(["s"], {}, ("s >= 5000",))
+    with pytest.raises(UserError, match="constraint 's <': "):
+        choose(["s"], {}, ("s <",))
+
+
+def test_a_fixed_export_leaves_out_batch_sizes_that_constraints_forbid():
+    traced = trace(broken(constraints=("b <= 20",)), 4, ("cpu",))
+    assert traced.fixed_batch_sizes == [4, 16]
+    with pytest.raises(UserError, match=r"batch size 32: .*Unsatisfiable.*b <= 20"):
+        trace(broken(constraints=("b <= 20",)), 32, ("cpu",))
