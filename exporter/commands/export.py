@@ -124,25 +124,36 @@ def _add_export_arguments(parser: FlagParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Exports one model, or tests one that is there."""
     from exporter import description
-    from exporter.errors import UserError
-    from exporter.pipeline import export
     from exporter.stages import Stages
 
     stages = Stages()
     if not args.generate_model:
         return _test(args, stages)
-    if not args.build and (args.params or args.name):
-        raise UserError("--params and --name are for a model of one's own: pkg.module:build")
-    options = _options(args)
-    model = _own(args, stages) if args.build else _trained(args, options, stages)
-    version_dir = export(model, args.model_path, options, stage=stages)
-    stages.note(f"published {version_dir}")
+    _, version_dir = generate(args, stages)
     _show(args, version_dir, stages)
     if args.json:
         print(json.dumps(description.summary(version_dir)))
     elif args.show_model:
         description.print_version(version_dir)
     return 0
+
+
+def generate(args: argparse.Namespace, stages: Stages) -> tuple[Model, Path]:
+    """Trains or builds a model and publishes a version of it, as the flags say.
+
+    Raises:
+        UserError: the flags, the data or the model are no good; see `exporter.pipeline.export`.
+    """
+    from exporter.errors import UserError
+    from exporter.pipeline import export
+
+    if not args.build and (args.params or args.name):
+        raise UserError("--params and --name are for a model of one's own: pkg.module:build")
+    options = _options(args)
+    model = _own(args, stages) if args.build else _trained(args, options, stages)
+    version_dir = export(model, args.model_path, options, stage=stages)
+    stages.note(f"published {version_dir}")
+    return model, version_dir
 
 
 def _options(args: argparse.Namespace) -> ExportOptions:

@@ -187,7 +187,7 @@ def test_parameters_may_be_any_pytree_and_dtype(tmp_path):
     x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
     np.testing.assert_allclose(loaded(tf.constant(x)), function(params, x), **CLOSE)
     assert [p.path for p in Manifest.read(tmp_path).parameters] == [
-        "by_number/7/a/b", "layers/0/bias", "layers/0/kernel", "layers/1/bias", "layers/1/kernel",
+        "by_number/7/a/b", "layers/0/kernel", "layers/0/bias", "layers/1/kernel", "layers/1/bias",
         "shift/0", "shift/1",
     ]  # fmt: skip
     assert loaded.params["layers"][1]["kernel"].dtype == tf.bfloat16
