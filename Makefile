@@ -48,7 +48,7 @@ down:  ## stop the container stack
 	docker compose down
 
 protos: $(VENV)/.dev  ## regenerate the wire messages from wire/*.proto
-	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. wire/serving.proto
+	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. wire/serving.proto wire/config.proto
 
 clean:  ## remove the environment, caches and build results
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -22,22 +21,21 @@ _SWAPS = 5  # how often a run starts anew because another version took over in t
 
 @dataclass(frozen=True)
 class Plan:
-    """What to send and what to compare with.
+    """What to send.
 
     Attributes:
         count: Samples to send; they repeat where there are fewer.
         batch_size: Samples a request; divides `count`.
-        model_dir: Directory of the published models, where it is at hand.
-        against: `"golden"` or `"jax"`: compare or raise; None compares with the golden examples
-            where there are some.
     """
 
     servable: Servable
     signature: str
     count: int
     batch_size: int
-    model_dir: Path | None
-    against: str | None
+
+
+# The samples for the version that is served.
+Source = Callable[[int], Samples]
 
 
 @dataclass
@@ -74,46 +72,36 @@ class _VersionChanged(Exception):
     """Another version took over in the middle of a run."""
 
 
-def check(client: Client, plan: Plan, advance: Callable[[int], None]) -> Outcome:
+def check(client: Client, plan: Plan, source: Source, advance: Callable[[int], None]) -> Outcome:
     """Runs a plan against one version, whichever is served.
 
     Args:
         client: Connected to the server.
-        plan: What to send.
+        plan: How much to send, and to whom.
+        source: What to send, and JAX's answers to it.
         advance: Called with the number of samples after each answer.
 
     Raises:
-        SampleError: there is nothing to compare with, though the plan asks for it.
+        SampleError: the source has nothing for the version that is served.
         ServingError: a refusal. Unavailable: nobody answers.
     """
     chosen = plan.servable
     for _ in range(_SWAPS):
         version = client.served_version(chosen.model, version=chosen.version, label=chosen.label)
         try:
-            return _check_version(client, plan, version, advance)
+            return _check_version(client, plan, version, source(version), advance)
         except _VersionChanged:
             continue
     raise Unavailable(f"{chosen}: another version took over in the middle of {_SWAPS} runs")
 
 
-def find_samples(plan: Plan, version: int) -> Samples:
-    """Returns a version's own samples, or the bundled images where it isn't at hand.
-
-    Raises:
-        SampleError: the plan asks for a comparison that can't be made.
-    """
-    if plan.model_dir is None:
-        if plan.against:
-            raise sources.SampleError(f"--against {plan.against} needs --model_dir")
-        return sources.bundled()
-    version_dir = plan.model_dir / plan.servable.model / str(version)
-    return sources.published(version_dir, plan.signature, live=plan.against == "jax")
-
-
 def _check_version(
-    client: Client, plan: Plan, version: int, advance: Callable[[int], None]
+    client: Client,
+    plan: Plan,
+    version: int,
+    samples: Samples,
+    advance: Callable[[int], None],
 ) -> Outcome:
-    samples = find_samples(plan, version)
     order = np.arange(plan.count) % len(samples)
     outcome = Outcome(
         version,

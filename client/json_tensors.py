@@ -16,9 +16,13 @@ from wire import dtypes
 
 
 def dumps(arrays: Mapping[str, np.ndarray], **fields: Any) -> bytes:
-    """Renders arrays by name under the field `inputs`, after other fields, as a request's body."""
+    """Renders arrays by name under the field `inputs`, after other fields, as a request's body.
+
+    Raises:
+        ValueError: a dtype has no place in the REST API (complex numbers, for example).
+    """
     body = {**fields, "inputs": arrays}
-    if all(_is_finite(array) for array in arrays.values()):
+    if all(_is_plain(array) for array in arrays.values()):
         # float32 in as few digits as tell it from its neighbours, without a Python object each
         return orjson.dumps(body, default=to_json, option=orjson.OPT_SERIALIZE_NUMPY)
     return json.dumps(body, default=to_json).encode()  # which writes NaN and Infinity bare
@@ -67,8 +71,9 @@ def example_to_json(example: dict[str, Any]) -> dict[str, Any]:
     return {name: to_json(to_array(value)) for name, value in example.items()}
 
 
-def _is_finite(array: np.ndarray) -> bool:
-    return array.dtype.kind not in "fV" or bool(np.isfinite(array).all())
+def _is_plain(array: np.ndarray) -> bool:
+    kind = array.dtype.kind
+    return kind in "biu" or (kind == "f" and bool(np.isfinite(array).all()))
 
 
 def _strings(value: Any) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from client import exits, flags
 
 if TYPE_CHECKING:
-    from client.check import Plan
+    from client.check import Plan, Source
 
 EXAMPLES = """\
 examples:
@@ -50,9 +50,9 @@ def run(options: argparse.Namespace) -> int:
 
     try:
         with flags.connect(options) as client:
-            plan = _plan(options)
+            plan, source = _plan(options), _source(options)
             with report.progress(plan.count, shown=not options.json) as advance:
-                outcome = check(client, plan, advance)
+                outcome = check(client, plan, source, advance)
             endpoint = client.endpoint
     except (SampleError, ValueError, OSError) as error:
         print(f"client.predict: {error}", file=sys.stderr)
@@ -71,16 +71,26 @@ def _plan(options: argparse.Namespace) -> Plan:
     from client.check import Plan
     from client.servable import Servable
 
-    directory: Path | None = options.model_dir
-    if directory is not None and not directory.is_dir():
-        raise ValueError(f"--model_dir {directory}: no such directory")
     return Plan(
         Servable(options.model, options.version, options.label),
         options.signature,
         options.count_images,
         options.batch_size,
-        directory,
-        options.against,
+    )
+
+
+def _source(options: argparse.Namespace) -> Source:
+    from client.samples import find
+
+    directory: Path | None = options.model_dir
+    if directory is not None and not directory.is_dir():
+        raise ValueError(f"--model_dir {directory}: no such directory")
+    return lambda version: find(
+        options.model,
+        version,
+        options.signature,
+        model_dir=directory,
+        against=options.against,
     )
 
 

@@ -24,9 +24,8 @@ _SHOWN_FAULTS = 5
 def progress(total: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
     """Shows a bar on a terminal while samples are sent; gives the function that moves it."""
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not (shown and console.is_terminal)) as (
-        bar
-    ):
+    hidden = not (shown and console.is_terminal)
+    with Progress(console=console, transient=True, disable=hidden) as bar:
         task = bar.add_task("sending", total=total)
         yield lambda count: bar.advance(task, count)
 

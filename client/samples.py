@@ -82,10 +82,33 @@ def published(version_dir: Path, signature: str, *, live: bool) -> Samples:
         case.inputs,
         case.labels,
         "test_accuracy" in manifest.metrics and not manifest.model.endswith(_FEATURES),
-        _live(version_dir, signature) if live else _recorded(case),
+        live_reference(version_dir, signature) if live else _recorded(case),
         "JAX, run now" if live else "JAX's golden examples",
         manifest.tolerance,
     )
+
+
+def find(
+    model: str, version: int, signature: str, *, model_dir: Path | None, against: str | None
+) -> Samples:
+    """Returns a version's own samples, or the bundled images where no models are at hand.
+
+    Args:
+        model: Name of the model.
+        version: The version that is served.
+        signature: Name of the signature.
+        model_dir: Directory of the published models, or None.
+        against: `"golden"` or `"jax"`: compare or raise; None compares with the golden examples
+            where there is a `model_dir`.
+
+    Raises:
+        SampleError: a comparison is asked for that can't be made.
+    """
+    if model_dir is None:
+        if against:
+            raise SampleError(f"--against {against} needs --model_dir")
+        return bundled()
+    return published(model_dir / model / str(version), signature, live=against == "jax")
 
 
 def _largest_case(
@@ -101,7 +124,12 @@ def _recorded(case: golden.GoldenCase) -> Reference:
     return lambda _, indices: {name: array[indices] for name, array in case.outputs.items()}
 
 
-def _live(version_dir: Path, signature: str) -> Reference:
+def live_reference(version_dir: Path, signature: str) -> Reference:
+    """Returns the answers of a version's own JAX program, run now.
+
+    Raises:
+        SampleError: jax isn't installed, or the version has no program for the signature.
+    """
     try:
         loaded = program.load(version_dir, signature)
     except ImportError as error:

@@ -1,6 +1,6 @@
 """Print what an image installs: one extra of pyproject.toml, without what an image has no use for.
 
-    python3 docker/requirements.py server >requirements.txt
+python3 docker/requirements.py server >requirements.txt
 """
 
 import sys
@@ -9,6 +9,7 @@ from pathlib import Path
 
 LEFT_OUT = {
     "docker": "an image talks to no Docker engine",
+    "tensorflow-datasets": "240 MB, mostly of pyarrow; the images train on the sample or IDX files",
     "tensorflow-serving-api": "wants TensorFlow with CUDA; wire/ has the same messages",
 }
 # tensorflow-cpu has wheels for amd64 alone; elsewhere tensorflow itself comes without CUDA.

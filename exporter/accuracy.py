@@ -10,14 +10,21 @@ import numpy as np
 from exporter.datasets.dataset import Split, scale
 
 
-def accuracy(predict: Callable[[np.ndarray], Any], split: Split, *, batch_size: int = 128) -> float:
-    """The share of images whose highest score is their label's, from 0 to 1.
+def accuracy(
+    predict: Callable[[np.ndarray], Any],
+    split: Split,
+    *,
+    top: int = 1,
+    batch_size: int = 128,
+) -> float:
+    """The share of images whose label's score is among the highest, from 0 to 1.
 
     Args:
         predict: float32 [batch_size, height, width, 1] to scores [batch_size, classes]; JAX, a
             TensorFlow signature or anything else. Always called with full batches, the last one
             filled up with black images, so that nothing compiles twice.
         split: What to measure with.
+        top: How many of the highest scores count.
         batch_size: Images in a call.
     """
     right = 0
@@ -27,5 +34,6 @@ def accuracy(predict: Callable[[np.ndarray], Any], split: Split, *, batch_size: 
         full = np.zeros((batch_size, *images.shape[1:]), images.dtype)
         full[: len(images)] = images
         scores = np.asarray(predict(scale(full)))[: len(images)]
-        right += int((scores.argmax(axis=-1) == labels).sum())
+        highest = scores.argsort(axis=-1)[:, -top:]
+        right += int((highest == labels[:, None]).any(axis=-1).sum())
     return right / len(split)

@@ -22,3 +22,47 @@ def random_shift(key: jax.Array, images: jax.Array, *, pixels: int) -> jax.Array
         return jax.lax.dynamic_slice(image, (corner[0], corner[1], 0), shape)
 
     return jax.vmap(crop)(padded, corners)
+
+
+def random_affine(
+    key: jax.Array,
+    images: jax.Array,
+    *,
+    degrees: float,
+    scale: float,
+    shear: float,
+    pixels: float,
+    flip: bool,
+) -> jax.Array:
+    """Turn, scale, shear, move and mirror each image a little; what comes in is black.
+
+    Args:
+        key: Decides the changes, each uniform within its limits.
+        images: float32 [B, height, width, channels].
+        degrees: The largest turn to either side.
+        scale: The largest logarithm of the factor along either axis.
+        shear: The largest move of a row against the next, in pixels.
+        pixels: The largest move along either axis.
+        flip: Mirror half of the images, left to right.
+    """
+    batch, height, width, _ = images.shape
+    keys = jax.random.split(key, 5)
+
+    def uniform(number: int, limit: float, *shape: int) -> jax.Array:
+        return jax.random.uniform(keys[number], (batch, *shape, 1, 1), minval=-limit, maxval=limit)
+
+    angle, factors = uniform(0, jnp.deg2rad(degrees)), jnp.exp(uniform(1, scale, 2))
+    slant, moves = uniform(2, shear), uniform(3, pixels, 2)
+    mirror = jnp.where(jax.random.bernoulli(keys[4], 0.5 if flip else 0.0, (batch, 1, 1)), -1, 1)
+    middle_y, middle_x = (height - 1) / 2, (width - 1) / 2
+    y, x = jnp.mgrid[:height, :width]
+    y, x = y - middle_y, mirror * (x - middle_x)
+    # Where in the image each pixel of the result comes from.
+    from_x = (jnp.cos(angle) * x - jnp.sin(angle) * y) / factors[:, 0] + slant * y
+    from_y = (jnp.sin(angle) * x + jnp.cos(angle) * y) / factors[:, 1]
+    at = (from_y + middle_y + moves[:, 1], from_x + middle_x + moves[:, 0])
+
+    def sample(channel: jax.Array, y: jax.Array, x: jax.Array) -> jax.Array:
+        return jax.scipy.ndimage.map_coordinates(channel, [y, x], order=1)
+
+    return jax.vmap(jax.vmap(sample, in_axes=(-1, None, None), out_axes=-1))(images, *at)

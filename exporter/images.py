@@ -14,6 +14,7 @@ from exporter.history import Epoch
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+MAX_NUMBERED = 30  # classes whose cells still have room for a number
 RIGHT, WRONG = "tab:green", "tab:red"
 
 
@@ -53,6 +54,44 @@ def draw_grid(
             fontsize=8,
             color=RIGHT if label == found else WRONG,
         )
+    _save(figure, path)
+
+
+def draw_confusion(
+    path: Path, labels: np.ndarray, scores: np.ndarray, classes: Sequence[str]
+) -> None:
+    """Draw what was taken for what: a row a class, its share in each column.
+
+    Args:
+        path: The PNG to write.
+        labels: int [N].
+        scores: float [N, classes].
+        classes: Their names.
+    """
+    from matplotlib.figure import Figure
+
+    counts = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(counts, (labels, scores.argmax(axis=-1)), 1)
+    side = max(4.0, 0.32 * len(classes) + 1.5)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axis = figure.subplots()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    ticks = range(len(classes))
+    axis.set_xticks(ticks, classes, rotation=90)
+    axis.set_yticks(ticks, classes)
+    axis.set(xlabel="inferred", ylabel="label")
+    axis.set_title(f"{np.trace(counts) / max(counts.sum(), 1):.1%} of {counts.sum()} right")
+    if len(classes) <= MAX_NUMBERED:
+        for row, column in zip(*counts.nonzero(), strict=True):
+            dark = shares[row, column] > 0.5
+            axis.text(
+                *(column, row, str(counts[row, column])),
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="white" if dark else "black",
+            )
     _save(figure, path)
 
 

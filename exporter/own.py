@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -134,6 +134,6 @@ def _shape(name: str, leaf: Any) -> tuple[int | str, ...]:
         ) from None
 
 
-def _spec(leaf: Any, shape: tuple[int | str, ...], length: list[int | str]) -> TensorSpec:
+def _spec(leaf: Any, shape: tuple[int | str, ...], length: Sequence[int | str]) -> TensorSpec:
     dtype = jax.dtypes.canonicalize_dtype(getattr(leaf, "dtype", None) or np.asarray(leaf).dtype)
-    return TensorSpec((_BATCH, *shape[1:]) if [*shape[:1]] == length else shape, dtype.name)
+    return TensorSpec((_BATCH, *shape[1:]) if [*shape[:1]] == [*length] else shape, dtype.name)

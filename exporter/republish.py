@@ -36,7 +36,8 @@ def read_model(version_dir: Path) -> Model:
     paths = ["/".join(path) for path in naming.parameter_paths(shapes)]
     if set(paths) != set(stored):
         raise UserError(
-            f"{version_dir}: its parameters aren't those that {manifest.model} has now; export again"
+            f"{version_dir}: its parameters aren't those that {manifest.model} has now;"
+            " export it again"
         )
     params = jax.tree.structure(shapes).unflatten([stored[path] for path in paths])
     return definition.model(

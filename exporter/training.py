@@ -61,8 +61,8 @@ class TrainResult:
 
     Attributes:
         params: The trained parameters, a pytree of NumPy arrays.
-        metrics: For the manifest: `test_accuracy`, and after at least one epoch `train_accuracy`
-            and `loss`.
+        metrics: For the manifest: `test_accuracy` and `test_top3_accuracy`, and after at least one
+            epoch `train_accuracy` and `loss`.
         history: One entry an epoch, those before a resumption included.
     """
 
@@ -136,6 +136,9 @@ def train(
             metrics["test_accuracy"] = last.test_accuracy
         else:
             metrics = {"test_accuracy": accuracy(partial(predict, state.params), dataset.test)}
+        metrics["test_top3_accuracy"] = accuracy(
+            partial(predict, state.params), dataset.test, top=3
+        )
     return TrainResult(jax.device_get(state.params), metrics, history)
 
 

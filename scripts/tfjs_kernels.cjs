@@ -1,6 +1,6 @@
 // Writes exporter/tfjs/kernels.json: what TensorFlow.js can run, read off its npm packages.
 //
-//   npm install --prefix web/verify && node scripts/tfjs_kernels.cjs
+//   npm ci --prefix web && node scripts/tfjs_kernels.cjs [FILE]
 //
 // A graph op is run by the converter's executors, which call functions of the core, which run
 // kernels of a backend. The first two steps are read from the packages' sources; the kernels are
@@ -11,8 +11,8 @@ const fs = require('fs');
 const path = require('path');
 
 const root = path.join(__dirname, '..');
-const packages = path.join(root, 'web', 'verify', 'node_modules', '@tensorflow');
-const target = path.join(root, 'exporter', 'tfjs', 'kernels.json');
+const packages = path.join(root, 'web', 'node_modules', '@tensorflow');
+const target = process.argv[2] ?? path.join(root, 'exporter', 'tfjs', 'kernels.json');
 const load = (name) => require(path.join(packages, name));
 
 /** The source of each module in a folder, by its name, without its source map. */
@@ -97,7 +97,7 @@ function main() {
   const names = Object.fromEntries(Object.entries(core).filter(([, value]) => typeof value === 'string'));
   const result = {tfjs: core.version_core, kernels, ops: graphOps(coreFunctions(), names)};
   fs.writeFileSync(target, format(result));
-  console.log(`${path.relative(root, target)}: ${Object.keys(result.ops).length} ops, ` +
+  console.log(`${target}: ${Object.keys(result.ops).length} ops, ` +
     Object.entries(kernels).map(([backend, list]) => `${list.length} kernels on ${backend}`).join(', '));
 }
 

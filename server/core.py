@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from server.inference import Execute
+from server.limits import Admission
+from server.observation import Observer
 from server.repository import Repository
 from server.servable import Servable
 
@@ -19,13 +21,19 @@ class ModelSpec:
     signature: str = ""
 
 
+@dataclass
 class Core:
-    """What a face needs: find a servable, run it, ask for states, change the configuration."""
+    """What a face needs: servables, their execution, limits and observation.
 
-    def __init__(self, repository: Repository, execute: Execute) -> None:
-        self.repository = repository
-        self.execute = execute
-        self.is_draining = False
+    Attributes:
+        is_draining: The server is about to end; it answers still, but is no longer ready.
+    """
+
+    repository: Repository
+    execute: Execute
+    observer: Observer
+    admission: Admission = field(default_factory=Admission)
+    is_draining: bool = False
 
     def servable(self, spec: ModelSpec) -> Servable:
         """Returns the servable of a request; enter it as a context before using it."""

@@ -33,9 +33,9 @@ async def classify(
         ServingError: as for `predict`, or the signature isn't one for classification.
     """
     signature = _find_for_examples(servable, signature_name)
-    outputs = _classify_outputs(signature)
+    outputs = _classify_outputs(servable, signature)
     values = await _run_examples(execute, servable, signature, examples, outputs, deadline)
-    return _classification_result(values, _count(examples))
+    return _classification_result(values, count(examples))
 
 
 async def regress(
@@ -52,9 +52,9 @@ async def regress(
         ServingError: as for `predict`, or the signature isn't one for regression.
     """
     signature = _find_for_examples(servable, signature_name)
-    outputs = _regress_outputs(signature)
+    outputs = _regress_outputs(servable, signature)
     values = await _run_examples(execute, servable, signature, examples, outputs, deadline)
-    return _regression_result(values, _count(examples))
+    return _regression_result(values, count(examples))
 
 
 async def multi_inference(
@@ -80,9 +80,9 @@ async def multi_inference(
             raise invalid(f"Requested signature not found in model graph: {name}")
         signature = servable.signatures[name]
         if task.method_name == signatures.CLASSIFY:
-            outputs = _classify_outputs(signature)
+            outputs = _classify_outputs(servable, signature)
         elif task.method_name == signatures.REGRESS:
-            outputs = _regress_outputs(signature)
+            outputs = _regress_outputs(servable, signature)
         else:
             raise ServingError(
                 Code.UNIMPLEMENTED, f"Unsupported signature method_name: {task.method_name}"
@@ -97,11 +97,11 @@ async def multi_inference(
         result.model_spec.name = task.model_spec.name
         result.model_spec.signature_name = signature.name
         result.model_spec.version.value = servable.version
-        count = _count(request.input)
+        number = count(request.input)
         if task.method_name == signatures.CLASSIFY:
-            result.classification_result.CopyFrom(_classification_result(values, count))
+            result.classification_result.CopyFrom(_classification_result(values, number))
         else:
-            result.regression_result.CopyFrom(_regression_result(values, count))
+            result.regression_result.CopyFrom(_regression_result(values, number))
     return response
 
 
@@ -112,8 +112,8 @@ def _find_for_examples(servable: Servable, signature_name: str) -> Signature:
     return servable.signatures[name]
 
 
-def _classify_outputs(signature: Signature) -> tuple[str, ...]:
-    _check_examples_input(signature, "classification")
+def _classify_outputs(servable: Servable, signature: Signature) -> tuple[str, ...]:
+    _check_method(servable, signature, "classification", signatures.CLASSIFY)
     if len(signature.outputs) not in (1, 2):
         raise invalid(f"Expected one or two output Tensors, found {len(signature.outputs)}")
     outputs = tuple(name for name in ("classes", "scores") if name in signature.outputs)
@@ -126,8 +126,8 @@ def _classify_outputs(signature: Signature) -> tuple[str, ...]:
     return outputs
 
 
-def _regress_outputs(signature: Signature) -> tuple[str, ...]:
-    _check_examples_input(signature, "regression")
+def _regress_outputs(servable: Servable, signature: Signature) -> tuple[str, ...]:
+    _check_method(servable, signature, "regression", signatures.REGRESS)
     if len(signature.outputs) != 1:
         raise invalid("Expected one output Tensor.")
     if "outputs" not in signature.outputs:
@@ -138,7 +138,11 @@ def _regress_outputs(signature: Signature) -> tuple[str, ...]:
     return ("outputs",)
 
 
-def _check_examples_input(signature: Signature, kind: str) -> None:
+def _check_method(servable: Servable, signature: Signature, kind: str, method: str) -> None:
+    if servable.checks_method_names and signature.method_name != method:
+        raise invalid(
+            f"Expected {kind} signature method_name to be {method}. Was: {signature.method_name}"
+        )
     if len(signature.inputs) != 1:
         raise invalid("Expected one input Tensor.")
     if "inputs" not in signature.inputs:
@@ -153,7 +157,8 @@ def _examples(examples: pb.Input) -> pb.ExampleList | pb.ExampleListWithContext:
     return examples.example_list
 
 
-def _count(examples: pb.Input) -> int:
+def count(examples: pb.Input) -> int:
+    """Returns how many examples a request has."""
     return len(_examples(examples).examples)
 
 

@@ -9,6 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from server.batching import tensors
+from server.batching.parameters import Parameters, only
+from server.batching.scheduler import Scheduler
 from server.inference import Call
 from server.servable import Servable
 
@@ -29,6 +32,53 @@ class Threads:
     def close(self) -> None:
         """Ends the threads when their calls are done."""
         self._pool.shutdown(wait=False)
+
+
+class Batches:
+    """Runs calls that come together as one execution, where a call is a number of rows."""
+
+    def __init__(self, parameters: Parameters, *, merges_all: bool) -> None:
+        """Takes whether signatures are merged that weren't found to allow it when loaded.
+
+        TensorFlow Serving's `--enable_batching` does so: the operator vouches for the model.
+        """
+        self._scheduler = Scheduler(parameters)
+        self._compiled_sizes = parameters.compiled_sizes
+        self._merges_all = merges_all
+        self._threads = Threads()
+
+    async def __call__(self, servable: Servable, call: Call) -> Mapping[str, np.ndarray]:
+        """Returns the call's outputs by name.
+
+        Raises:
+            ServingError: too much waits already, or the deadline has passed.
+        """
+        engine, signature, outputs = servable.engine, call.signature, call.outputs
+        sizes = servable.batches.get(signature)
+        if sizes is None and not self._merges_all:
+            return await self._threads(servable, call)
+        fixed = engine.batch_sizes(signature)
+        if sizes is None and engine.compiles_sizes:
+            sizes = only(fixed) if fixed else self._compiled_sizes
+        if fixed is not None and tensors.count_rows(call.inputs) not in fixed:
+            return await self._threads(servable, call)  # to hear which sizes there are
+
+        def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return engine.run(signature, inputs, outputs)
+
+        return await self._scheduler.run(
+            servable,
+            (signature, tuple(outputs)),
+            run,
+            call.inputs,
+            deadline=call.deadline,
+            sizes=sizes,
+        )
+
+    def close(self) -> None:
+        """Ends the threads when their executions are done."""
+        self._scheduler.close()
+        self._threads.close()
 
 
 async def inline(servable: Servable, call: Call) -> Mapping[str, np.ndarray]:

@@ -30,6 +30,8 @@ def parse(arguments: Sequence[str]) -> tuple[Options, list[str]]:
         is_flag = kind is bool
         parser.add_argument(
             f"--{option.name}",
+            *(f"--{alias}" for alias in option.metadata["aliases"]),
+            dest=option.name,
             default=option.default,
             type=_boolean if is_flag else float if kind is float else kind,
             nargs="?" if is_flag else None,

@@ -17,6 +17,8 @@ from server.servable import Servable
 from server.signatures import Signature
 from wire import dtypes
 
+_METHODS = (signatures.PREDICT, signatures.CLASSIFY, signatures.REGRESS)
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -69,11 +71,18 @@ def find(servable: Servable, signature_name: str) -> Signature:
     """
     name = signature_name or signatures.DEFAULT
     try:
-        return servable.signatures[name]
+        signature = servable.signatures[name]
     except KeyError:
         raise ServingError(
             Code.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.'
         ) from None
+    if servable.checks_method_names and signature.method_name not in _METHODS:
+        raise ServingError(
+            Code.INTERNAL,
+            "Expected prediction signature method_name to be one of "
+            f"{{{', '.join(_METHODS)}}}. Was: {signature.method_name}",
+        )
+    return signature
 
 
 def checked_inputs(signature: Signature, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

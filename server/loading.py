@@ -7,7 +7,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from server import signatures, warmup
+from server import warmup
+from server.batching import preparation
+from server.batching.parameters import Sizes
 from server.engines import choice
 from server.engines.engine import EngineOptions
 from server.servable import Servable
@@ -23,11 +25,16 @@ class Loader:
         engine: How the engine is chosen and set up.
         enable_warmup: Run a version's warm-up records before it is available.
         warmup_iterations: How often each of them is run.
+        batch_sizes: Of calls that are merged where that changes no answer, in engines that
+            compile a program a size; None: no calls are merged.
+        check_method_names: Insist on the signatures' method names.
     """
 
     engine: EngineOptions
     enable_warmup: bool = True
     warmup_iterations: int = 1
+    batch_sizes: Sizes | None = None
+    check_method_names: bool = False
 
     def __call__(self, name: str, version: int, path: Path) -> Servable:
         """Loads and warms up one version.
@@ -36,11 +43,17 @@ class Loader:
             ServingError: it can't be read, loaded or warmed up.
         """
         start = time.monotonic()
-        found = signatures.read(path, self.engine.tags)
-        servable = Servable(name, version, found, choice.load(path, found, self.engine))
+        engine, found = choice.load(path, self.engine)
+        servable = Servable(
+            name, version, found, engine, checks_method_names=self.check_method_names
+        )
         records = 0
         if self.enable_warmup:
             records = warmup.run(path, servable, iterations=self.warmup_iterations)
+        if self.batch_sizes is not None and servable.engine.compiles_sizes:
+            servable.batches = preparation.sizes(
+                servable.engine, servable.signatures, self.batch_sizes
+            )
         logger.info(
             "%s version %d loaded by engine %s in %.2f s, %d warm-up records",
             name, version, servable.engine.name, time.monotonic() - start, records,

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
-def _flag(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:
-    return field(default=default, metadata={"help": text, "choices": choices})
+def _flag(
+    default: Any, text: str, *, choices: tuple[str, ...] = (), aliases: tuple[str, ...] = ()
+) -> Any:
+    return field(default=default, metadata={"help": text, "choices": choices, "aliases": aliases})
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,41 @@ class Options:
     tensorflow_session_parallelism: int = _flag(0, "threads of a TensorFlow session; 0: auto")
     tensorflow_intra_op_parallelism: int = _flag(0, "threads inside an op; 0: auto")
     tensorflow_inter_op_parallelism: int = _flag(0, "ops at a time; 0: auto")
+    enable_signature_method_name_check: bool = _flag(
+        False, "insist on a signature's method name in Predict, Classify and Regress"
+    )
+    prefer_tflite_model: bool = _flag(False, "serve model.tflite where a version has one")
+    enable_batching: bool = _flag(False, "run requests that come together as one batch")
+    batching_parameters_file: str = _flag("", "text-format BatchingParameters")
+    monitoring_config_file: str = _flag("", "text-format MonitoringConfig")
+    ssl_config_file: str = _flag("", "text-format SSLConfig for TLS on the gRPC port")
+    rest_api_enable_cors_support: bool = _flag(
+        False, "send CORS headers", aliases=("enable_cors_support",)
+    )
+    enable_grpc_healthcheck_service: bool = _flag(False, "offer grpc.health.v1 on the gRPC port")
     version: bool = _flag(False, "show the version and exit")
 
     # Ours.
     host: str = _flag("127.0.0.1", "address to listen on; 0.0.0.0 for all interfaces")
-    engine: str = _flag("auto", "runtime of the models", ("auto", "xla", "tensorflow"))
-    compilation_cache_dir: str = _flag("", "directory that keeps compiled programs for a restart")
+    engine: str = _flag("auto", "runtime of the models", choices=("auto", "xla", "tensorflow"))
+    adaptive_batching: bool = _flag(
+        True,
+        "without --enable_batching, merge requests that wait for the xla engine anyway, where "
+        "that changes no answer",
+    )
+    compilation_cache_dir: str = _flag(
+        "~/.cache/jax-serving-stack/xla",
+        "directory that keeps compiled programs for a restart; empty: none",
+    )
     drain_seconds: float = _flag(30.0, "longest time to answer what is under way on SIGTERM")
     max_request_bytes: int = _flag(128 * 2**20, "longest REST request")
+    max_concurrent_requests: int = _flag(
+        0, "inference requests at a time, more get RESOURCE_EXHAUSTED; 0: no limit"
+    )
+    max_requests_per_second: float = _flag(0.0, "inference requests a second; 0: no limit")
+    auth_token_file: str = _flag("", "file with a token that requests must bear")
+    rest_api_ssl: bool = _flag(False, "TLS of --ssl_config_file on the REST port as well")
+    access_log: str = _flag("", "file for a line of JSON a request; -: standard output")
 
 
 # Flags that start without effect here, and why.

@@ -7,22 +7,20 @@ import importlib.metadata
 import logging
 import os
 import signal
-from collections.abc import Coroutine, Sequence
-from pathlib import Path
+from collections.abc import Coroutine
 
-from server import model_config
+from server import settings
 from server.core import Core
-from server.engines.engine import EngineOptions
 from server.errors import ServingError
-from server.execution import Threads
-from server.grpc.listen import GrpcOptions, GrpcServer
-from server.http.server import HttpOptions, HttpServer
-from server.loading import Loader
-from server.model_config import ModelConfig
+from server.execution import Batches, Threads
+from server.grpc.listen import GrpcServer
+from server.http.server import HttpServer
+from server.limits import Admission
+from server.observation import Observer
 from server.options import Options
-from server.repository import Repository, RepositoryOptions
-from server.rest.api import RestApi
-from server.version import Retries
+from server.repository import Repository
+from server.rest.front import Front
+from server.settings import Settings
 
 logger = logging.getLogger("server")
 
@@ -41,15 +39,13 @@ def show_version() -> int:
 def run(options: Options) -> int:
     """Serves until SIGTERM or SIGINT and returns the exit status."""
     try:
-        configs = read_configs(options)
-    except (OSError, ServingError) as error:
-        logger.error("%s", error)
-        return _USAGE_ERROR
-    server = Server(options, configs)
-    try:
+        server = Server(options, settings.read(options))
         status = _run_loop(server.serve())
+    except ServingError as error:
+        logger.error("%s", error.message)
+        return _USAGE_ERROR
     except OSError as error:
-        logger.error("can't listen: %s", error)
+        logger.error("%s", error)
         return _USAGE_ERROR
     if not server.has_drained:
         logging.shutdown()
@@ -57,24 +53,12 @@ def run(options: Options) -> int:
     return status
 
 
-def read_configs(options: Options) -> list[ModelConfig]:
-    """Returns the models to serve, from the config file or from the flags.
-
-    Raises:
-        OSError: the file can't be read.
-        ServingError: it can't be parsed.
-    """
-    if options.model_config_file:
-        return model_config.parse(Path(options.model_config_file).read_text())
-    return [ModelConfig(options.model_name, Path(options.model_base_path))]
-
-
 class Server:
     """All parts of one server process."""
 
-    def __init__(self, options: Options, configs: Sequence[ModelConfig]) -> None:
+    def __init__(self, options: Options, found: Settings) -> None:
         self._options = options
-        self._configs = configs
+        self._settings = found
         self._stop = asyncio.Event()
         self.has_drained = False
 
@@ -87,147 +71,107 @@ class Server:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        execute = Threads()
-        repository = Repository(_loader(self._options), _repository_options(self._options))
-        core = Core(repository, execute)
-        background = [asyncio.create_task(self._load(repository))]
-        grpc = GrpcServer(core, _grpc_options(self._options))
-        http = HttpServer(
-            RestApi(core, timeout_s=self._options.rest_api_timeout_in_ms / 1000),
-            _http_options(self._options),
+        found = self._settings
+        self._repository = Repository(found.loader, found.repository)
+        execute = (
+            Threads()
+            if found.batching is None
+            else Batches(found.batching, merges_all=self._options.enable_batching)
         )
+        core = Core(
+            self._repository,
+            execute,
+            Observer(self._repository, found.access_log),
+            Admission(self._options.max_concurrent_requests, self._options.max_requests_per_second),
+        )
+        self._grpc = GrpcServer(core, found.grpc, found.token)
+        front = Front(core, found.front, found.token)
+        self._http = HttpServer(front, found.http) if found.http is not None else None
+        background = [asyncio.create_task(self._load())]
         if await self._unless_stopped(background[0]):
-            await self._open(grpc, http)
-            background += [asyncio.create_task(poll) for poll in self._polls(repository)]
+            await self._open()
+            background += [asyncio.create_task(poll) for poll in self._polls()]
             await self._stop.wait()
         for task in background:
             task.cancel()
         core.is_draining = True
-        await self._drain(grpc, http, repository)
+        await self._drain()
         execute.close()
         return 0
 
-    async def _load(self, repository: Repository) -> None:
+    async def _load(self) -> None:
         """Loads the first models; where there are none to load, waits for some to appear."""
         try:
-            await repository.configure(self._configs)
+            await self._repository.configure(self._settings.models)
         except ServingError as error:
             logger.error("%s", error.message)
-        while not repository.has_versions:
+        if not self._repository.has_versions:
             logger.warning(
                 "no versions of servables found yet; a version is a directory with a number for "
                 "a name and a saved_model.pb in it"
             )
+        while not self._repository.has_versions:
             await asyncio.sleep(_FIRST_POLL_S)
-            while not repository.has_versions:
-                await asyncio.sleep(_FIRST_POLL_S)
-                await repository.poll()
-        await repository.settled()
+            await self._repository.poll()
+        await self._repository.settled()
 
-    async def _open(self, grpc: GrpcServer, http: HttpServer) -> None:
+    async def _open(self) -> None:
         host = self._options.host
-        port = await grpc.start()
+        port = await self._grpc.start()
         if port is not None:
             logger.info("Running gRPC ModelServer at %s:%d ...", host, port)
-        if self._options.grpc_socket_path:
-            logger.info(
-                "Running gRPC ModelServer at UNIX socket %s ...", self._options.grpc_socket_path
-            )
-        if self._options.rest_api_port != 0:
-            port = await http.start()
+        if path := self._options.grpc_socket_path:
+            logger.info("Running gRPC ModelServer at UNIX socket %s ...", path)
+        if self._http is not None:
+            port = await self._http.start()
             logger.info("Exporting HTTP/REST API at:%s:%d ...", host, port)
 
-    def _polls(self, repository: Repository) -> list[Coroutine[None, None, None]]:
-        polls = []
-        options = self._options
+    def _polls(self) -> list[Coroutine[None, None, None]]:
+        options, polls = self._options, []
         if options.file_system_poll_wait_seconds > 0:
-            polls.append(_poll_versions(repository, options.file_system_poll_wait_seconds))
+            polls.append(self._poll_versions(options.file_system_poll_wait_seconds))
         if options.model_config_file and options.model_config_file_poll_wait_seconds > 0:
-            polls.append(_poll_config(repository, options))
+            polls.append(self._poll_config(options.model_config_file_poll_wait_seconds))
         return polls
+
+    async def _poll_versions(self, interval_s: float) -> None:
+        while True:
+            await asyncio.sleep(interval_s)
+            try:
+                await self._repository.poll()
+            except Exception:
+                logger.exception("looking for versions failed")
+
+    async def _poll_config(self, interval_s: float) -> None:
+        while True:
+            await asyncio.sleep(interval_s)
+            try:
+                await self._repository.configure(settings.models(self._options))
+            except (OSError, ServingError) as error:
+                logger.error("%s: %s", self._options.model_config_file, error)
 
     async def _unless_stopped(self, task: asyncio.Task[None]) -> bool:
         stopped = asyncio.create_task(self._stop.wait())
         await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
+        if task.done():
+            task.result()  # an exception that nobody expected ends the process
         return not self._stop.is_set()
 
-    async def _drain(self, grpc: GrpcServer, http: HttpServer, repository: Repository) -> None:
-        logger.info("draining, for at most %g s", self._options.drain_seconds)
+    async def _drain(self) -> None:
+        seconds = self._options.drain_seconds
+        logger.info("draining, for at most %g s", seconds)
         try:
-            async with asyncio.timeout(self._options.drain_seconds):
-                await asyncio.gather(grpc.close(self._options.drain_seconds), http.close())
-                await repository.close()
+            async with asyncio.timeout(seconds):
+                closing = [self._grpc.close(seconds)]
+                if self._http is not None:
+                    closing.append(self._http.close())
+                await asyncio.gather(*closing)
+                await self._repository.close()
             self.has_drained = True
             logger.info("drained")
         except TimeoutError:
             logger.warning("not everything was answered in time")
-
-
-async def _poll_versions(repository: Repository, interval_s: float) -> None:
-    while True:
-        await asyncio.sleep(interval_s)
-        try:
-            await repository.poll()
-        except Exception:
-            logger.exception("looking for versions failed")
-
-
-async def _poll_config(repository: Repository, options: Options) -> None:
-    while True:
-        await asyncio.sleep(options.model_config_file_poll_wait_seconds)
-        try:
-            await repository.configure(read_configs(options))
-        except (OSError, ServingError) as error:
-            logger.error("%s: %s", options.model_config_file, error)
-
-
-def _loader(options: Options) -> Loader:
-    session = options.tensorflow_session_parallelism
-    return Loader(
-        EngineOptions(
-            engine=options.engine,
-            tags=tuple(options.saved_model_tags.split(",")),
-            xla_compilation=options.xla_cpu_compilation_enabled,
-            compilation_cache=(
-                Path(options.compilation_cache_dir) if options.compilation_cache_dir else None
-            ),
-            intra_op_threads=options.tensorflow_intra_op_parallelism or session,
-            inter_op_threads=options.tensorflow_inter_op_parallelism or session,
-        ),
-        enable_warmup=options.enable_model_warmup,
-        warmup_iterations=max(options.num_request_iterations_for_warmup, 1),
-    )
-
-
-def _repository_options(options: Options) -> RepositoryOptions:
-    return RepositoryOptions(
-        retries=Retries(options.max_num_load_retries, options.load_retry_interval_micros / 1e6),
-        load_threads=options.num_load_threads or os.cpu_count() or 1,
-        labels_for_unavailable=options.allow_version_labels_for_unavailable_models,
-    )
-
-
-def _grpc_options(options: Options) -> GrpcOptions:
-    arguments: dict[str, int | str] = {}
-    for argument in filter(None, options.grpc_channel_arguments.split(",")):
-        key, _, value = argument.partition("=")
-        arguments[key] = int(value) if value.lstrip("-").isdigit() else value
-    return GrpcOptions(
-        host=options.host,
-        port=None if options.port == 0 else max(options.port, 0),
-        socket_path=options.grpc_socket_path,
-        arguments=arguments,
-        as_tensor_content=options.enable_serialization_as_tensor_content,
-    )
-
-
-def _http_options(options: Options) -> HttpOptions:
-    return HttpOptions(
-        host=options.host,
-        port=max(options.rest_api_port, 0),
-        max_body_bytes=options.max_request_bytes,
-    )
 
 
 def _run_loop(main: Coroutine[None, None, int]) -> int:

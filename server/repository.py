@@ -152,6 +152,18 @@ class Repository:
         return self._models
 
     @property
+    def is_ready(self) -> bool:
+        """Whether something is served and nothing more is on its way for the first time.
+
+        A model that failed doesn't count: it must not take the others out of service.
+        """
+        models = self._models.values()
+        return any(model.latest for model in models) and all(
+            model.latest or not any(v.is_pending for v in model.versions.values())
+            for model in models
+        )
+
+    @property
     def has_versions(self) -> bool:
         """Whether anything was found to be loaded, or nothing is configured."""
         return not self._models or any(model.found for model in self._models.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from server.batching.parameters import Sizes
 from server.engines.engine import Engine
 from server.signatures import Signature, Signatures
 
@@ -16,12 +17,22 @@ class Servable:
     needs no lock.
     """
 
-    def __init__(self, name: str, version: int, signatures: Signatures, engine: Engine) -> None:
+    def __init__(
+        self,
+        name: str,
+        version: int,
+        signatures: Signatures,
+        engine: Engine,
+        *,
+        checks_method_names: bool = False,
+    ) -> None:
         self.name = name
         self.version = version
         self.signatures: Mapping[str, Signature] = signatures.by_name
         self.metadata = signatures.message
         self.engine = engine
+        self.batches: Mapping[str, Sizes] = {}  # of the signatures whose calls may be merged
+        self.checks_method_names = checks_method_names
         self._requests = 0
         self._idle: asyncio.Event | None = None
 

@@ -66,9 +66,7 @@ def read(version_dir: Path, tags: Sequence[str]) -> Signatures:
         raise ServingError(Code.NOT_FOUND, f"Could not read SavedModel {path}: {error}") from None
     for graph in model.meta_graphs:
         if set(graph.meta_info_def.tags) == set(tags):
-            message = pb.SignatureDefMap(signature_def=graph.signature_def)
-            found = message.signature_def
-            return Signatures({name: _signature(name, found[name]) for name in found}, message)
+            return from_message(pb.SignatureDefMap(signature_def=graph.signature_def))
     # The text of tensorflow/cc/saved_model/reader.cc
     raise ServingError(
         Code.NOT_FOUND,
@@ -76,6 +74,12 @@ def read(version_dir: Path, tags: Sequence[str]) -> Signatures:
         "To inspect available tag-sets in the SavedModel, please use the SavedModel CLI: "
         "`saved_model_cli`",
     )
+
+
+def from_message(message: pb.SignatureDefMap) -> Signatures:
+    """Returns the signatures that a message holds."""
+    found = message.signature_def
+    return Signatures({name: _signature(name, found[name]) for name in found}, message)
 
 
 def _signature(name: str, message: pb.SignatureDef) -> Signature:

@@ -10,7 +10,7 @@ import { build } from "esbuild";
 const [site, singleFile, server] = process.argv.slice(2);
 const here = dirname(fileURLToPath(import.meta.url));
 const from = (name) => join(here, name);
-const wasm = ["tfjs-backend-wasm-simd.wasm", "tfjs-backend-wasm.wasm"];
+const wasm = "tfjs-backend-wasm-simd.wasm";
 
 const common = {
   bundle: true,
@@ -36,9 +36,7 @@ await build({
   assetNames: "[name]",
   outdir: site,
 });
-for (const file of wasm) {
-  copyFileSync(from(`node_modules/@tensorflow/tfjs-backend-wasm/dist/${file}`), join(site, file));
-}
+copyFileSync(from(`node_modules/@tensorflow/tfjs-backend-wasm/dist/${wasm}`), join(site, wasm));
 for (const file of ["icon.svg", "manifest.webmanifest"]) copyFileSync(from(file), join(site, file));
 const html = readFileSync(from("index.html"), "utf8").replace("%SERVER%", server);
 writeFileSync(join(site, "index.html"), html);

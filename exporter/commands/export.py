@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from exporter.flags import FlagParser, listed
 
 if TYPE_CHECKING:
+    from exporter.datasets import Dataset
     from exporter.model import Model
     from exporter.options import ExportOptions
     from exporter.stages import Stages
@@ -26,6 +27,8 @@ examples:
   python -m exporter --model mnist_flax --nomodel_classifier_layer --with_gradient
   python -m exporter --model mnist_flax --data_source idx --data_dir ~/mnist --num_epochs 5
   python -m exporter --model mnist_flax --model_version 1 --nogenerate_model    # test version 1
+  python -m exporter --model quickdraw --show_images          # ten classes, the bundled sample
+  python -m exporter --model quickdraw --data_source quickdraw --num_classes 100 --num_epochs 5
   python -m exporter export my_package.model:build --name my_model --serving_batch_size=-1
 
 a model of one's own: build() returns (func, params, inputs), the function being pure, (params,
@@ -62,7 +65,11 @@ def _add_model_arguments(parser: FlagParser) -> None:
         help="its parameters: .safetensors, .msgpack or an Orbax checkpoint (default: build's)",
     )
     add("--name", help="what that model is called (default: its module's name)")
-    add("--model", default="mnist_flax", help="mnist_flax or mnist_pure_jax (default: %(default)s)")
+    add(
+        "--model",
+        default="mnist_flax",
+        help="mnist_flax, mnist_pure_jax, quickdraw (default: %(default)s)",
+    )
     parser.add_boolean(
         "model_classifier_layer", default=True, help="export the classifier, not its features"
     )
@@ -89,14 +96,32 @@ def _add_training_arguments(parser: FlagParser) -> None:
         default=True,
         help="train and export; --nogenerate_model tests the version that is there",
     )
-    add("--num_epochs", type=_count, default=3, help="0: don't train (default: %(default)s)")
-    add("--train_batch_size", type=_count, default=128, help="(default: %(default)s)")
+    add("--num_epochs", type=_count, help="0: don't train (default: 3; quickdraw 80)")
+    add("--train_batch_size", type=_count, help="(default: 128; quickdraw 32)")
     add("--learning_rate", type=float, help="(default: the model's own)")
     add("--seed", type=int, default=0, help="of parameters and shuffling (default: %(default)s)")
     add("--checkpoint_dir", type=Path, metavar="DIR", help="save each epoch there, and resume")
     add("--metrics_file", type=Path, metavar="FILE", help="write a line of JSON an epoch")
-    add("--data_source", default="bundled", help="bundled, idx or tfds (default: %(default)s)")
-    add("--data_dir", type=Path, metavar="DIR", help="of the IDX files or of TFDS")
+    add(
+        "--data_source",
+        help="bundled, idx or tfds; quickdraw_sample or quickdraw (default: the model's sample)",
+    )
+    add("--data_dir", type=Path, metavar="DIR", help="of the IDX or .npy files, or of TFDS")
+    add(
+        "--num_classes",
+        type=_count,
+        default=10,
+        metavar="N",
+        help="of Quick, Draw!, up to 345 (default: %(default)s)",
+    )
+    add(
+        "--num_drawings",
+        type=_count,
+        default=1000,
+        metavar="N",
+        help="a class, of --data_source quickdraw (default: %(default)s)",
+    )
+    add("--data_url", metavar="URL", help="of the .npy files (default: Google's public storage)")
 
 
 def _add_export_arguments(parser: FlagParser) -> None:
@@ -117,6 +142,12 @@ def _add_export_arguments(parser: FlagParser) -> None:
         metavar="cpu,cuda",
         help="what the model shall run on (default: cpu)",
     )
+    add(
+        "--target",
+        default="serving-2.19",
+        metavar="serving-2.19|serving-2.20|serving-2.21",
+        help="oldest runtime that must be able to load it (default: %(default)s)",
+    )
     parser.add_boolean("test_savedmodel", default=True, help="compare with JAX before publishing")
     parser.add_boolean("overwrite", default=False, help="replace the version if it exists")
 
@@ -129,8 +160,8 @@ def run(args: argparse.Namespace) -> int:
     stages = Stages()
     if not args.generate_model:
         return _test(args, stages)
-    _, version_dir = generate(args, stages)
-    _show(args, version_dir, stages)
+    _, version_dir, dataset = generate(args, stages)
+    _show(args, version_dir, stages, dataset)
     if args.json:
         print(json.dumps(description.summary(version_dir)))
     elif args.show_model:
@@ -138,22 +169,29 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def generate(args: argparse.Namespace, stages: Stages) -> tuple[Model, Path]:
+def generate(args: argparse.Namespace, stages: Stages) -> tuple[Model, Path, Dataset | None]:
     """Trains or builds a model and publishes a version of it, as the flags say.
+
+    Returns:
+        The model, the version's directory, and what it was trained on, if it was.
 
     Raises:
         UserError: the flags, the data or the model are no good; see `exporter.pipeline.export`.
     """
+    from exporter import publish
     from exporter.errors import UserError
     from exporter.pipeline import export
 
     if not args.build and (args.params or args.name):
         raise UserError("--params and --name are for a model of one's own: pkg.module:build")
     options = _options(args)
-    model = _own(args, stages) if args.build else _trained(args, options, stages)
+    publish.check_version(_model_dir(args), options.version, overwrite=options.overwrite)
+    dataset = None if args.build else _load(args, stages)
+    model = _own(args, stages) if dataset is None else _trained(args, dataset)
     version_dir = export(model, args.model_path, options, stage=stages)
-    stages.note(f"published {version_dir}")
-    return model, version_dir
+    checked = "" if options.verify else ", not compared with JAX (--notest_savedmodel)"
+    stages.note(f"published {version_dir}{checked}")
+    return model, version_dir, dataset
 
 
 def _options(args: argparse.Namespace) -> ExportOptions:
@@ -165,9 +203,25 @@ def _options(args: argparse.Namespace) -> ExportOptions:
         compile_model=args.compile_model,
         with_gradient=args.with_gradient,
         platforms=args.platforms,
+        target=args.target,
         overwrite=args.overwrite,
         verify=args.test_savedmodel,
     )
+
+
+def _load(args: argparse.Namespace, stages: Stages) -> Dataset:
+    from exporter import models
+    from exporter.datasets import DataOptions, download, load
+
+    options = DataOptions(
+        source=args.data_source or models.get(args.model).data_source,
+        data_dir=args.data_dir,
+        num_classes=args.num_classes,
+        num_drawings=args.num_drawings,
+        data_url=args.data_url or download.OFFICIAL,
+    )
+    with stages("load the data"):
+        return load(options)
 
 
 def _own(args: argparse.Namespace, stages: Stages) -> Model:
@@ -177,21 +231,19 @@ def _own(args: argparse.Namespace, stages: Stages) -> Model:
         return own.load(args.build, args.name, args.params)
 
 
-def _trained(args: argparse.Namespace, options: ExportOptions, stages: Stages) -> Model:
-    from exporter import cases, models, publish
-    from exporter.datasets import DataOptions, load
+def _trained(args: argparse.Namespace, dataset: Dataset) -> Model:
+    from exporter import cases, models
     from exporter.training import TrainOptions, train
 
-    definition = models.get(args.model)
-    publish.check_version(_model_dir(args), options.version, overwrite=options.overwrite)
-    with stages("load the data"):
-        dataset = load(DataOptions(args.data_source, args.data_dir))
+    definition = models.get(args.model).for_classes(len(dataset.classes))
     result = train(
         definition,
         dataset,
         TrainOptions(
-            num_epochs=args.num_epochs,
-            batch_size=args.train_batch_size,
+            num_epochs=definition.num_epochs if args.num_epochs is None else args.num_epochs,
+            batch_size=(
+                definition.batch_size if args.train_batch_size is None else args.train_batch_size
+            ),
             seed=args.seed,
             learning_rate=args.learning_rate,
             checkpoint_dir=args.checkpoint_dir,
@@ -211,7 +263,6 @@ def _test(args: argparse.Namespace, stages: Stages) -> int:
     from artifact import program, versions
     from exporter import description
     from exporter.accuracy import accuracy
-    from exporter.datasets import DataOptions, load
     from exporter.errors import UserError
     from exporter.recheck import recheck
 
@@ -221,43 +272,53 @@ def _test(args: argparse.Namespace, stages: Stages) -> int:
         raise UserError(f"{_model_dir(args)}: there is no version {version} to test")
     found = recheck(published[version], stage=stages)
     answer = description.comparison(found.manifest, found.parity)
+    dataset = None
     if args.model_classifier_layer and not args.build:
+        dataset = _load(args, stages)
         with stages("measure the accuracy on the test images"):
-            dataset = load(DataOptions(args.data_source, args.data_dir))
             (signature, entry), *_ = found.manifest.signatures.items()
             (name,), (output,) = entry.inputs, entry.outputs
             run_program = program.load(published[version], signature).run
             answer["test_accuracy"] = accuracy(
                 lambda images: run_program({name: images})[output], dataset.test
             )
-    _show(args, published[version], stages)
+        _show(args, published[version], stages, dataset)
     if args.json:
         print(json.dumps(answer))
         return 0
     if args.show_model:
         description.print_version(published[version])
     description.print_comparison(found.manifest, found.parity)
-    if "test_accuracy" in answer:
+    if dataset is not None:
         print(f"accuracy on {len(dataset.test)} test images: {answer['test_accuracy']:.2%}")
     return 0
 
 
-def _show(args: argparse.Namespace, version_dir: Path, stages: Stages) -> None:
-    """Draws the version's first real images with its inferences, where that is asked for."""
+def _show(
+    args: argparse.Namespace, version_dir: Path, stages: Stages, dataset: Dataset | None
+) -> None:
+    """Draws real images with the version's inferences and its confusions, where asked for."""
     if not args.show_images:
+        return
+    if dataset is None or not args.model_classifier_layer:
+        stages.note("no images drawn: that takes a classifier that was trained here")
         return
     from artifact import golden
     from artifact.golden import EXAMPLES as REAL
-    from exporter.images import draw_grid
+    from exporter.images import draw_confusion, draw_grid
 
-    found = [case for (_, name), case in golden.read(version_dir).items() if name == REAL]
-    if args.build or not args.model_classifier_layer or not found or found[0].labels is None:
-        stages.note("no images drawn: that takes MNIST's classifier")
-        return
-    (images,), (scores,) = found[0].inputs.values(), found[0].outputs.values()
-    path = version_dir.with_name(f"images-{version_dir.name}.png")
-    draw_grid(path, images[:_SHOWN], found[0].labels[:_SHOWN], scores[:_SHOWN])
-    stages.note(f"drew {path}")
+    (found,) = (case for (_, name), case in golden.read(version_dir).items() if name == REAL)
+    (images,), (scores,), labels = found.inputs.values(), found.outputs.values(), found.labels
+    assert labels is not None  # every dataset has them
+    for name, draw in {
+        "images": lambda path: draw_grid(
+            path, images[:_SHOWN], labels[:_SHOWN], scores[:_SHOWN], classes=dataset.classes
+        ),
+        "confusion": lambda path: draw_confusion(path, labels, scores, dataset.classes),
+    }.items():
+        path = version_dir.with_name(f"{name}-{version_dir.name}.png")
+        draw(path)
+        stages.note(f"drew {path}")
 
 
 def _model_dir(args: argparse.Namespace) -> Path:

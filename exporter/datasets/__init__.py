@@ -10,17 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporter.datasets import bundled, idx, tfds
+from exporter.datasets import bundled, download, idx, quickdraw, tfds
 from exporter.datasets.dataset import DataError, Dataset, Split, scale
 
 __all__ = ["SOURCES", "DataError", "DataOptions", "Dataset", "Split", "load", "scale"]
-
-# A source is a function from its directory (None where the user named none) to a dataset.
-SOURCES: dict[str, Callable[[Path | None], Dataset]] = {
-    "bundled": bundled.load,
-    "idx": idx.load,
-    "tfds": tfds.load,
-}
 
 
 @dataclass(frozen=True)
@@ -29,19 +22,44 @@ class DataOptions:
 
     Attributes:
         source: `"bundled"`, the sample of MNIST in this package (10,000 train, 2,000 test);
-            `"idx"`, the files that MNIST is distributed in; or `"tfds"`, TensorFlow Datasets.
-        data_dir: The directory of the IDX files, or TFDS's data directory (None: TFDS's default).
+            `"idx"`, the files that MNIST is distributed in; `"tfds"`, TensorFlow Datasets;
+            `"quickdraw_sample"`, the sample of Quick, Draw! in this package (ten classes, 80 train
+            and 20 test drawings each); or `"quickdraw"`, its official bitmaps.
+        data_dir: The directory of the IDX files, TFDS's data directory (None: TFDS's default), or
+            the directory of Quick, Draw!'s `<class>.npy` files (None: fetched and kept in a cache).
+        num_classes: Quick, Draw!'s classes.
+        num_drawings: Drawings a class of the official bitmaps; every fifth is for the test.
+        data_url: Where the official bitmaps are fetched from.
     """
 
     source: str = "bundled"
     data_dir: Path | None = None
+    num_classes: int = 10
+    num_drawings: int = 1000
+    data_url: str = download.OFFICIAL
+
+
+# A source is a function from the options, their directory expanded, to a dataset.
+SOURCES: dict[str, Callable[[DataOptions, Path | None], Dataset]] = {
+    "bundled": lambda options, directory: bundled.load(directory),
+    "idx": lambda options, directory: idx.load(directory),
+    "quickdraw": lambda options, directory: quickdraw.load(
+        directory, options.num_classes, options.num_drawings, options.data_url
+    ),
+    "quickdraw_sample": lambda options, directory: quickdraw.load_sample(
+        directory, options.num_classes
+    ),
+    "tfds": lambda options, directory: tfds.load(directory),
+}
 
 
 def load(options: DataOptions | None = None) -> Dataset:
-    """Load the train and test splits into memory; nothing is ever downloaded.
+    """Load the train and test splits into memory.
+
+    Nothing is downloaded but Quick, Draw!'s official bitmaps where no directory is named.
 
     Args:
-        options: Source and directory; the bundled sample by default.
+        options: Source and directory; the bundled sample of MNIST by default.
 
     Returns:
         The dataset, in the order of its files.
@@ -53,4 +71,4 @@ def load(options: DataOptions | None = None) -> Dataset:
     if options.source not in SOURCES:
         raise DataError(f"data source {options.source!r} is none of {', '.join(SOURCES)}")
     directory = options.data_dir.expanduser() if options.data_dir is not None else None
-    return SOURCES[options.source](directory)
+    return SOURCES[options.source](options, directory)

@@ -53,7 +53,7 @@ def fetch(
     num_drawings: int,
     *,
     base_url: str = OFFICIAL,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Make a directory hold at least the first rows of each class's file.
 
@@ -62,24 +62,22 @@ def fetch(
         directory: Where the files are kept; made where it is missing.
         num_drawings: Rows a class.
         base_url: `<base_url>/<class>.npy` are the files.
-        progress: Called with the number of classes done and of all.
+        progress: Called with the number of classes done.
 
     Raises:
         DataError: A file isn't there, isn't one of drawings, has too few of them, or the
             connection broke again and again. What was fetched is kept.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    done = 0
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         jobs = [
             pool.submit(_fetch_class, base_url, name, directory / f"{name}.npy", num_drawings)
             for name in names
         ]
         try:
-            for job in jobs:
+            for done, job in enumerate(jobs, start=1):
                 job.result()
-                done += 1
-                progress(done, len(names))
+                progress(done)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -6,12 +6,14 @@ that are needed from Google's public storage; or from the sample of ten classes 
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from exporter.datasets import download
 from exporter.datasets.dataset import DataError, Dataset, Split
 from exporter.datasets.npy import read_rows
 
@@ -38,12 +40,53 @@ def choose(num_classes: int) -> tuple[str, ...]:
     return names[:num_classes]
 
 
-def load_sample(num_classes: int) -> Dataset:
+def load(
+    directory: Path | None,
+    num_classes: int,
+    num_drawings: int,
+    base_url: str = download.OFFICIAL,
+) -> Dataset:
+    """Load the first drawings of each class from the official `<class>.npy` files.
+
+    Args:
+        directory: Holds a file for each class that is asked for, whole or its first rows. None:
+            the rows that are needed are fetched and kept in the user's cache.
+        num_classes: How many classes.
+        num_drawings: How many drawings a class; every fifth is for the test.
+        base_url: Where to fetch from.
+
+    Raises:
+        DataError: A file is missing, too short, or isn't a file of drawings; the message names it.
+    """
+    names = choose(num_classes)
+    if num_drawings < TEST_SHARE:
+        raise DataError(f"num_drawings is {num_drawings}; take {TEST_SHARE} or more")
+    if directory is None:
+        directory = cache_directory()
+        _fetch(names, directory, num_drawings, base_url)
+    elif not directory.is_dir():
+        raise DataError(f"{directory}: no such directory")
+    return _dataset(names, [read_rows(directory / f"{name}.npy", num_drawings) for name in names])
+
+
+def cache_directory() -> Path:
+    """Where fetched files are kept.
+
+    https://specifications.freedesktop.org/basedir-spec/latest/
+    """
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "jax-serving-stack" / "quickdraw"
+
+
+def load_sample(directory: Path | None, num_classes: int) -> Dataset:
     """Load 80 train and 20 test drawings a class from the sample in this package.
 
     Raises:
-        DataError: The sample has fewer classes, or the installation is damaged.
+        DataError: The sample has fewer classes, a directory was named, or the installation is
+            damaged.
     """
+    if directory is not None:
+        raise DataError(f"{directory}: the bundled sample has no data directory; name a source")
     names = choose(num_classes)
     try:
         with np.load(SAMPLE) as arrays:
@@ -58,23 +101,27 @@ def load_sample(num_classes: int) -> Dataset:
     return _dataset(names, list(drawings[:num_classes]))
 
 
-def load_directory(directory: Path, num_classes: int, num_drawings: int) -> Dataset:
-    """Load the first drawings of each class from a directory of the official `<class>.npy` files.
+def _fetch(names: Sequence[str], directory: Path, num_drawings: int, base_url: str) -> None:
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress
 
-    Args:
-        directory: Holds a file for each class that is asked for, whole or its first rows.
-        num_classes: How many classes.
-        num_drawings: How many drawings a class; every fifth is for the test.
-
-    Raises:
-        DataError: A file is missing, too short, or isn't a file of drawings; the message names it.
-    """
-    names = choose(num_classes)
-    if num_drawings < TEST_SHARE:
-        raise DataError(f"num_drawings is {num_drawings}; take {TEST_SHARE} or more")
-    if not directory.is_dir():
-        raise DataError(f"{directory}: no such directory")
-    return _dataset(names, [read_rows(directory / f"{name}.npy", num_drawings) for name in names])
+    console = Console(stderr=True)
+    bar = Progress(
+        *Progress.get_default_columns(),
+        MofNCompleteColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("drawings of each class", total=len(names))
+        download.fetch(
+            names,
+            directory,
+            num_drawings,
+            base_url=base_url,
+            progress=lambda done: bar.update(task, completed=done),
+        )
 
 
 def _dataset(names: Sequence[str], drawings: Sequence[np.ndarray]) -> Dataset:

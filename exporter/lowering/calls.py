@@ -35,9 +35,6 @@ def platform_index(site: Site) -> Value:
 
 
 _CALLS = (
-    "checkpoint",
-    "closed_call",
-    "core_call",
     "custom_jvp_call",
     "custom_vjp_call",
     "custom_vmap_call",
@@ -46,7 +43,6 @@ _CALLS = (
 )
 _HANDED_ON = (
     "copy",
-    "copy_p",
     "device_put",
     "name",
     "optimization_barrier",

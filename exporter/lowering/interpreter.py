@@ -77,16 +77,14 @@ class Interpreter:
             or "dim_as_value" in _primitives(equation)
         ):
             return None
-        jaxpr = core.Jaxpr((), _distinct(equation.invars), equation.outvars, [equation])
-        inputs = {
-            id(var): np.broadcast_to(value, var.aval.shape)
-            if isinstance(value, np.ndarray)
-            else value
+        arrays = [
+            np.broadcast_to(value, var.aval.shape) if isinstance(value, np.ndarray) else value
             for var, value in zip(equation.invars, operands, strict=True)
-        }
-        call = core.jaxpr_as_fun(core.ClosedJaxpr(jaxpr, ()))
+        ]
+        primitive = equation.primitive
         with tf.init_scope(), jax.ensure_compile_time_eval():
-            return [constant(r) for r in call(*[inputs[id(var)] for var in jaxpr.invars])]
+            results = primitive.bind(*arrays, **primitive.get_bind_params(equation.params))
+        return list(map(constant, results if primitive.multiple_results else [results]))
 
     def _apply(self, equation: Any, operands: Sequence[Value]) -> list[Value]:
         name = equation.primitive.name
@@ -134,10 +132,6 @@ def constant(value: Any) -> Value:
     if jax.dtypes.issubdtype(getattr(value, "dtype", np.float32), jax.dtypes.extended):
         return value
     return np.asarray(value)
-
-
-def _distinct(atoms: Sequence[Any]) -> list[Any]:
-    return list({id(a): a for a in atoms if not isinstance(a, core.Literal)}.values())
 
 
 def _primitives(equation: Any) -> set[str]:

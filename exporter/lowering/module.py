@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,14 +19,13 @@ from exporter.model import Model, PyTree
 from exporter.program import input_shapes, shape_of_parameter
 
 
-class LoweredModule(tf.Module):  # type: ignore[misc]
+class LoweredModule(tf.Module):
     """What `lower` makes of a model.
 
     Attributes:
         params: The parameters as variables, in dictionaries nested like their paths.
         input_names: The signature's inputs, in the order of `jax.tree.leaves`.
         output_names: The signature's outputs, likewise.
-        signature: A concrete function of named tensors; gives a dictionary of named tensors.
     """
 
     def __init__(
@@ -33,20 +33,27 @@ class LoweredModule(tf.Module):  # type: ignore[misc]
         name: str,
         params: dict[str, Any],
         call: Callable[[PyTree], PyTree],
-        input_names: Sequence[str],
+        serve: Callable[..., dict[str, Any]],
+        input_specs: Sequence[tf.TensorSpec],
         output_names: Sequence[str],
     ) -> None:
         super().__init__(name)
         self.params = params
-        self._call = call
-        self.input_names = tuple(input_names)
+        self._call, self._serve = call, serve
+        self._input_specs = {spec.name: spec for spec in input_specs}
+        self.input_names = tuple(self._input_specs)
         self.output_names = tuple(output_names)
-        self.signature: Any = None
 
-    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+    @tf.function(autograph=False)
     def __call__(self, inputs: PyTree) -> PyTree:
         """Runs the model on its input pytree, and gives its output pytree."""
         return self._call(inputs)
+
+    @functools.cached_property
+    def signature(self) -> Any:
+        """A concrete function of named tensors, which gives a dictionary of named tensors."""
+        function = tf.function(self._serve, autograph=False)
+        return function.get_concrete_function(**self._input_specs)
 
 
 def lower(model: Model, *, portable: bool = False) -> LoweredModule:
@@ -84,8 +91,10 @@ def lower(model: Model, *, portable: bool = False) -> LoweredModule:
     every_path = naming.parameter_paths(model.params)
     paths = [path for path, keep in zip(every_path, kept, strict=True) if keep]
     variables = [
-        tf.Variable(np.asarray(value, shape.dtype), trainable=False, name="/".join(path))
-        for path, value, shape in zip(paths, arrays, array_shapes, strict=True)
+        tf.Variable(np.asarray(value, shape.dtype), trainable=False, name=name)
+        for name, value, shape in zip(
+            naming.variable_names(paths), arrays, array_shapes, strict=True
+        )
     ]
     input_names = naming.input_names(model.inputs)
     output_names = naming.output_names(outputs)
@@ -110,11 +119,8 @@ def lower(model: Model, *, portable: bool = False) -> LoweredModule:
         return {name: tf.identity(result, name=name) for name, result in pairs}
 
     params_tree = _nest(dict(zip(paths, variables, strict=True)))
-    module = LoweredModule(model.name, params_tree, call, input_names, output_names)
+    module = LoweredModule(model.name, params_tree, call, serve, tensor_specs, output_names)
     module.__call__.get_concrete_function(structure.unflatten(tensor_specs))
-    module.signature = tf.function(serve, autograph=False).get_concrete_function(
-        **dict(zip(input_names, tensor_specs, strict=True))
-    )
     return module
 
 

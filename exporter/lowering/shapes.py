@@ -27,6 +27,16 @@ def concatenate(site: Site, *parts: Value) -> Value:
     return tf.concat(parts, site.params["dimension"])
 
 
+def stack(site: Site, *parts: Value) -> Value:
+    """Joins along a new axis."""
+    return tf.stack(parts, site.params["axis"])
+
+
+def unstack(site: Site, x: Value) -> Sequence[Value]:
+    """Takes an axis apart."""
+    return tf.unstack(x, len(site.outputs), site.params["axis"])
+
+
 def tile(site: Site, x: Value) -> Value:
     """Repeats along axes."""
     return tf.tile(x, site.sizes(site.params["reps"]))
@@ -125,6 +135,8 @@ RULES = {
     "slice": Rule(slice_),
     "split": Rule(split),
     "squeeze": Rule(squeeze),
+    "stack": Rule(stack),
     "tile": Rule(tile),
     "transpose": Rule(transpose),
+    "unstack": Rule(unstack),
 }

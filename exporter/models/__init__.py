@@ -13,6 +13,7 @@ __all__ = ["ModelDefinition", "get", "names"]
 _MODULES = {
     "mnist_flax": "exporter.models.mnist_flax",
     "mnist_pure_jax": "exporter.models.mnist_pure_jax",
+    "quickdraw": "exporter.models.quickdraw",
 }
 
 

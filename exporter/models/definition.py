@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,10 @@ class ModelDefinition:
         learning_rate: The rate that suits the model.
         augment: `(key, images) -> images`, float32 [B, …] of the same shape: random changes of
             training images that leave the class as it is. None: trains on the images as they are.
+        num_epochs: Passes over the training images that suit the model and its own data.
+        batch_size: Likewise, images in a step.
+        data_source: Where its data come from unless the user names another source.
+        init_classes: `(key, num_classes) -> params`, for a model of any number of classes.
     """
 
     name: str
@@ -40,6 +44,16 @@ class ModelDefinition:
     optimizer: Callable[[int, float], optax.GradientTransformation]
     learning_rate: float
     augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None
+    num_epochs: int = 3
+    batch_size: int = 128
+    data_source: str = "bundled"
+    init_classes: Callable[[jax.Array, int], PyTree] | None = None
+
+    def for_classes(self, num_classes: int) -> ModelDefinition:
+        """The same model for so many classes; one whose number is fixed stays as it is."""
+        if self.init_classes is None:
+            return self
+        return replace(self, init=partial(self.init_classes, num_classes=num_classes))
 
     def model(
         self,

@@ -27,7 +27,7 @@ Arrays = Mapping[str, np.ndarray]
 Stage = Callable[[str], AbstractContextManager[None]]
 
 # Real inputs that are compared beside the random ones.
-_EXAMPLES = 16
+_EXAMPLES = 4
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ import numpy as np
 from exporter.errors import CheckFailed, UserError
 
 BACKENDS = ("cpu", "wasm")
-_SCRIPT = Path(__file__).parents[2] / "web" / "verify" / "run.cjs"
+_PACKAGES = Path(__file__).parents[2] / "web"
+_SCRIPT = _PACKAGES / "verify" / "run.cjs"
 _TIMEOUT = 300.0  # seconds
 _HINT = "or skip the check with --noverify_in_node"
 
@@ -34,10 +35,9 @@ def check_available() -> str:
             "Node, which verifies TensorFlow.js models, isn't installed: get version 18 or newer"
             f" (Debian: apt install nodejs npm; others: https://nodejs.org), {_HINT}"
         )
-    if not (_SCRIPT.parent / "node_modules" / "@tensorflow" / "tfjs-core").is_dir():
+    if not (_PACKAGES / "node_modules" / "@tensorflow" / "tfjs-core").is_dir():
         raise UserError(
-            "TensorFlow.js' packages aren't installed: run"
-            f" `npm install --prefix {_SCRIPT.parent}`, {_HINT}"
+            f"TensorFlow.js' packages aren't installed: run `npm ci --prefix {_PACKAGES}`, {_HINT}"
         )
     return node
 

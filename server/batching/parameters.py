@@ -71,6 +71,11 @@ class Parameters:
     threads: int = 2
     pad_variable_length: bool = False
 
+    @property
+    def compiled_sizes(self) -> Sizes:
+        """Sizes for an engine that compiles each: few of them, even where any is allowed."""
+        return self.sizes if self.sizes.allowed else powers_of_two(self.sizes.largest)
+
 
 def parse(text: str) -> Parameters:
     """Reads a BatchingParameters message in protobuf's text format.

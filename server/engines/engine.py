@@ -11,9 +11,14 @@ import numpy as np
 
 
 class Engine(Protocol):
-    """One loaded version in a runtime. `run` may be called from several threads at once."""
+    """One loaded version in a runtime. `run` may be called from several threads at once.
+
+    Attributes:
+        compiles_sizes: Each batch size is a program of its own, compiled when it is first run.
+    """
 
     name: str
+    compiles_sizes: bool
 
     def batch_sizes(self, signature: str) -> Sequence[int] | None:
         """Returns the batch sizes that a signature takes, ascending; None: any."""

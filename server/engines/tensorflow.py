@@ -28,6 +28,7 @@ class TensorFlowEngine:
     """
 
     name = "tensorflow"
+    compiles_sizes = False
 
     def __init__(self, path: Path, signatures: Signatures, options: EngineOptions) -> None:
         """Loads the version into a graph of its own.

@@ -17,6 +17,7 @@ class XlaEngine:
     """A version as compiled programs, with its parameters on the device once."""
 
     name = "xla"
+    compiles_sizes = True
 
     def __init__(self, path: Path, options: EngineOptions) -> None:
         """Loads programs and parameters, and compiles the batch sizes of a fixed export.

@@ -1,1 +1,1 @@
-"""The gRPC face: TensorFlow Serving's services on grpc.aio, without its generated code."""
+"""The gRPC face: TensorFlow Serving's services, without its generated code."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from server import example_inference, inference
+from server import example_inference, inference, signatures
 from server.core import Core, ModelSpec
 from server.errors import invalid
 from server.grpc.specs import model_spec
+from server.observation import Observation
 from server.servable import Servable
 from wire import serving_pb2 as pb
 from wire import tensors
@@ -23,56 +24,38 @@ class PredictionService:
 
     async def Predict(self, request: pb.PredictRequest, context: Any) -> pb.PredictResponse:
         """Runs a signature on named tensors."""
-        spec = model_spec(request)
-        with self._core.servable(spec) as servable:
-            signature = inference.find(servable, spec.signature)
-            outputs = await inference.predict(
-                self._core.execute,
-                servable,
-                signature.name,
-                _arrays(request),
-                output_filter=request.output_filter,
-                deadline=_deadline(context),
-            )
-            response = pb.PredictResponse()
-            _fill(response.model_spec, servable, spec, signature.name)
-            for name, array in outputs.items():
-                response.outputs[name].CopyFrom(
-                    tensors.from_array(array, as_content=self._as_content)
+        with self._watch("Predict", request) as seen:
+            spec = model_spec(request)
+            with self._core.admission, self._core.servable(spec) as servable:
+                seen.version = servable.version
+                signature = inference.find(servable, spec.signature)
+                outputs = await inference.predict(
+                    self._core.execute,
+                    servable,
+                    signature.name,
+                    _arrays(request),
+                    output_filter=request.output_filter,
+                    deadline=_deadline(context),
                 )
-            return response
+                response = pb.PredictResponse()
+                _fill(response.model_spec, servable, spec)
+                for name, array in outputs.items():
+                    response.outputs[name].CopyFrom(
+                        tensors.from_array(array, as_content=self._as_content)
+                    )
+                return response
 
     async def Classify(
         self, request: pb.ClassificationRequest, context: Any
     ) -> pb.ClassificationResponse:
         """Classifies examples."""
-        spec = model_spec(request)
-        with self._core.servable(spec) as servable:
-            result = await example_inference.classify(
-                self._core.execute,
-                servable,
-                spec.signature,
-                request.input,
-                deadline=_deadline(context),
-            )
-            response = pb.ClassificationResponse(result=result)
-            _fill(response.model_spec, servable, spec, spec.signature)
-            return response
+        infer = example_inference.classify
+        return await self._infer("Classify", infer, request, context, pb.ClassificationResponse)
 
     async def Regress(self, request: pb.RegressionRequest, context: Any) -> pb.RegressionResponse:
         """Gives each example a value."""
-        spec = model_spec(request)
-        with self._core.servable(spec) as servable:
-            result = await example_inference.regress(
-                self._core.execute,
-                servable,
-                spec.signature,
-                request.input,
-                deadline=_deadline(context),
-            )
-            response = pb.RegressionResponse(result=result)
-            _fill(response.model_spec, servable, spec, spec.signature)
-            return response
+        infer = example_inference.regress
+        return await self._infer("Regress", infer, request, context, pb.RegressionResponse)
 
     async def MultiInference(
         self, request: pb.MultiInferenceRequest, context: Any
@@ -80,16 +63,20 @@ class PredictionService:
         """Runs several of the two above on the same examples of one model."""
         if not request.tasks:
             raise invalid("MultiInferenceRequest has no tasks")
-        if any(not task.model_spec.name for task in request.tasks):
-            raise invalid("Found ModelSpec with an empty model name.")
-        if len({task.model_spec.name for task in request.tasks}) > 1:
-            raise invalid(
-                "All ModelSpecs in a MultiInferenceRequest must access the same model name."
-            )
-        with self._core.servable(model_spec(request.tasks[0])) as servable:
-            return await example_inference.multi_inference(
-                self._core.execute, servable, request, deadline=_deadline(context)
-            )
+        with self._watch("MultiInference", request.tasks[0]) as seen:
+            if any(not task.model_spec.name for task in request.tasks):
+                raise invalid("Found ModelSpec with an empty model name.")
+            if len({task.model_spec.name for task in request.tasks}) > 1:
+                raise invalid(
+                    "All ModelSpecs in a MultiInferenceRequest must access the same model name."
+                )
+            spec = model_spec(request.tasks[0])
+            with self._core.admission, self._core.servable(spec) as servable:
+                seen.version = servable.version
+                self._count_examples(servable, request.input)
+                return await example_inference.multi_inference(
+                    self._core.execute, servable, request, deadline=_deadline(context)
+                )
 
     async def GetModelMetadata(
         self, request: pb.GetModelMetadataRequest, context: Any
@@ -110,6 +97,33 @@ class PredictionService:
         packed.value = servable.metadata.SerializeToString()
         return response
 
+    async def _infer(
+        self, method: str, infer: Any, request: Any, context: Any, response: type[Any]
+    ) -> Any:
+        with self._watch(method, request) as seen:
+            spec = model_spec(request)
+            with self._core.admission, self._core.servable(spec) as servable:
+                seen.version = servable.version
+                self._count_examples(servable, request.input)
+                result = await infer(
+                    self._core.execute,
+                    servable,
+                    spec.signature,
+                    request.input,
+                    deadline=_deadline(context),
+                )
+                answer = response(result=result)
+                _fill(answer.model_spec, servable, spec)
+                return answer
+
+    def _watch(self, method: str, request: Any) -> Observation:
+        seen = self._core.observer.watch("GRPC", method, request.model_spec.name)
+        seen.signature = request.model_spec.signature_name or signatures.DEFAULT
+        return seen
+
+    def _count_examples(self, servable: Servable, examples: pb.Input) -> None:
+        self._core.observer.record_examples(servable.name, example_inference.count(examples))
+
 
 def _arrays(request: pb.PredictRequest) -> dict[str, Any]:
     arrays = {}
@@ -121,9 +135,9 @@ def _arrays(request: pb.PredictRequest) -> dict[str, Any]:
     return arrays
 
 
-def _fill(message: pb.ModelSpec, servable: Servable, spec: ModelSpec, signature: str) -> None:
+def _fill(message: pb.ModelSpec, servable: Servable, spec: ModelSpec) -> None:
     message.name = spec.name
-    message.signature_name = signature or "serving_default"
+    message.signature_name = spec.signature or signatures.DEFAULT
     message.version.value = servable.version
 
 

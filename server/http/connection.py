@@ -41,6 +41,7 @@ class Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._is_broken = False
+        self._is_at_end = False
         self.deadline = 0.0
         self._start_message()
 
@@ -83,8 +84,9 @@ class Connection(asyncio.Protocol):
                 self._refuse(_BAD_REQUEST)
 
     def eof_received(self) -> bool:
-        """Keeps the connection for an answer that is under way."""
-        return self._task is not None  # a client may close its half and wait for the answer
+        """Keeps the connection for answers that are under way: only the client's half is closed."""
+        self._is_at_end = True
+        return self._task is not None
 
     def pause_writing(self) -> None:
         """Stops answering until the client reads."""
@@ -203,5 +205,7 @@ class Connection(asyncio.Protocol):
             if len(self._queue) == _MAX_PIPELINED - 1 and self._transport is not None:
                 self._transport.resume_reading()
         self._task = None
+        if self._is_at_end and self._transport is not None:
+            self._transport.close()
         if not self._in_message:
             self.deadline = self._server.now() + self._server.options.idle_timeout_s

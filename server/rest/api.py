@@ -12,7 +12,7 @@ from server import example_inference, inference, signatures
 from server.core import Core, ModelSpec
 from server.errors import Code, ServingError, invalid
 from server.http.messages import Request, Response
-from server.rest import document, examples, messages, rendering, tensors
+from server.rest import document, examples, messages, numbers, rendering, tensors
 from server.servable import Servable
 
 # Source: tensorflow_serving/model_servers/http_rest_api_util.cc
@@ -20,8 +20,9 @@ _VERSION = r"(?:/versions/(\d+)|/labels/([^/:]+))?"
 _INFERENCE = re.compile(rf"(?i:/v1/models)/([^/:]+){_VERSION}:(classify|regress|predict)")
 _MODEL = re.compile(rf"(?i:/v1/models)(?:/([^/:]+))?{_VERSION}(?:/(metadata))?")
 _INT64_MAX = 2**63 - 1
+_TIMED_OUT = "the answer took longer than --rest_api_timeout_in_ms"
 
-Infer = Callable[[ModelSpec, Mapping[str, Any], float], Awaitable[tuple[bytes, Servable]]]
+Infer = Callable[[Servable, str, Mapping[str, Any], float], Awaitable[bytes]]
 
 
 class RestApi:
@@ -30,10 +31,10 @@ class RestApi:
     def __init__(self, core: Core, *, timeout_s: float = 30.0) -> None:
         self._core = core
         self._timeout_s = timeout_s
-        self._methods: dict[str, Infer] = {
-            "predict": self._predict,
-            "classify": self._classify,
-            "regress": self._regress,
+        self._methods: dict[str, tuple[str, Infer]] = {
+            "predict": ("Predict", self._predict),
+            "classify": ("Classify", self._classify),
+            "regress": ("Regress", self._regress),
         }
 
     async def __call__(self, request: Request) -> Response:
@@ -49,58 +50,54 @@ class RestApi:
             return Response(rendering.error(error.message), error.http_status)
 
     async def _infer(self, match: re.Match[str], body: bytes) -> Response:
-        name, version, label, method = match.groups()
-        spec = ModelSpec(unquote(name), _version(version), unquote(label or ""))
-        parsed = document.parse(body)
-        signature = parsed.get("signature_name", "")
-        if not isinstance(signature, str):
-            raise invalid(
-                f"JSON Value: {document.text(parsed)} not formatted correctly. "
-                "'signature_name' key must be a string value."
-            )
-        spec = ModelSpec(spec.name, spec.version, spec.label, signature)
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._timeout_s
-        try:
-            async with asyncio.timeout_at(deadline):
-                rendered, servable = await self._methods[method](spec, parsed, deadline)
-        except TimeoutError:
-            raise ServingError(Code.DEADLINE_EXCEEDED, "Timed out") from None
-        return Response(rendered, headers={"X-Model-Version": str(servable.version)})
+        name, version, label, verb = match.groups()
+        method, infer = self._methods[verb]
+        with self._core.observer.watch("REST", method, unquote(name)) as seen:
+            spec = ModelSpec(seen.model, _version(version), unquote(label or ""))
+            parsed = numbers.parse(body) if verb == "predict" else document.parse(body)
+            seen.signature = _signature_name(parsed)
+            deadline = asyncio.get_running_loop().time() + self._timeout_s
+            with self._core.admission, self._core.servable(spec) as servable:
+                seen.version = servable.version
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        rendered = await infer(servable, seen.signature, parsed, deadline)
+                except TimeoutError:
+                    raise ServingError(Code.DEADLINE_EXCEEDED, _TIMED_OUT) from None
+        return Response(rendered, headers={"X-Model-Version": str(seen.version)})
 
     async def _predict(
-        self, spec: ModelSpec, body: Mapping[str, Any], deadline: float
-    ) -> tuple[bytes, Servable]:
-        with self._core.servable(spec) as servable:
-            name = spec.signature or signatures.DEFAULT
-            if name not in servable.signatures:
-                raise invalid(f'Serving signature name: "{name}" not found in signature def')
-            inputs, is_row = tensors.predict_inputs(body, servable.signatures[name])
-            outputs = await inference.predict(
-                self._core.execute, servable, name, inputs, deadline=deadline
-            )
-            render = rendering.predictions if is_row else rendering.columns
-            return render(outputs), servable
+        self, servable: Servable, signature: str, body: Mapping[str, Any], deadline: float
+    ) -> bytes:
+        if signature not in servable.signatures:
+            raise invalid(f'Serving signature name: "{signature}" not found in signature def')
+        inputs, is_row = tensors.predict_inputs(body, servable.signatures[signature])
+        outputs = await inference.predict(
+            self._core.execute, servable, signature, inputs, deadline=deadline
+        )
+        return (rendering.predictions if is_row else rendering.columns)(outputs)
 
     async def _classify(
-        self, spec: ModelSpec, body: Mapping[str, Any], deadline: float
-    ) -> tuple[bytes, Servable]:
+        self, servable: Servable, signature: str, body: Mapping[str, Any], deadline: float
+    ) -> bytes:
         found = examples.read(body)
-        with self._core.servable(spec) as servable:
-            result = await example_inference.classify(
-                self._core.execute, servable, spec.signature, found, deadline=deadline
+        self._core.observer.record_examples(servable.name, example_inference.count(found))
+        return rendering.classifications(
+            await example_inference.classify(
+                self._core.execute, servable, signature, found, deadline=deadline
             )
-            return rendering.classifications(result), servable
+        )
 
     async def _regress(
-        self, spec: ModelSpec, body: Mapping[str, Any], deadline: float
-    ) -> tuple[bytes, Servable]:
+        self, servable: Servable, signature: str, body: Mapping[str, Any], deadline: float
+    ) -> bytes:
         found = examples.read(body)
-        with self._core.servable(spec) as servable:
-            result = await example_inference.regress(
-                self._core.execute, servable, spec.signature, found, deadline=deadline
+        self._core.observer.record_examples(servable.name, example_inference.count(found))
+        return rendering.regressions(
+            await example_inference.regress(
+                self._core.execute, servable, signature, found, deadline=deadline
             )
-            return rendering.regressions(result), servable
+        )
 
     def _describe(self, match: re.Match[str]) -> Response:
         name, version, label, metadata = match.groups()
@@ -119,3 +116,13 @@ def _version(digits: str | None) -> int | None:
     if len(digits) > 19 or int(digits) > _INT64_MAX:
         raise invalid(f"Failed to convert version: {digits} to numeric.")
     return int(digits)
+
+
+def _signature_name(body: Mapping[str, Any]) -> str:
+    name = body.get("signature_name", "")
+    if not isinstance(name, str):
+        raise invalid(
+            f"JSON Value: {document.text(body)} not formatted correctly. "
+            "'signature_name' key must be a string value."
+        )
+    return name or signatures.DEFAULT

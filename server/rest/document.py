@@ -117,7 +117,8 @@ def _may_repeat_keys(body: bytes, document: dict[str, Any]) -> bool:
 
 
 def _parse_slowly(body: bytes) -> Any:
-    source = body.removeprefix(_BOM).decode(errors="surrogateescape")
+    text = body.removeprefix(_BOM).partition(b"\0")[0]  # RapidJSON stops at a zero byte
+    source = text.decode(errors="surrogateescape")
     source = _NON_FINITE.sub(_python_spelling, source)
     return json.loads(source, object_pairs_hook=_first_wins, parse_int=_integer, strict=False)
 

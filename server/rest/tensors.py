@@ -16,7 +16,7 @@ import numpy as np
 
 from server.errors import Code, ServingError, invalid
 from server.inference import dtype_string
-from server.rest import document
+from server.rest import document, numbers
 from server.signatures import Signature, Tensor
 from wire import dtypes
 
@@ -43,6 +43,10 @@ def predict_inputs(
     Raises:
         ServingError: INVALID_ARGUMENT with the official text.
     """
+    if isinstance(body, numbers.Envelope):
+        if (array := _only_input(body, signature)) is not None:
+            return array, "instances" in body
+        body = body.plain()
     if not signature.inputs:
         raise invalid(f"Failed to get input map for signature: {signature.name}")
     if "instances" in body:
@@ -61,6 +65,15 @@ def predict_inputs(
     if "inputs" in body:
         return _columns(body["inputs"], signature.inputs), False
     raise invalid("Missing 'inputs' or 'instances' key")
+
+
+def _only_input(body: numbers.Envelope, signature: Signature) -> dict[str, np.ndarray] | None:
+    """Returns an envelope's array as the signature's only input; None where that isn't clear."""
+    if len(signature.inputs) != 1 or ("instances" in body) == ("inputs" in body):
+        return None
+    ((name, tensor),) = signature.inputs.items()
+    array = _of_dtype(body.array, tensor)
+    return None if array is None else {name: array}
 
 
 def decode_base64(value: Any) -> bytes:
@@ -152,6 +165,8 @@ def _stack(
         except ServingError as error:
             raise _element_error(index, key, error) from None
         rows.append(row)
+    if rows[0].ndim >= _MAX_RANK:
+        raise _too_deep(rows[0].ndim + 1)
     return np.stack(rows)
 
 
@@ -185,14 +200,15 @@ def _dense(value: Any, tensor: Tensor) -> np.ndarray:
             break
         inner = inner[0]
     if len(shape) > _MAX_RANK:
-        raise invalid(f"Encountered {len(shape)} nested lists; a tensor has at most {_MAX_RANK}")
+        raise _too_deep(len(shape))
     values: list[Any] = []
     _fill(value, 0, shape, dtype_name, values)
     if dtype_name in _INTEGERS:
         wide = np.uint64 if dtype_name == "uint64" else np.int64
         return np.array(values, wide).astype(dtypes.numpy_dtype(dtype_name)).reshape(shape)
     array = np.empty(len(values), dtypes.numpy_dtype(dtype_name))
-    array[:] = values
+    with np.errstate(over="ignore"):  # beyond float16 is infinite, as in TensorFlow
+        array[:] = values
     return array.reshape(shape)
 
 
@@ -259,16 +275,25 @@ def _numbers(value: Any, tensor: Tensor) -> np.ndarray | None:
         return None
     try:
         array = np.array(value)
-        name = dtypes.name(tensor.dtype)
     except (ValueError, OverflowError):
         return None
     if array.dtype.kind not in "if" or _has_bool(value):
         return None
+    return _of_dtype(array, tensor)
+
+
+def _of_dtype(array: np.ndarray, tensor: Tensor) -> np.ndarray | None:
+    """Converts int64 or float64 numbers to a tensor's dtype; None if one may not fit."""
+    try:
+        name = dtypes.name(tensor.dtype)
+    except ValueError:
+        return None
     if name in _FLOATS:
         limit = 2 ** _FLOATS[name] - 1
-        if (np.abs(array) > limit).any():
+        if array.size and not (-limit <= array.min() and array.max() <= limit):
             return None
-        return array.astype(dtypes.numpy_dtype(name))
+        with np.errstate(over="ignore"):  # beyond float16 is infinite, as in TensorFlow
+            return array.astype(dtypes.numpy_dtype(name))
     if name in _INTEGERS and array.dtype.kind == "i":
         low, high = _INTEGERS[name]
         if array.size and not (low <= int(array.min()) and int(array.max()) <= high):
@@ -295,6 +320,10 @@ def _dtype_name(tensor: Tensor, value: Any) -> str:
         Code.UNIMPLEMENTED,
         f"Conversion of JSON Value: {document.text(value)} to type: {dtype_string(tensor.dtype)}",
     )
+
+
+def _too_deep(rank: int) -> ServingError:
+    return invalid(f"Encountered {rank} nested lists; a tensor has at most {_MAX_RANK}")
 
 
 def _is_named(value: Any) -> bool:

@@ -1,5 +1,8 @@
 """Models and servers that the integration tests share."""
 
+import shutil
+import subprocess
+
 import pytest
 
 from tests.support import saved_models
@@ -17,7 +20,7 @@ def half_plus_two(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tensorflow_server(half_plus_two, tmp_path_factory):
-    """A server with half_plus_two and a model of all dtypes in the tensorflow engine."""
+    """A server with half_plus_two and a model of all dtypes, with all that can be switched on."""
     dtypes = half_plus_two.parent / "every_dtype"
     saved_models.every_dtype(dtypes)
     folder = tmp_path_factory.mktemp("server")
@@ -31,5 +34,30 @@ def tensorflow_server(half_plus_two, tmp_path_factory):
           config {{ name: "every_dtype" base_path: "{dtypes}" }}
         }}"""
     )
-    with ServerProcess(folder / "log", f"--model_config_file={config}") as server:
+    monitoring = folder / "monitoring.config"
+    monitoring.write_text("prometheus_config { enable: true }")
+    flags = [
+        f"--model_config_file={config}",
+        f"--monitoring_config_file={monitoring}",
+        f"--access_log={folder / 'access.log'}",
+        f"--grpc_socket_path={folder / 'grpc.sock'}",
+        "--enable_grpc_healthcheck_service",
+        "--rest_api_enable_cors_support",
+    ]
+    with ServerProcess(folder / "log", *flags) as server:
+        server.folder = folder
         yield server
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A certificate for localhost that signs itself."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl: apt install openssl")
+    folder = tmp_path_factory.mktemp("tls")
+    files = folder / "cert.pem", folder / "key.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    out = ["-out", str(files[0]), "-keyout", str(files[1])]
+    subprocess.run(command.split() + names + out, check=True, capture_output=True)
+    return files

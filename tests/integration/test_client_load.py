@@ -131,6 +131,16 @@ def test_many_in_flight_on_one_connection(peer):
     assert result.ok, result.errors
 
 
+@pytest.mark.parametrize("api", APIS)
+def test_load_over_tls(api, certificate):
+    chain, key = map(str, certificate)
+    with official.serve(certificate=certificate) as peer:
+        known = {"ca_file": chain, "cert_file": chain, "key_file": key}
+        with Client("localhost", peer.port(api), api, **known) as client:
+            result = load(client, verify=True)
+    assert result.ok, result.errors
+
+
 def test_a_plot_is_written(flags, tmp_path):
     pytest.importorskip("matplotlib", reason="pip install matplotlib")
     picture = tmp_path / "latency.png"

@@ -1,8 +1,6 @@
 """The client against the official stubs of TensorFlow Serving, and against trouble."""
 
-import shutil
 import socket
-import subprocess
 from contextlib import ExitStack
 from threading import Timer
 
@@ -188,20 +186,6 @@ def test_the_server_may_come_up_later():
         later.start()
         assert client.wait_until_ready("half_plus_two", timeout=30) == official.VERSION
         later.join()
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """A certificate for localhost that signs itself."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs openssl: apt install openssl")
-    folder = tmp_path_factory.mktemp("tls")
-    files = folder / "cert.pem", folder / "key.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    out = ["-out", str(files[0]), "-keyout", str(files[1])]
-    subprocess.run(command.split() + names + out, check=True, capture_output=True)
-    return files
 
 
 @pytest.mark.parametrize("api", APIS)

@@ -1,5 +1,6 @@
 """From a model to a published version: what is checked, what is refused, what is left behind."""
 
+import dataclasses
 import json
 import shutil
 
@@ -10,7 +11,7 @@ jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'
 pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
 
 from artifact import golden, versions  # noqa: E402
-from artifact.manifest import Manifest, damaged_files  # noqa: E402
+from artifact.manifest import Manifest, damaged_files, digest_files  # noqa: E402
 from artifact.variables import Bundle  # noqa: E402
 from exporter import ExportOptions, Model, TensorSpec, export  # noqa: E402
 from exporter.__main__ import main  # noqa: E402
@@ -112,10 +113,6 @@ def test_verify_names_missing_and_added_files(copied, capsys):
 
 
 def test_verify_finds_other_parameters_behind_right_digests(copied, capsys):
-    from dataclasses import replace
-
-    from artifact.manifest import digest_files
-
     manifest = Manifest.read(copied)
     key = next(p.key for p in manifest.parameters if p.path == "dense3/bias")
     path = copied / "variables" / "variables.data-00000-of-00001"
@@ -124,7 +121,7 @@ def test_verify_finds_other_parameters_behind_right_digests(copied, capsys):
     data = path.read_bytes()
     assert data.count(old) == 1
     path.write_bytes(data.replace(old, new))
-    replace(manifest, digests=digest_files(copied)).write(copied)
+    dataclasses.replace(manifest, digests=digest_files(copied)).write(copied)
     assert main(["verify", str(copied)]) == 1
     assert "mnist_pure_jax/1: output_0 differs from JAX by" in capsys.readouterr().err
 
@@ -150,3 +147,16 @@ def test_the_command_exports_untrained_features_and_shows_them(tmp_path, capsys)
     assert capsys.readouterr().out == ""
     assert main([*flags, "--no-model-classifier-layer"]) == 2
     assert "mnist_flax_features/1 exists" in capsys.readouterr().err
+
+
+def test_verify_finds_another_graph_behind_right_digests(tmp_path, capsys):
+    options = ExportOptions(check_batch_sizes=(2,), verify=False)
+    version_dir = export(linear(), tmp_path, options)
+    other = export(linear(lambda w, x: x @ w + 0.5, "other"), tmp_path, options)
+    shutil.copy(other / versions.SAVED_MODEL, version_dir / versions.SAVED_MODEL)
+    manifest = Manifest.read(version_dir)
+    dataclasses.replace(manifest, digests=digest_files(version_dir)).write(version_dir)
+    assert main(["verify", str(version_dir)]) == 1
+    error = capsys.readouterr().err
+    assert "linear/1: output_0 differs from JAX by 5.0e-01 at batch 1 " in error
+    assert "through signature" in error

@@ -32,3 +32,28 @@ WEIGHTS = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
 def scaled_answer(x, version):
     """What `scaled` answers, to a relative 1e-5."""
     return np.tanh(x @ WEIGHTS) * np.float32(version)
+
+
+def named(base, version):
+    """Publishes a model with two named inputs and outputs; see `named_answer`."""
+    import jax.numpy as jnp
+
+    from exporter.model import Model, TensorSpec
+    from exporter.options import ExportOptions
+    from exporter.pipeline import export
+
+    model = Model(
+        "named",
+        lambda params, x: {
+            "sum": x["a"].astype(jnp.float32) + x["b"].sum(-1) + params,
+            "twice": x["a"] * 2,
+        },
+        np.float32(version),
+        {"a": TensorSpec(("batch",), "int32"), "b": TensorSpec(("batch", 2))},
+    )
+    return export(model, base, ExportOptions(version=version, serving_batch_size=-1, verify=False))
+
+
+def named_answer(a, b, version):
+    """What `named` answers."""
+    return {"sum": a.astype(np.float32) + b.sum(-1) + np.float32(version), "twice": a * 2}

@@ -73,6 +73,23 @@ def every_dtype(base, version=1):
     )
 
 
+def picky(base, version=1):
+    """Writes a model that refuses negative numbers at run time."""
+    import tensorflow as tf
+
+    module = tf.Module()
+
+    def check(x):
+        with tf.control_dependencies([tf.debugging.assert_positive(x, "only positive numbers")]):
+            return {"y": tf.identity(x)}
+
+    module.check = tf.function(check, input_signature=[tf.TensorSpec([None], name="x")])
+    signatures = {"serving_default": module.check.get_concrete_function()}
+    return _publish(
+        base, version, lambda path: tf.saved_model.save(module, path, signatures=signatures)
+    )
+
+
 DTYPES = (
     "float32", "float64", "float16", "bfloat16", "int8", "uint8", "int16", "uint16",
     "int32", "uint32", "int64", "uint64", "bool", "string", "complex64", "complex128",

@@ -159,3 +159,14 @@ def test_closing_answers_what_has_arrived():
             await connect()
 
     run(test)
+
+
+def test_a_client_that_closes_its_half_gets_its_answer_and_no_more():
+    async def test(server, connect):
+        peer = await connect()
+        await peer.send(b"GET /slow HTTP/1.1\r\n\r\n")
+        peer.writer.write_eof()
+        assert (await peer.response())[2] == b"/slow "
+        assert await peer.is_closed()
+
+    run(test)

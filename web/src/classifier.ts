@@ -2,7 +2,7 @@
 
 import { GraphModel, loadGraphModel } from "@tensorflow/tfjs-converter";
 import { setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
-import { ready, setBackend, tensor4d, type io, type Tensor } from "@tensorflow/tfjs-core";
+import { env, ready, setBackend, tensor4d, type io, type Tensor } from "@tensorflow/tfjs-core";
 import { asset, assetUrl, jsonAsset } from "./assets";
 import { blank, SIDE, type Pixels } from "./prepare/image";
 
@@ -12,15 +12,17 @@ export interface Answer {
   readonly milliseconds: number;
 }
 
-// Which of these the backend takes depends on what the browser can do; threads need headers
-// (cross-origin isolation) that a page on any host can't count on.
-const WASM_FILES = ["tfjs-backend-wasm-simd.wasm", "tfjs-backend-wasm.wasm"];
+// The backend's build with SIMD, which browsers have had since 2023. Threads need cross-origin
+// isolation, which a page on any host can't count on.
+const WASM = "tfjs-backend-wasm-simd.wasm";
+const BUILDS = [WASM, "tfjs-backend-wasm.wasm", "tfjs-backend-wasm-threaded-simd.wasm"] as const;
 
 /** Readies the WebAssembly backend, once. */
 export async function start(): Promise<void> {
-  const urls = await Promise.all(WASM_FILES.map((file) => assetUrl(file, "application/wasm")));
-  setWasmPaths(Object.fromEntries(WASM_FILES.map((file, index) => [file, urls[index]!])));
-  if (!(await setBackend("wasm"))) throw new Error("this browser can’t run WebAssembly");
+  const url = await assetUrl(WASM, "application/wasm");
+  setWasmPaths(Object.fromEntries(BUILDS.map((name) => [name, url])));
+  env().set("WASM_HAS_MULTITHREAD_SUPPORT", false);
+  if (!(await setBackend("wasm"))) throw new Error("This browser can’t run WebAssembly with SIMD.");
   await ready();
 }
 

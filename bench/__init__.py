@@ -1,0 +1,1 @@
+"""The whole line in one command, and the numbers that the README quotes."""

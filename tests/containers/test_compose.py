@@ -1,0 +1,84 @@
+"""compose.yaml by itself: its profiles, and what the official image is started with."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+
+from server.options import UNSUPPORTED, Options
+from tests.support.compose import ROOT, SCALE, Compose
+
+# Flags of server/options.py that the official server doesn't have.
+OURS = {"host", "engine", "compilation_cache_dir"}
+
+
+def config(*arguments, **variables):
+    done = Compose("any", 8500, 8501)(*arguments, "config", "--format", "json", **variables)
+    return json.loads(done.stdout)["services"]
+
+
+@pytest.mark.parametrize("server", ["official", "embedded", "gpu"])
+@pytest.mark.parametrize("extra", [(), ("--profile", "monitoring"), ("--profile", "web")])
+@pytest.mark.parametrize("files", [(), SCALE])
+def test_every_profile_has_exactly_one_model_server(server, extra, files):
+    services = config(*files, "--profile", server, *extra)
+    servers = [name for name in services if name.startswith("model-server")]
+    assert servers == [{"official": "model-server"}.get(server, f"model-server-{server}")]
+    assert {"exporter", "client"} <= services.keys()
+
+
+def test_the_default_is_the_official_image_with_a_pinned_tag():
+    services = config()
+    assert services.keys() == {"exporter", "model-server", "client"}
+    image, _, tag = services["model-server"]["image"].partition(":")
+    assert image == "tensorflow/serving"
+    assert tag[0].isdecimal()
+    assert "build" not in services["model-server"]
+
+
+def test_the_official_image_gets_only_flags_that_it_has():
+    known = {option.name for option in dataclasses.fields(Options)} - OURS | UNSUPPORTED.keys()
+    flags = dict(flag[2:].split("=", 1) for flag in config()["model-server"]["command"])
+    assert flags.keys() <= known
+    assert flags["xla_cpu_compilation_enabled"] == "true"
+
+
+def test_both_servers_are_started_alike():
+    official = config("--profile", "official")["model-server"]
+    embedded = config("--profile", "embedded")["model-server-embedded"]
+    for key in ("command", "ports", "volumes", "healthcheck", "user"):
+        assert official[key] == embedded[key], key
+
+
+def test_models_are_mounted_for_reading_alone():
+    for service, settings in config("--profile", "embedded").items():
+        mount = next(v for v in settings["volumes"] if v["target"] == "/models")
+        if service != "exporter":
+            assert mount["read_only"], service
+            assert mount["volume"]["nocopy"], service
+
+
+def test_environment_chooses_model_ports_and_tag():
+    services = config(MODEL="mnist_flax", REST_PORT="9501", TF_SERVING_TAG="2.19.1")
+    server = services["model-server"]
+    assert server["image"].endswith(":2.19.1")
+    assert "--model_config_file=/etc/serving/mnist_flax.config" in server["command"]
+    assert "9501" in [port["published"] for port in server["ports"]]
+
+
+@pytest.mark.parametrize("service", ["exporter", "model-server", "client", "prometheus", "grafana"])
+def test_containers_are_hardened(service):
+    settings = config("--profile", "official", "--profile", "monitoring")[service]
+    assert settings["read_only"]
+    assert settings["init"]
+    assert settings["cap_drop"] == ["ALL"]
+    assert settings["security_opt"] == ["no-new-privileges:true"]
+    assert int(settings["mem_limit"]) > 0
+
+
+def test_compose_yaml_follows_the_specification():
+    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run([*check, "compose.yaml"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

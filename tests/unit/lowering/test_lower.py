@@ -1,0 +1,106 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from exporter.errors import UserError
+from exporter.lowering import UnsupportedPrimitive, coverage, lower
+from exporter.model import Model, TensorSpec
+
+ROW = TensorSpec(("b", 4))
+
+
+def ops(module):
+    graph_def = module.signature.graph.as_graph_def()
+    functions = [node.op for f in graph_def.library.function for node in f.node_def]
+    return [node.op for node in graph_def.node] + functions
+
+
+def test_unsupported_primitive_is_named_with_the_users_line():
+    def func(params, x):
+        return jnp.linalg.eigh(x @ x.T)  # the line
+
+    with pytest.raises(
+        UnsupportedPrimitive, match=r"eigh.*test_lower.py:\d+.*supported are abs, "
+    ) as error:
+        lower(Model("m", func, {}, TensorSpec((4, 4))))
+    assert "\n" not in str(error.value)
+
+
+def test_unsupported_form_is_named():
+    def func(params, x):
+        return jax.lax.cummax(x, axis=0)
+
+    with pytest.raises(UnsupportedPrimitive, match=r"cummax.*symbolic size b"):
+        lower(Model("m", func, {}, ROW))
+
+
+def test_untraceable_model_is_a_user_error():
+    with pytest.raises(UserError, match="m can't be traced"):
+        lower(Model("m", lambda params, x: x if x.sum() > 0 else -x, {}, ROW))
+
+
+def test_parameters_are_variables_named_by_their_paths():
+    params = {"dense": {"kernel": jnp.ones((4, 2)), "bias": jnp.zeros(2)}}
+    module = lower(
+        Model("m", lambda p, x: x @ p["dense"]["kernel"] + p["dense"]["bias"], params, ROW)
+    )
+    assert sorted(v.name for v in module.variables) == ["dense/bias:0", "dense/kernel:0"]
+    module.params["dense"]["bias"].assign([1.0, 2.0])
+    np.testing.assert_array_equal(module(np.zeros((3, 4), "float32")), [[1.0, 2.0]] * 3)
+
+
+def test_what_depends_on_no_input_is_folded():
+    def func(params, x):
+        noise = jax.random.normal(jax.random.key(0), (4,))
+        return x * jnp.sort(noise)
+
+    module = lower(Model("m", func, {}, ROW))
+    assert set(ops(module)) <= {"Placeholder", "Const", "Mul", "Identity", "Shape", "StridedSlice"}
+
+
+def test_bias_is_added_without_a_broadcast():
+    module = lower(Model("m", lambda p, x: jax.nn.relu(x + p), jnp.ones(4), ROW))
+    assert {"BiasAdd", "Relu"} <= set(ops(module))
+    assert "BroadcastTo" not in ops(module)
+
+
+def test_unrolled_scan_has_no_loop():
+    def func(params, x, unroll):
+        return jax.lax.scan(lambda c, row: (c + row, c), x[:, 0], x.T, unroll=unroll)
+
+    for unroll, loops in ((1, True), (True, False)):
+        module = lower(Model("m", lambda p, x, u=unroll: func(p, x, u), {}, ROW))
+        assert any("While" in op for op in ops(module)) == loops
+
+
+def test_names_and_structures_are_kept():
+    def func(params, inputs):
+        return {"sum": inputs["a"] + inputs["c"], "pair": (inputs["a"], inputs["c"])}
+
+    module = lower(Model("m", func, {}, {"c": ROW, "a": ROW}))
+    ones = np.ones((2, 4), "float32")
+    assert set(module({"a": ones, "c": ones})) == {"sum", "pair"}
+    answer = module.signature(a=tf.constant(ones), c=tf.constant(ones))
+    assert set(answer) == {"sum", "pair_0", "pair_1"}
+
+
+def test_two_open_dimensions_and_arithmetic_on_them():
+    def func(params, x):
+        b, s, width = x.shape
+        halves = x.reshape(b * s, 2, width // 2)
+        padded = jnp.concatenate([x, jnp.zeros((b, s // 2 + 1, width))], axis=1)
+        return halves.sum(0), padded, x / (b * s + 1)
+
+    model = Model("m", func, {}, TensorSpec(("b", "s", 4)))
+    module = lower(model)
+    for shape in ((1, 3, 4), (5, 8, 4)):
+        x = np.random.default_rng(0).normal(size=shape).astype("float32")
+        for wanted, got in zip(func({}, jnp.asarray(x)), module(x), strict=True):
+            np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_coverage_table_is_current():
+    text = coverage.DOCUMENT.read_text()
+    assert coverage.updated(text) == text, "run python -m exporter.lowering.coverage"

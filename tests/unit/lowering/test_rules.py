@@ -1,0 +1,70 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from jax.extend import core
+
+from exporter.lowering import lower, rules
+from exporter.model import Model, TensorSpec
+from tests.unit.lowering.cases import ALL, draw_inputs
+
+# Half precision carries about 3 and 2 digits.
+RTOL = {"float16": 4e-3, "bfloat16": 3e-2}
+# Rules that refuse, by name, to do without ops that TensorFlow.js hasn't.
+NOT_PORTABLE = ("clz",)
+
+
+def _model(case, specs):
+    return Model("rule", lambda params, inputs: case.function(*inputs), {}, tuple(specs))
+
+
+@pytest.mark.parametrize("name", ALL)
+@settings(
+    max_examples=3,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(data=st.data())
+def test_rule_gives_jaxs_answer(name, data):
+    case = ALL[name]
+    arrays, shapes = draw_inputs(data.draw, case)
+    specs = [TensorSpec(s, a.dtype.name) for s, a in zip(shapes, arrays, strict=True)]
+    expected = jax.tree.leaves(jax.jit(case.function)(*arrays))
+    portable = data.draw(st.booleans()) and name not in NOT_PORTABLE
+    lowered = lower(_model(case, specs), portable=portable)
+    actual = jax.tree.leaves(lowered(tuple(arrays)))
+    for wanted, got in zip(expected, actual, strict=True):
+        assert got.dtype.name == wanted.dtype.name
+        rtol = RTOL.get(arrays[0].dtype.name, case.rtol)
+        np.testing.assert_allclose(
+            np.asarray(got).astype("float64"),
+            np.asarray(wanted).astype("float64"),
+            rtol=rtol,
+            atol=rtol / 10,
+        )
+
+
+def _primitives(jaxpr):
+    for equation in jaxpr.eqns:
+        yield equation.primitive.name
+        for inner in core.jaxprs_in_params(equation.params):
+            yield from _primitives(inner)
+
+
+def test_every_rule_has_a_case():
+    used = set()
+    for case in ALL.values():
+        arrays = [
+            jnp.ones([2 if isinstance(axis, str) else axis for axis in shape], dtype)
+            for shape, dtype in zip(
+                case.shapes, case.each or [case.dtypes[0]] * len(case.shapes), strict=True
+            )
+        ]
+        used |= set(_primitives(jax.make_jaxpr(case.function)(*arrays).jaxpr))
+    # Sizes are values only where they are symbolic.
+    used.add("dim_as_value")
+    assert sorted(set(rules()) - used) == []

@@ -1,0 +1,1 @@
+"""The drawing page: builds it with its models and serves it."""
