@@ -91,8 +91,10 @@ def lower(model: Model, *, portable: bool = False) -> LoweredModule:
     every_path = naming.parameter_paths(model.params)
     paths = [path for path, keep in zip(every_path, kept, strict=True) if keep]
     variables = [
-        tf.Variable(np.asarray(value, shape.dtype), trainable=False, name="/".join(path))
-        for path, value, shape in zip(paths, arrays, array_shapes, strict=True)
+        tf.Variable(np.asarray(value, shape.dtype), trainable=False, name=name)
+        for name, value, shape in zip(
+            naming.variable_names(paths), arrays, array_shapes, strict=True
+        )
     ]
     input_names = naming.input_names(model.inputs)
     output_names = naming.output_names(outputs)
