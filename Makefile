@@ -45,7 +45,7 @@ up:  ## start the container stack (needs a Docker engine)
 	docker compose up --build
 
 down:  ## stop the container stack
-	docker compose down
+	docker compose --profile '*' down
 
 protos: $(VENV)/.dev  ## regenerate the wire messages from wire/*.proto
 	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. wire/serving.proto wire/config.proto

@@ -69,6 +69,7 @@ class Options:
     # Ours.
     host: str = _flag("127.0.0.1", "address to listen on; 0.0.0.0 for all interfaces")
     engine: str = _flag("auto", "runtime of the models", choices=("auto", "xla", "tensorflow"))
+    workers: int = _flag(1, "processes that share the ports; each loads all models")
     adaptive_batching: bool = _flag(
         True,
         "without --enable_batching, merge requests that wait for the xla engine anyway, where "

@@ -29,11 +29,13 @@ class PageModel:
         name: Its name in the exporter and in the server.
         title: What one draws for it.
         preparation: How a drawing becomes its input, a key of `web/src/prepare/index.ts`.
+        num_epochs: How long it is trained where it isn't published yet; None: as the exporter does.
     """
 
     name: str
     title: str
     preparation: str
+    num_epochs: int | None = None
 
     def labels(self, num_classes: int) -> tuple[str, ...]:
         """Names of its classes."""
@@ -59,7 +61,7 @@ class ModelOptions:
     weights: str = "float16"
     models: Sequence[PageModel] = (
         PageModel("quickdraw", "Drawings", "quickdraw_sample"),
-        PageModel("mnist_flax", "Digits", "mnist"),
+        PageModel("mnist_flax", "Digits", "mnist", num_epochs=6),
     )
     verify_in_node: bool = True
 
@@ -76,6 +78,7 @@ def write(options: ModelOptions, site: Path) -> None:
             _exporter(
                 *("--model", model.name, "--model_path", str(options.model_path)),
                 *("--model_version", "auto", "--serving_batch_size=-1", "--noshow_model"),
+                *(() if model.num_epochs is None else ("--num_epochs", str(model.num_epochs))),
             )
         out = site / "models" / model.name
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -10,11 +10,13 @@ class UnsupportedPrimitive(UserError):
 
     Attributes:
         primitive: JAX's name of it.
+        reason: What is missing.
+        source: The user's line; empty where only an enclosing equation knows it.
     """
 
     def __init__(self, primitive: str, reason: str, source: str) -> None:
-        super().__init__(f"{primitive} (at {source}): {reason}")
-        self.primitive = primitive
+        super().__init__(f"{primitive} (at {source or 'an unknown line'}): {reason}")
+        self.primitive, self.reason, self.source = primitive, reason, source
 
 
 class UnsupportedForm(Exception):

@@ -102,6 +102,12 @@ class Interpreter:
             ]
         try:
             results = rule.apply(site, *operands)
+        except UnsupportedPrimitive as error:
+            if error.source:
+                raise
+            # JAX's own functions are traced without the user's line; who calls them has it.
+            source = _source(equation)
+            raise UnsupportedPrimitive(error.primitive, error.reason, source) from None
         except UnsupportedForm as error:
             raise UnsupportedPrimitive(name, str(error), _source(equation)) from None
         except (tf.errors.OpError, TypeError, ValueError, NotImplementedError) as error:

@@ -60,7 +60,9 @@ def test_training_learns(name, tiny):
 def test_metrics_are_those_of_the_parameters(definition, tiny, trained):
     measured = accuracy(lambda x: definition.apply(trained.params, x, True), tiny.test)
     assert trained.metrics["test_accuracy"] == measured == trained.history[-1].test_accuracy
-    assert trained.metrics.keys() == {"loss", "train_accuracy", "test_accuracy"}
+    assert trained.metrics.keys() == {
+        *("loss", "train_accuracy", "test_accuracy", "test_top3_accuracy")
+    }
 
 
 def test_no_epochs_leave_the_parameters_untrained_and_tested(definition, tiny, tmp_path):
@@ -68,7 +70,8 @@ def test_no_epochs_leave_the_parameters_untrained_and_tested(definition, tiny, t
     key, _ = jax.random.split(jax.random.key(0))
     assert same(result.params, definition.init(key))
     assert result.metrics == {
-        "test_accuracy": accuracy(lambda x: definition.apply(result.params, x, True), tiny.test)
+        name: accuracy(lambda x: definition.apply(result.params, x, True), tiny.test, top=top)
+        for name, top in (("test_accuracy", 1), ("test_top3_accuracy", 3))
     }
     assert result.history == []
     assert list(tmp_path.iterdir()) == []
