@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jax.export import Exported
+from jax.export import Exported, is_symbolic_dim
 from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import stablehlo
 
@@ -74,6 +74,8 @@ def retarget(exported: Exported, target: Target) -> Exported:
             module = stablehlo.deserialize_portable_artifact(
                 context, exported.mlir_module_serialized
             )
+            if any(is_symbolic_dim(size) for aval in exported.in_avals for size in aval.shape):
+                _call_decompositions(module)
             serialized = stablehlo.serialize_portable_artifact(module, target.stablehlo)
         except ValueError as error:
             raise UserError(
@@ -88,6 +90,34 @@ def retarget(exported: Exported, target: Target) -> Exported:
         calling_convention_version=target.calling_convention,
         mlir_module_serialized=serialized,
     )
+
+
+def _call_decompositions(module: Any) -> None:
+    """Replaces composite operations by calls of the functions that define them.
+
+    TensorFlow settles a program's open dimensions before it runs it, and stops at composites:
+    it refines the type of a composite, not that of its definition (`lax.top_k` for one).
+    """
+    composites: list[Any] = []
+
+    def collect(operation: Any) -> Any:
+        if operation.name == "stablehlo.composite":
+            composites.append(operation)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(collect)
+    for composite in composites:
+        with composite.context, composite.location:
+            call = ir.Operation.create(
+                "func.call",
+                results=[result.type for result in composite.results],
+                operands=list(composite.operands),
+                attributes={"callee": composite.attributes["decomposition"]},
+                ip=ir.InsertionPoint(composite),
+            )
+        for old, new in zip(composite.results, call.results, strict=True):
+            old.replace_all_uses_with(new)
+        composite.erase()
 
 
 def _reason(messages: Sequence[str], error: Exception) -> str:

@@ -17,5 +17,6 @@ COMMANDS: Mapping[str, str] = {
     "data": "write MNIST's files as a TFDS data directory: data prepare",
     "tfjs": "write a published model for TensorFlow.js, compared with JAX in Node",
     "stack": "run the container stack through Docker's SDK: up, status, logs, down",
+    "tflite": "write a model for TensorFlow Lite, float and quantised, compared with JAX",
     "verify": "check a published version again: digests, golden examples, live JAX",
 }
