@@ -99,7 +99,7 @@ def _plain_write(path: Path, params: list[Any]) -> float:
     started = time.perf_counter()
     with path.open("wb") as file:
         for layer in params:
-            file.write(memoryview(np.asarray(layer)).cast("B"))
+            np.asarray(layer).tofile(file)
         file.flush()
         os.fsync(file.fileno())
     return time.perf_counter() - started
