@@ -216,15 +216,15 @@ def _test_images(version_dir: Path) -> Samples:
 
 def print_report(rows: Sequence[Row], clock: Clock) -> None:
     """Prints the table that the demo ends with, and what each stage took."""
-    from rich import box
     from rich.console import Console
     from rich.table import Table
 
     console = Console(highlight=False)
     table = Table(
         title="\nserved by the embedded server, compared with JAX",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
+        title_justify="left",
+        box=None,
+        padding=(0, 2, 0, 0),
     )
     table.add_column("model", no_wrap=True)
     table.add_column("API", no_wrap=True)

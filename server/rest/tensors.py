@@ -76,6 +76,13 @@ def _only_input(body: numbers.Envelope, signature: Signature) -> dict[str, np.nd
     return None if array is None else {name: array}
 
 
+def always_taken(dtype_name: str) -> tuple[int, int]:
+    """Returns the range in which a numeric dtype takes any number, whole or not."""
+    if dtype_name in _FLOATS:
+        return 1 - 2 ** _FLOATS[dtype_name], 2 ** _FLOATS[dtype_name] - 1
+    return _INTEGERS[dtype_name]
+
+
 def decode_base64(value: Any) -> bytes:
     """Decodes `{"b64": "…"}`; padding may be missing, as absl's decoder has it.
 
