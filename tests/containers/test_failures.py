@@ -17,20 +17,30 @@ HARDENED = {"read_only": True, "tmpfs": {"/tmp": ""}, "init": True, "cap_drop": 
 
 @pytest.fixture
 def volume(engine):
-    made = engine.volumes.create(f"test-{uuid.uuid4().hex[:8]}")
-    yield made.name
-    made.remove(force=True)
+    """Makes a volume, of a limited size in bytes where one is given; returns its name."""
+    made = []
+
+    def make(size=None):
+        options = {"type": "tmpfs", "device": "tmpfs", "o": f"size={size},uid=10001"}
+        name = f"test-{uuid.uuid4().hex[:8]}"
+        made.append(engine.volumes.create(name, driver_opts=options if size else None))
+        return name
+
+    yield make
+    for volume in made:
+        volume.remove(force=True)
 
 
 @pytest.fixture
-def export(engine, images):
-    """Starts exporters, and removes them at the end."""
+def export(engine, images, volume):
+    """Starts exporters, and removes them at the end, before their volumes."""
     started = []
 
-    def start(mount, *flags):
+    def start(name):
+        mounts = [Mount("/models", name)]
         started.append(
             engine.containers.run(
-                images["exporter"].id, [*FLAGS, *flags], detach=True, mounts=[mount], **HARDENED
+                images["exporter"].id, FLAGS, detach=True, mounts=mounts, **HARDENED
             )
         )
         return started[-1]
@@ -40,24 +50,22 @@ def export(engine, images):
         container.remove(force=True)
 
 
-def test_full_volume_publishes_nothing_and_says_so(engine, export):
-    tiny = Mount("/models", None, type="tmpfs", tmpfs_size=1_000_000, tmpfs_mode=0o777)
-    exporter = export(tiny, "--model_version=1")
+def test_full_volume_publishes_nothing_and_says_so(export, volume):
+    exporter = export(volume(size=1_000_000))
     assert exporter.wait()["StatusCode"] not in (0, 137)
     log = exporter.logs().decode()
-    assert "published" not in log.replace("nothing was published", "")
-    assert "No space left on device" in log
+    assert "No space left on device; nothing was published" in log
     assert "Traceback" not in log
 
 
-def test_export_killed_while_it_writes_leaves_nothing_to_serve(engine, images, export, volume):
-    mount = Mount("/models", volume)
-    victim = export(mount, "--model_version=1")
+def test_export_killed_while_it_writes_leaves_nothing_to_serve(export, volume):
+    shared = volume()
+    victim = export(shared)
     _wait_for_staging(victim)
     victim.kill("SIGKILL")
     victim.wait()
     assert _versions(victim) == []
-    assert export(mount, "--model_version=1").wait()["StatusCode"] == 0
+    assert export(shared).wait()["StatusCode"] == 0
     assert _versions(victim) == ["1"]
     assert _names(victim, f"/models/{MODEL}") == [MODEL, "1"]  # the staging is gone
 
