@@ -29,7 +29,7 @@ def difference(actual: np.ndarray, expected: np.ndarray, tolerance: Tolerance) -
     wide = np.complex128 if np.iscomplexobj(expected) else np.float64
     ours, theirs = actual.astype(wide), expected.astype(wide)
     with np.errstate(invalid="ignore"):
-        errors = np.abs(ours - theirs)
+        errors = np.asarray(np.abs(ours - theirs))
     errors[(ours == theirs) | (np.isnan(ours) & np.isnan(theirs))] = 0.0
     errors[np.isnan(errors)] = np.inf
     agrees = np.allclose(ours, theirs, tolerance.rtol, tolerance.atol, equal_nan=True)

@@ -220,12 +220,17 @@ def print_report(rows: Sequence[Row], clock: Clock) -> None:
     from rich.table import Table
 
     console = Console(highlight=False)
-    table = Table(title="\nserved by the embedded server, compared with JAX")
+    table = Table(
+        title="\nserved by the embedded server, compared with JAX",
+        title_justify="left",
+        box=None,
+        padding=(0, 2, 0, 0),
+    )
     table.add_column("model", no_wrap=True)
-    table.add_column("API")
-    for column in ("test\naccuracy", "images", "max |server\n- JAX|", "p50\nms", "p99\nms"):
-        table.add_column(column, justify="right")
-    table.add_column("verdict")
+    table.add_column("API", no_wrap=True)
+    for column in ("accuracy", "images", "max |err|", "p50, p99 ms"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     for row in rows:
         table.add_row(
             f"{row.model}/{row.version}",
@@ -233,14 +238,13 @@ def print_report(rows: Sequence[Row], clock: Clock) -> None:
             f"{row.accuracy:.4f}",
             str(row.images),
             f"{row.max_abs_err:.1e}",
-            f"{row.p50_ms:.2f}",
-            f"{row.p99_ms:.2f}",
+            f"{row.p50_ms:.1f}, {row.p99_ms:.1f}",
             "[green]agrees[/green]" if row.ok else "[red]fails[/red]",
         )
     console.print(table)
     console.print(
-        f"asked for: accuracy of at least {LEAST_ACCURACY}, differences of at most "
-        f"{LARGEST_ERROR:g}; latencies are of {BATCH_SIZE} images a request"
+        f"accuracy on the test images: at least {LEAST_ACCURACY} is asked for; "
+        f"max |server - JAX|: at most {LARGEST_ERROR:g}; latency of {BATCH_SIZE} images a request"
     )
     times = Table(title="\nwhere the time went", show_header=False, show_footer=True)
     times.add_column(footer="in all")

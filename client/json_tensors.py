@@ -15,14 +15,15 @@ from client.signature import ArraySpec
 from wire import dtypes
 
 
-def dumps(arrays: Mapping[str, np.ndarray], **fields: Any) -> bytes:
-    """Renders arrays by name under the field `inputs`, after other fields, as a request's body.
+def dumps(inputs: Mapping[str, np.ndarray] | np.ndarray, **fields: Any) -> bytes:
+    """Renders arrays by name, or one array, as the field `inputs` behind other fields.
 
     Raises:
         ValueError: a dtype has no place in the REST API (complex numbers, for example).
     """
-    body = {**fields, "inputs": arrays}
-    if all(_is_plain(array) for array in arrays.values()):
+    body = {**fields, "inputs": inputs}
+    arrays = [inputs] if isinstance(inputs, np.ndarray) else inputs.values()
+    if all(_is_plain(array) for array in arrays):
         # float32 in as few digits as tell it from its neighbours, without a Python object each
         return orjson.dumps(body, default=to_json, option=orjson.OPT_SERIALIZE_NUMPY)
     return json.dumps(body, default=to_json).encode()  # which writes NaN and Infinity bare

@@ -31,8 +31,13 @@ def path(servable: Servable, verb: str = "") -> str:
     return base + verb
 
 
-def predict_body(inputs: Mapping[str, np.ndarray], signature_name: str) -> bytes:
-    """Returns the columnar JSON body of a predict call."""
+def predict_body(
+    inputs: Mapping[str, np.ndarray], signature_name: str, signature: Signature | None
+) -> bytes:
+    """Returns the columnar JSON body of a predict call; a signature's only input has no name."""
+    if signature is not None and len(inputs) == 1 and inputs.keys() == signature.inputs.keys():
+        (array,) = inputs.values()
+        return json_tensors.dumps(array, signature_name=signature_name)
     return json_tensors.dumps(inputs, signature_name=signature_name)
 
 
@@ -73,8 +78,17 @@ class Rest:
         signature_of: Callable[[int | None], Signature | None],
         timeout: float,
     ) -> Prediction:
-        """Sends a predict call; `signature_of` gives the signature of the version that answered."""
-        body = predict_body(inputs, signature_name)
+        """Sends a predict call.
+
+        Args:
+            servable: Whom to ask.
+            inputs: Arrays by input name.
+            signature_name: Name of the signature.
+            signature_of: Gives the signature of the version that answered, as far as it is known;
+                of the one asked for where the version is None.
+            timeout: Seconds.
+        """
+        body = predict_body(inputs, signature_name, signature_of(None))
         answer, version = self._post(servable, ":predict", body, timeout)
         try:
             return Prediction(read_outputs(answer, signature_of(version)), version)

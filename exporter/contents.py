@@ -23,11 +23,11 @@ from artifact.manifest import (
     digest_files,
 )
 from exporter import provenance, saved_model, warmup
+from exporter import target as targets
 from exporter.cases import batch_name, draw, example_case, random_cases, usable_batch_sizes
 from exporter.model import SERVING_DEFAULT, Model
 from exporter.options import ExportOptions
 from exporter.program import Traced, shape_of_parameter, trace
-from exporter.target import TENSORFLOW_2_19
 from exporter.verify import Cases
 
 # Of dtypes with fewer digits than float32: a few units in their last place.
@@ -50,7 +50,7 @@ def write(model: Model, directory: Path, options: ExportOptions) -> tuple[Manife
         model,
         traced,
         directory,
-        target=TENSORFLOW_2_19,
+        target=targets.get(options.target),
         compile_model=options.compile_model,
         with_gradient=options.with_gradient,
     )
@@ -139,7 +139,7 @@ def _manifest(
         parameters=tuple(parameters),
         platforms=options.platforms,
         git_commit=provenance.git_commit(),
-        versions=provenance.package_versions(TENSORFLOW_2_19),
+        versions=provenance.package_versions(targets.get(options.target)),
         metrics=dict(model.metrics),
         tolerance=options.tolerance or _tolerance([p.dtype for p in parameters] + outputs),
     )

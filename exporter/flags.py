@@ -27,7 +27,7 @@ class FlagParser(argparse.ArgumentParser):
             dest=name,
             action=_Boolean,
             default=default,
-            help=f"{help} (default: {str(default).lower()})",
+            help=f"{help} (default: %(default)s)",
         )
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:

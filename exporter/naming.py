@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,6 +44,21 @@ def parameter_paths(params: PyTree) -> list[tuple[str, ...]]:
     paths = [tuple(map(_part, path)) or ("parameter",) for path in stripped]
     _unique(["/".join(path) for path in paths], "parameters")
     return paths
+
+
+def variable_names(paths: Sequence[tuple[str, ...]]) -> list[str]:
+    """Returns a name for a TensorFlow variable of each parameter: its path, as far as that goes.
+
+    TensorFlow takes fewer characters than JAX (source: tensorflow/python/framework/ops.py,
+    `_VALID_SCOPE_NAME_REGEX`); Haiku's `mlp/~/linear` has one that it doesn't.
+    """
+    names: list[str] = []
+    for path in paths:
+        name = re.sub(r"[^A-Za-z0-9_./>-]", "_", "/".join(path))
+        name = name if name[:1].isalnum() else f"p{name}"
+        same = sum(other == name or other.startswith(f"{name}.same") for other in names)
+        names.append(f"{name}.same{same}" if same else name)
+    return names
 
 
 def _paths(pytree: PyTree) -> list[tuple[Any, ...]]:

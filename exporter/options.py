@@ -22,6 +22,7 @@ class ExportOptions:
         compile_model: Mark the functions for XLA as a whole (`jit_compile`).
         with_gradient: Keep JAX's first-order gradients, for training in TensorFlow.
         platforms: What the model runs on: `"cpu"`, `"cuda"`, `"tpu"`, `"rocm"`.
+        target: The oldest runtime that must be able to load it; a name in `exporter.target`.
         overwrite: Replace the version if it exists.
         verify: Compare with JAX in a fresh process before publishing.
         tolerance: How far an output may be from JAX's; as the model's dtypes allow where None.
@@ -36,6 +37,7 @@ class ExportOptions:
     compile_model: bool = True
     with_gradient: bool = False
     platforms: tuple[str, ...] = ("cpu",)
+    target: str = "serving-2.19"
     overwrite: bool = False
     verify: bool = True
     tolerance: Tolerance | None = None

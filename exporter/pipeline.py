@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from exporter import inspection, publish, verify
+from exporter import inspection, publish, target, verify
 from exporter.errors import CheckFailed
 from exporter.model import Model
 from exporter.options import ExportOptions
@@ -45,6 +45,7 @@ def export(
     options = options or ExportOptions()
     model_dir = Path(base_path) / model.name
     publish.check_version(model_dir, options.version, overwrite=options.overwrite)
+    target.get(options.target)
     inspection.check(model)
     if options.verify:
         verify.check_platforms(options.platforms)

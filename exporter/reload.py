@@ -79,7 +79,7 @@ def _routes(
     served = None
     if count is not None:
         served = entry.inputs[entry.batched_inputs[0]].shape[0] or min(count, MAX_BATCH)
-    if served is None or served <= count:
+    if served is None or count is None or served <= count:
         yield "signature", served, partial(_served, serve)
     if signature != SERVING_DEFAULT:
         return  # `__call__` is that signature's function

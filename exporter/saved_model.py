@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -19,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 from jax.export import Exported
 
+from exporter import naming
 from exporter.errors import UserError
 from exporter.model import SERVING_DEFAULT, Model, PyTree, TensorSpec
 from exporter.program import Traced, shape_of_parameter
@@ -85,7 +87,13 @@ def save(
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=with_gradient)
     with _system_errors():
         tf.saved_model.save(reusable, str(directory), signatures, options)
-    return _checkpoint_keys(directory)
+    # TensorFlow's copy of the parameters goes before anything else is loaded: functions and
+    # variables refer to one another, so that only the collector frees them.
+    del reusable, functions, signatures, variables, run
+    gc.collect()
+    keys = _checkpoint_keys(directory)
+    names = zip(paths, naming.variable_names(paths), strict=True)
+    return {"/".join(path): keys[name] for path, name in names}
 
 
 class _Functions:
@@ -153,14 +161,14 @@ def _system_errors() -> Iterator[None]:
 
 def _variables(params: PyTree, paths: Sequence[tuple[str, ...]], *, trainable: bool) -> list[Any]:
     variables = []
-    for path, value in zip(paths, jax.tree.leaves(params), strict=True):
+    for name, value in zip(naming.variable_names(paths), jax.tree.leaves(params), strict=True):
         dtype = shape_of_parameter(value).dtype
         is_float = jax.numpy.issubdtype(dtype, jax.numpy.floating)
         variables.append(
             tf.Variable(
                 np.asarray(value).astype(dtype, copy=False),
                 trainable=trainable and bool(is_float),
-                name="/".join(path),
+                name=name,
             )
         )
     return variables

@@ -12,14 +12,25 @@ from server import flags
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the server until it is told to end; returns the exit status."""
     options, warnings = flags.parse(sys.argv[1:] if arguments is None else arguments)
-    logging.basicConfig(
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO
-    )
+    start_logging()
     for warning in warnings:
         logging.getLogger("server").warning(warning)
     from server import process
 
-    return process.show_version() if options.version else process.run(options)
+    if options.version:
+        return process.show_version()
+    if options.workers > 1:
+        from server import workers
+
+        return workers.run(options)
+    return process.run(options)
+
+
+def start_logging() -> None:
+    """Sends the log to standard error."""
+    logging.basicConfig(
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO
+    )
 
 
 if __name__ == "__main__":

@@ -20,15 +20,18 @@ def parse(arguments: Sequence[str]) -> tuple[Options, list[str]]:
     """Returns the options and the warnings to give; ends the process for wrong flags."""
     parser = argparse.ArgumentParser(
         "python -m server",
+        usage="python -m server --model_base_path=DIR [--flag=value …]",
         description="Serve SavedModels with TensorFlow Serving's REST and gRPC APIs.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    official = parser.add_argument_group("flags of TensorFlow Serving")
+    own = parser.add_argument_group("flags of this server")
     for option in dataclasses.fields(Options):
         kind = type(option.default)
         is_flag = kind is bool
-        parser.add_argument(
+        (own if option.metadata["is_own"] else official).add_argument(
             f"--{option.name}",
             *(f"--{alias}" for alias in option.metadata["aliases"]),
             dest=option.name,

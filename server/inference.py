@@ -92,6 +92,8 @@ def checked_inputs(signature: Signature, inputs: Mapping[str, np.ndarray]) -> di
         ServingError: INVALID_ARGUMENT for names or dtypes that aren't the signature's.
     """
     if inputs.keys() != signature.inputs.keys():
+        inputs = {**signature.defaults, **inputs}
+    if inputs.keys() != signature.inputs.keys():
         raise invalid(_wrong_inputs(signature.inputs.keys(), inputs.keys()))
     checked = {}
     for index, (name, tensor) in enumerate(signature.inputs.items()):

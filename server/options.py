@@ -12,7 +12,13 @@ from typing import Any
 def _flag(
     default: Any, text: str, *, choices: tuple[str, ...] = (), aliases: tuple[str, ...] = ()
 ) -> Any:
-    return field(default=default, metadata={"help": text, "choices": choices, "aliases": aliases})
+    metadata = {"help": text, "choices": choices, "aliases": aliases, "is_own": False}
+    return field(default=default, metadata=metadata)
+
+
+def _own_flag(default: Any, text: str, *, choices: tuple[str, ...] = ()) -> Any:
+    metadata = {"help": text, "choices": choices, "aliases": (), "is_own": True}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -67,26 +73,27 @@ class Options:
     version: bool = _flag(False, "show the version and exit")
 
     # Ours.
-    host: str = _flag("127.0.0.1", "address to listen on; 0.0.0.0 for all interfaces")
-    engine: str = _flag("auto", "runtime of the models", choices=("auto", "xla", "tensorflow"))
-    adaptive_batching: bool = _flag(
+    host: str = _own_flag("127.0.0.1", "address to listen on; 0.0.0.0 for all interfaces")
+    engine: str = _own_flag("auto", "runtime of the models", choices=("auto", "xla", "tensorflow"))
+    workers: int = _own_flag(1, "processes that share the ports; each loads all models")
+    adaptive_batching: bool = _own_flag(
         True,
         "without --enable_batching, merge requests that wait for the xla engine anyway, where "
         "that changes no answer",
     )
-    compilation_cache_dir: str = _flag(
+    compilation_cache_dir: str = _own_flag(
         "~/.cache/jax-serving-stack/xla",
         "directory that keeps compiled programs for a restart; empty: none",
     )
-    drain_seconds: float = _flag(30.0, "longest time to answer what is under way on SIGTERM")
-    max_request_bytes: int = _flag(128 * 2**20, "longest REST request")
-    max_concurrent_requests: int = _flag(
+    drain_seconds: float = _own_flag(30.0, "longest time to answer what is under way on SIGTERM")
+    max_request_bytes: int = _own_flag(128 * 2**20, "longest REST request")
+    max_concurrent_requests: int = _own_flag(
         0, "inference requests at a time, more get RESOURCE_EXHAUSTED; 0: no limit"
     )
-    max_requests_per_second: float = _flag(0.0, "inference requests a second; 0: no limit")
-    auth_token_file: str = _flag("", "file with a token that requests must bear")
-    rest_api_ssl: bool = _flag(False, "TLS of --ssl_config_file on the REST port as well")
-    access_log: str = _flag("", "file for a line of JSON a request; -: standard output")
+    max_requests_per_second: float = _own_flag(0.0, "inference requests a second; 0: no limit")
+    auth_token_file: str = _own_flag("", "file with a token that requests must bear")
+    rest_api_ssl: bool = _own_flag(False, "TLS of --ssl_config_file on the REST port as well")
+    access_log: str = _own_flag("", "file for a line of JSON a request; -: standard output")
 
 
 # Flags that start without effect here, and why.
@@ -94,6 +101,7 @@ UNSUPPORTED = {
     "rest_api_num_threads": "one event loop serves all connections",
     "num_unload_threads": "unloading needs no threads",
     "flush_filesystem_caches": "caches are left to the system",
+    "enable_per_model_batching_parameters": "use --batching_parameters_file",
     "platform_config_file": "use --engine",
     "tensorflow_session_config_file": "use the parallelism flags",
     "per_process_gpu_memory_fraction": "GPU memory is the runtime's matter",

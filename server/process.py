@@ -7,7 +7,9 @@ import importlib.metadata
 import logging
 import os
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+from multiprocessing.connection import Connection
 
 from server import settings
 from server.core import Core
@@ -16,11 +18,13 @@ from server.execution import Batches, Threads
 from server.grpc.listen import GrpcServer
 from server.http.server import HttpServer
 from server.limits import Admission
+from server.model_config import ModelConfig
 from server.observation import Observer
 from server.options import Options
 from server.repository import Repository
 from server.rest.front import Front
 from server.settings import Settings
+from server.worker_pipe import WorkerPipe
 
 logger = logging.getLogger("server")
 
@@ -36,10 +40,23 @@ def show_version() -> int:
     return 0
 
 
-def run(options: Options) -> int:
-    """Serves until SIGTERM or SIGINT and returns the exit status."""
+def run(
+    options: Options,
+    pipe: Connection | None = None,
+    models: Sequence[ModelConfig] | None = None,
+) -> int:
+    """Serves until SIGTERM or SIGINT and returns the exit status.
+
+    Args:
+        options: What and how to serve.
+        pipe: To the supervisor, where this is one of several workers.
+        models: What to serve in place of what the options say.
+    """
     try:
-        server = Server(options, settings.read(options))
+        found = settings.read(options)
+        if models is not None:
+            found = replace(found, models=list(models))
+        server = Server(options, found, pipe)
         status = _run_loop(server.serve())
     except ServingError as error:
         logger.error("%s", error.message)
@@ -56,8 +73,9 @@ def run(options: Options) -> int:
 class Server:
     """All parts of one server process."""
 
-    def __init__(self, options: Options, found: Settings) -> None:
+    def __init__(self, options: Options, found: Settings, pipe: Connection | None = None) -> None:
         self._options = options
+        self._pipe = pipe
         self._settings = found
         self._stop = asyncio.Event()
         self.has_drained = False
@@ -84,6 +102,9 @@ class Server:
             Observer(self._repository, found.access_log),
             Admission(self._options.max_concurrent_requests, self._options.max_requests_per_second),
         )
+        if self._pipe is not None:
+            workers = WorkerPipe(self._pipe, self._repository.configure, self._stop.set)
+            core.configure = workers.configure
         self._grpc = GrpcServer(core, found.grpc, found.token)
         front = Front(core, found.front, found.token)
         self._http = HttpServer(front, found.http) if found.http is not None else None

@@ -112,10 +112,7 @@ class Repository:
             ServingError: in the words of TensorFlow Serving (server_core.cc, basic_manager.cc).
         """
         model = self._models.get(name)
-        if label:
-            version = model.config.labels.get(label) if model else None
-            if version is None:
-                raise invalid(f"Unrecognized servable version label: {label}")
+        version = _asked_version(model, version, label)
         servable = model and (model.latest if version is None else model.available.get(version))
         if servable:
             return servable
@@ -131,10 +128,7 @@ class Repository:
             ServingError: NOT_FOUND, or the label is unknown (get_model_status_impl.cc).
         """
         model = self._models.get(name) or self._removed.get(name)
-        if label:
-            version = model.config.labels.get(label) if model else None
-            if version is None:
-                raise invalid(f"Unrecognized servable version label: {label}")
+        version = _asked_version(model, version, label)
         found = model.versions if model else {}
         if version is not None:
             if version not in found:
@@ -298,6 +292,20 @@ class Repository:
         task = asyncio.ensure_future(coroutine)  # type: ignore[call-overload]
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _asked_version(model: Model | None, version: int | None, label: str) -> int | None:
+    """Returns the version that a request is for; None for any.
+
+    Version 0 of a model that has no such version is any, too: OpenVINO's clients send it.
+    """
+    if label:
+        version = model.config.labels.get(label) if model else None
+        if version is None:
+            raise invalid(f"Unrecognized servable version label: {label}")
+    elif version == 0 and model is not None and 0 not in model.versions:
+        return None
+    return version
 
 
 async def _settled(model: Model) -> None:

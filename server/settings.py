@@ -114,6 +114,8 @@ def _grpc(options: Options, tls: Tls | None) -> GrpcOptions:
         if not equals:
             raise invalid(f"--grpc_channel_arguments: {argument!r} isn't key=value")
         arguments[key] = int(value) if value.lstrip("-").isdigit() else value
+    if options.workers > 1:
+        arguments["grpc.so_reuseport"] = 1
     return GrpcOptions(
         host=options.host,
         port=None if options.port == 0 else max(options.port, 0),
@@ -137,6 +139,7 @@ def _http(options: Options, tls: Tls | None) -> HttpOptions | None:
         port=max(options.rest_api_port, 0),
         tls=tls.context() if tls is not None and options.rest_api_ssl else None,
         max_body_bytes=options.max_request_bytes,
+        reuse_port=options.workers > 1,
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from google.protobuf.message import DecodeError
 
 from artifact import versions
@@ -37,12 +38,17 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Signature:
-    """A named entry of a model; inputs and outputs are sorted by name."""
+    """A named entry of a model; inputs and outputs are sorted by name.
+
+    Attributes:
+        defaults: Values of inputs that a request may leave out.
+    """
 
     name: str
     inputs: Mapping[str, Tensor]
     outputs: Mapping[str, Tensor]
     method_name: str
+    defaults: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,7 @@ def _signature(name: str, message: pb.SignatureDef) -> Signature:
         {key: _tensor(message.inputs[key]) for key in sorted(message.inputs)},
         {key: _tensor(message.outputs[key]) for key in sorted(message.outputs)},
         message.method_name,
+        {key: tensors.to_array(message.defaults[key]) for key in sorted(message.defaults)},
     )
 
 

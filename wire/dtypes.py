@@ -66,6 +66,12 @@ def name(dtype_number: int) -> str:
 
 
 @functools.cache
+def array_name(dtype: np.dtype) -> str:
+    """Returns the dtype's name for a NumPy dtype; objects, `S` and `U` are strings."""
+    return "string" if dtype.kind in "OSU" else dtype.name
+
+
+@functools.cache
 def enum_name(dtype_number: int) -> str:
     """Returns the name in the DataType enum, such as `DT_FLOAT`; the number where it is unknown."""
     try:

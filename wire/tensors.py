@@ -41,7 +41,7 @@ class TensorError(ValueError):
 
 def shape_of(proto: TensorShapeProto) -> tuple[int, ...]:
     """Returns the dimensions, -1 for an unknown one."""
-    return tuple(dim.size for dim in proto.dim)
+    return tuple([dim.size for dim in proto.dim])
 
 
 def to_array(proto: TensorProto) -> np.ndarray:
@@ -61,7 +61,7 @@ def to_array(proto: TensorProto) -> np.ndarray:
     if proto.tensor_shape.unknown_rank:
         raise TensorError("a tensor's shape can't be of unknown rank")
     shape = shape_of(proto.tensor_shape)
-    if any(size < 0 for size in shape):
+    if shape and min(shape) < 0:
         raise TensorError(f"negative dimension in shape {list(shape)}")
     count = math.prod(shape)
     if count > _MAX_ELEMENTS:
@@ -86,13 +86,12 @@ def from_array(array: np.ndarray, *, as_content: bool = False) -> TensorProto:
     Raises:
         ValueError: the dtype has no counterpart in TensorFlow.
     """
-    is_string = array.dtype.kind in "OSU"
-    name = "string" if is_string else array.dtype.name
+    name = dtypes.array_name(array.dtype)
     proto = TensorProto(dtype=dtypes.number(name))
     shape = proto.tensor_shape.dim
     for size in array.shape:
         shape.add(size=size)
-    if is_string:
+    if name == "string":
         proto.string_val.extend(
             v if isinstance(v, bytes) else str(v).encode() for v in array.ravel().tolist()
         )

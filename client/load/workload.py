@@ -73,7 +73,7 @@ def prepare(client: Client, plan: Plan, model_dir: Path | None) -> Workload:
         answer = _ask(client, plan, named)
         batches.append(named)
         expected.append(samples.reference(named, indices) if samples.reference else answer.outputs)
-    requests, path = _encode(plan, batches)
+    requests, path = _encode(plan, signature, batches)
     agrees = _checker(plan, signature, samples, expected) if plan.verify else None
     return Workload(version, requests, agrees, path)
 
@@ -107,7 +107,9 @@ def _ask(client: Client, plan: Plan, inputs: Mapping[str, np.ndarray]) -> Predic
     )
 
 
-def _encode(plan: Plan, batches: list[dict[str, np.ndarray]]) -> tuple[list[bytes], str]:
+def _encode(
+    plan: Plan, signature: Signature, batches: list[dict[str, np.ndarray]]
+) -> tuple[list[bytes], str]:
     if plan.endpoint.api == "grpc":
         from client.grpc import predict_request
         from client.load.http2 import message
@@ -120,7 +122,7 @@ def _encode(plan: Plan, batches: list[dict[str, np.ndarray]]) -> tuple[list[byte
     from client.load.http1 import request
 
     path = rest.path(plan.servable, ":predict")
-    bodies = [rest.predict_body(batch, plan.signature) for batch in batches]
+    bodies = [rest.predict_body(batch, plan.signature, signature) for batch in batches]
     return [request(plan.endpoint, path, body) for body in bodies], path
 
 

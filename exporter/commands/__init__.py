@@ -13,9 +13,10 @@ from collections.abc import Mapping
 DEFAULT = "export"
 
 COMMANDS: Mapping[str, str] = {
-    "export": "train, export, verify and publish a model (the default: may be left out)",
+    "export": "train or build, verify and publish a model (the default: may be left out)",
     "data": "write MNIST's files as a TFDS data directory: data prepare",
     "tfjs": "write a published model for TensorFlow.js, compared with JAX in Node",
     "stack": "run the container stack through Docker's SDK: up, status, logs, down",
+    "tflite": "write a model for TensorFlow Lite, float and quantised, compared with JAX",
     "verify": "check a published version again: digests, golden examples, live JAX",
 }

@@ -142,20 +142,46 @@ def _add_export_arguments(parser: FlagParser) -> None:
         metavar="cpu,cuda",
         help="what the model shall run on (default: cpu)",
     )
+    add(
+        "--target",
+        default="serving-2.19",
+        metavar="serving-2.19|serving-2.20|serving-2.21",
+        help="oldest runtime that must be able to load it (default: %(default)s)",
+    )
     parser.add_boolean("test_savedmodel", default=True, help="compare with JAX before publishing")
     parser.add_boolean("overwrite", default=False, help="replace the version if it exists")
 
 
 def run(args: argparse.Namespace) -> int:
     """Exports one model, or tests one that is there."""
-    from exporter import description, publish
-    from exporter.errors import UserError
-    from exporter.pipeline import export
+    from exporter import description
     from exporter.stages import Stages
 
     stages = Stages()
     if not args.generate_model:
         return _test(args, stages)
+    _, version_dir, dataset = generate(args, stages)
+    _show(args, version_dir, stages, dataset)
+    if args.json:
+        print(json.dumps(description.summary(version_dir)))
+    elif args.show_model:
+        description.print_version(version_dir)
+    return 0
+
+
+def generate(args: argparse.Namespace, stages: Stages) -> tuple[Model, Path, Dataset | None]:
+    """Trains or builds a model and publishes a version of it, as the flags say.
+
+    Returns:
+        The model, the version's directory, and what it was trained on, if it was.
+
+    Raises:
+        UserError: the flags, the data or the model are no good; see `exporter.pipeline.export`.
+    """
+    from exporter import publish
+    from exporter.errors import UserError
+    from exporter.pipeline import export
+
     if not args.build and (args.params or args.name):
         raise UserError("--params and --name are for a model of one's own: pkg.module:build")
     options = _options(args)
@@ -165,12 +191,7 @@ def run(args: argparse.Namespace) -> int:
     version_dir = export(model, args.model_path, options, stage=stages)
     checked = "" if options.verify else ", not compared with JAX (--notest_savedmodel)"
     stages.note(f"published {version_dir}{checked}")
-    _show(args, version_dir, stages, dataset)
-    if args.json:
-        print(json.dumps(description.summary(version_dir)))
-    elif args.show_model:
-        description.print_version(version_dir)
-    return 0
+    return model, version_dir, dataset
 
 
 def _options(args: argparse.Namespace) -> ExportOptions:
@@ -182,6 +203,7 @@ def _options(args: argparse.Namespace) -> ExportOptions:
         compile_model=args.compile_model,
         with_gradient=args.with_gradient,
         platforms=args.platforms,
+        target=args.target,
         overwrite=args.overwrite,
         verify=args.test_savedmodel,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -37,7 +38,7 @@ class LoweredModule(tf.Module):
         input_specs: Sequence[tf.TensorSpec],
         output_names: Sequence[str],
     ) -> None:
-        super().__init__(name)
+        super().__init__(re.sub(r"\W|^(?=\d)", "_", name))  # TensorFlow wants an identifier
         self.params = params
         self._call, self._serve = call, serve
         self._input_specs = {spec.name: spec for spec in input_specs}
@@ -91,8 +92,10 @@ def lower(model: Model, *, portable: bool = False) -> LoweredModule:
     every_path = naming.parameter_paths(model.params)
     paths = [path for path, keep in zip(every_path, kept, strict=True) if keep]
     variables = [
-        tf.Variable(np.asarray(value, shape.dtype), trainable=False, name="/".join(path))
-        for path, value, shape in zip(paths, arrays, array_shapes, strict=True)
+        tf.Variable(np.asarray(value, shape.dtype), trainable=False, name=name)
+        for name, value, shape in zip(
+            naming.variable_names(paths), arrays, array_shapes, strict=True
+        )
     ]
     input_names = naming.input_names(model.inputs)
     output_names = naming.output_names(outputs)

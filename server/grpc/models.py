@@ -36,7 +36,7 @@ class ModelService:
         response = pb.ReloadConfigResponse()
         try:
             if request.config.WhichOneof("config") is not None:
-                await self._core.repository.configure(model_config.from_message(request.config))
+                await self._core.configure(model_config.from_message(request.config))
         except ServingError as error:
             response.status.error_code = error.code
             response.status.error_message = error.message

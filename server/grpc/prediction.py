@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from server import example_inference, inference, signatures
@@ -10,6 +9,7 @@ from server.core import Core, ModelSpec
 from server.errors import invalid
 from server.grpc.specs import model_spec
 from server.observation import Observation
+from server.rpc.call import Context
 from server.servable import Servable
 from wire import serving_pb2 as pb
 from wire import tensors
@@ -22,7 +22,7 @@ class PredictionService:
         self._core = core
         self._as_content = as_tensor_content
 
-    async def Predict(self, request: pb.PredictRequest, context: Any) -> pb.PredictResponse:
+    async def Predict(self, request: pb.PredictRequest, context: Context) -> pb.PredictResponse:
         """Runs a signature on named tensors."""
         with self._watch("Predict", request) as seen:
             spec = model_spec(request)
@@ -35,7 +35,7 @@ class PredictionService:
                     signature.name,
                     _arrays(request),
                     output_filter=request.output_filter,
-                    deadline=_deadline(context),
+                    deadline=context.deadline,
                 )
                 response = pb.PredictResponse()
                 _fill(response.model_spec, servable, spec)
@@ -46,19 +46,21 @@ class PredictionService:
                 return response
 
     async def Classify(
-        self, request: pb.ClassificationRequest, context: Any
+        self, request: pb.ClassificationRequest, context: Context
     ) -> pb.ClassificationResponse:
         """Classifies examples."""
         infer = example_inference.classify
         return await self._infer("Classify", infer, request, context, pb.ClassificationResponse)
 
-    async def Regress(self, request: pb.RegressionRequest, context: Any) -> pb.RegressionResponse:
+    async def Regress(
+        self, request: pb.RegressionRequest, context: Context
+    ) -> pb.RegressionResponse:
         """Gives each example a value."""
         infer = example_inference.regress
         return await self._infer("Regress", infer, request, context, pb.RegressionResponse)
 
     async def MultiInference(
-        self, request: pb.MultiInferenceRequest, context: Any
+        self, request: pb.MultiInferenceRequest, context: Context
     ) -> pb.MultiInferenceResponse:
         """Runs several of the two above on the same examples of one model."""
         if not request.tasks:
@@ -75,11 +77,11 @@ class PredictionService:
                 seen.version = servable.version
                 self._count_examples(servable, request.input)
                 return await example_inference.multi_inference(
-                    self._core.execute, servable, request, deadline=_deadline(context)
+                    self._core.execute, servable, request, deadline=context.deadline
                 )
 
     async def GetModelMetadata(
-        self, request: pb.GetModelMetadataRequest, context: Any
+        self, request: pb.GetModelMetadataRequest, context: Context
     ) -> pb.GetModelMetadataResponse:
         """Returns the model's signatures."""
         spec = model_spec(request)
@@ -98,7 +100,7 @@ class PredictionService:
         return response
 
     async def _infer(
-        self, method: str, infer: Any, request: Any, context: Any, response: type[Any]
+        self, method: str, infer: Any, request: Any, context: Context, response: type[Any]
     ) -> Any:
         with self._watch(method, request) as seen:
             spec = model_spec(request)
@@ -110,7 +112,7 @@ class PredictionService:
                     servable,
                     spec.signature,
                     request.input,
-                    deadline=_deadline(context),
+                    deadline=context.deadline,
                 )
                 answer = response(result=result)
                 _fill(answer.model_spec, servable, spec)
@@ -127,9 +129,9 @@ class PredictionService:
 
 def _arrays(request: pb.PredictRequest) -> dict[str, Any]:
     arrays = {}
-    for name in request.inputs:
+    for name, proto in request.inputs.items():
         try:
-            arrays[name] = tensors.to_array(request.inputs[name])
+            arrays[name] = tensors.to_array(proto)
         except tensors.TensorError as error:
             raise invalid(f"tensor parsing error: {name}: {error}") from None
     return arrays
@@ -139,8 +141,3 @@ def _fill(message: pb.ModelSpec, servable: Servable, spec: ModelSpec) -> None:
     message.name = spec.name
     message.signature_name = spec.signature or signatures.DEFAULT
     message.version.value = servable.version
-
-
-def _deadline(context: Any) -> float | None:
-    remaining = context.time_remaining()
-    return None if remaining is None else asyncio.get_running_loop().time() + remaining

@@ -5,6 +5,7 @@ Source: tensorflow_serving/model_servers/http_rest_api_util.cc.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from server.errors import Code
 from server.servable import Servable
 from server.version import Version
-from wire import dtypes
+from wire import dtypes, tensors
 from wire import serving_pb2 as pb
 
 
@@ -52,19 +53,31 @@ def _signature(message: pb.SignatureDef) -> dict[str, Any]:
         "inputs": {name: _tensor(message.inputs[name]) for name in sorted(message.inputs)},
         "outputs": {name: _tensor(message.outputs[name]) for name in sorted(message.outputs)},
         "method_name": message.method_name,
-        "defaults": {},
+        "defaults": {name: _value(message.defaults[name]) for name in sorted(message.defaults)},
     }
 
 
+def _value(message: pb.TensorProto) -> dict[str, Any]:
+    array = tensors.to_array(message)
+    found = {"dtype": dtypes.enum_name(message.dtype), "tensor_shape": _shape(message.tensor_shape)}
+    if array.dtype.kind == "O":
+        values = [base64.b64encode(value).decode() for value in array.ravel()]
+        return found | {"string_val": values}
+    return found | {"tensor_content": base64.b64encode(array.tobytes()).decode()}
+
+
 def _tensor(message: pb.TensorInfo) -> dict[str, Any]:
-    shape = message.tensor_shape
     return {
         "dtype": dtypes.enum_name(message.dtype),
-        "tensor_shape": {
-            "dim": [{"size": str(dim.size), "name": dim.name} for dim in shape.dim],
-            "unknown_rank": shape.unknown_rank,
-        },
+        "tensor_shape": _shape(message.tensor_shape),
         "name": message.name,
+    }
+
+
+def _shape(message: pb.TensorShapeProto) -> dict[str, Any]:
+    return {
+        "dim": [{"size": str(dim.size), "name": dim.name} for dim in message.dim],
+        "unknown_rank": message.unknown_rank,
     }
 
 

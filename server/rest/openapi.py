@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from server import signatures
 from server.repository import Model
+from server.rest import tensors
 from server.signatures import Signature, Tensor
 from wire import dtypes
 
@@ -122,7 +123,8 @@ def _scalar(dtype: int) -> dict[str, Any]:
         return {"type": "boolean"}
     if name.startswith("complex"):
         return {"not": {}}
-    return {"type": "integer" if "int" in name else "number"}
+    low, high = tensors.always_taken(name)
+    return {"type": "integer" if "int" in name else "number", "minimum": low, "maximum": high}
 
 
 def _object(properties: Mapping[str, Any]) -> dict[str, Any]:

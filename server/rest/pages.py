@@ -10,7 +10,7 @@ from server.core import Core
 from server.errors import Code, ServingError
 from server.http.messages import Request, Response
 from server.repository import Model
-from server.rest import openapi, status_page
+from server.rest import openapi, rendering, status_page
 from server.signatures import Tensor
 from server.version import Version
 from wire import dtypes
@@ -38,7 +38,7 @@ class Pages:
         """Returns a page.
 
         Raises:
-            ServingError: NOT_FOUND, or UNIMPLEMENTED for methods that pages don't have.
+            ServingError: NOT_FOUND.
         """
         page = self._pages.get(request.path)
         if page is None:
@@ -47,7 +47,8 @@ class Pages:
                 f"{request.path}: no such page; the API is under /v1/, see /openapi.json",
             )
         if request.method not in ("GET", "HEAD"):
-            raise ServingError(Code.UNIMPLEMENTED, f"{request.path} takes GET alone")
+            body = rendering.error(f"{request.path} takes GET alone")
+            return Response(body, 405, headers={"Allow": "GET, HEAD"})
         return page()
 
     def _models(self) -> list[Model]:

@@ -15,10 +15,12 @@ import numpy as np
 from server import signatures
 from server.http.messages import Response
 from server.repository import Model
+from server.servable import Servable
 from server.signatures import Signature, Tensor
 from wire import dtypes
 
-_WIDTH, _HEIGHT = 720, 160  # of the plot
+_WIDTH, _HEIGHT, _MARGIN = 720, 160, 60  # of the plot
+_INTERNAL = "__"  # signatures that begin so are TensorFlow's own
 _MAX_EXAMPLE_VALUES = 4096
 
 
@@ -61,7 +63,7 @@ def _model_rows(models: Sequence[Model]) -> Iterable[str]:
                 f"{number} {labels.get(number, '')}",
                 version.state.name,
                 servable.engine.name if servable else "",
-                ", ".join(sorted(servable.signatures)) if servable else "",
+                ", ".join(_names(servable)) if servable else "",
                 version.error.message if version.error else "",
             )
             row = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
@@ -71,20 +73,32 @@ def _model_rows(models: Sequence[Model]) -> Iterable[str]:
             yield f"<tr><td>{name}</td><td colspan=5>no version in {path}</td></tr>"
 
 
+def _names(servable: Servable) -> list[str]:
+    return sorted(name for name in servable.signatures if not name.startswith(_INTERNAL))
+
+
 def _plot(recent: Sequence[tuple[float, float]]) -> str:
     """Draws the latencies over time on a logarithmic scale, with median and 99th percentile."""
     if not recent:
         return "<p>No request yet.</p>"
     times, seconds = np.array(recent).T
-    milliseconds = seconds * 1e3
-    low, high = np.log10(milliseconds.min()) - 0.1, np.log10(milliseconds.max()) + 0.1
+    milliseconds = np.maximum(seconds * 1e3, 1e-3)
+    low = np.floor(np.log10(milliseconds.min()))
+    high = max(np.ceil(np.log10(milliseconds.max())), low + 1)
     span = max(times[-1] - times[0], 1e-9)
-    x = (times - times[0]) / span * _WIDTH
-    y = _HEIGHT - (np.log10(milliseconds) - low) / (high - low) * _HEIGHT
-    dots = "".join(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2"/>' for a, b in zip(x, y, strict=True))
+    x = _MARGIN + (times - times[0]) / span * (_WIDTH - _MARGIN - 5)
+    y = _HEIGHT * (high - np.log10(milliseconds)) / (high - low)
+    marks = []
+    for decade in np.arange(low, high + 1):
+        height = _HEIGHT * (high - decade) / (high - low)
+        marks.append(f'<line x1="{_MARGIN}" x2="{_WIDTH}" y1="{height:.1f}" y2="{height:.1f}"/>')
+        text = min(max(height + 4, 11), _HEIGHT - 2)
+        marks.append(f'<text x="{_MARGIN - 6}" y="{text:.1f}">{10**decade:g} ms</text>')
+    dots = [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2"/>' for a, b in zip(x, y, strict=True)]
     p50, p99 = np.percentile(milliseconds, [50, 99])
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="latencies">{dots}</svg>'
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="latency over time">'
+        f"{''.join(marks)}{''.join(dots)}</svg>"
         f"<p>last {len(recent)} requests in {span:.0f} s: {milliseconds.min():.2f} to "
         f"{milliseconds.max():.2f} ms, median {p50:.2f} ms, 99th percentile {p99:.2f} ms</p>"
     )

@@ -61,9 +61,9 @@ def predict_inputs(
             raise _format_error(body, "Excepting 'instances' to be an list/array")
         if not instances:
             raise _format_error(body, "No values in 'instances' array")
-        return _rows(instances, signature.inputs), True
+        return _rows(instances, signature), True
     if "inputs" in body:
-        return _columns(body["inputs"], signature.inputs), False
+        return _columns(body["inputs"], signature), False
     raise invalid("Missing 'inputs' or 'instances' key")
 
 
@@ -74,6 +74,13 @@ def _only_input(body: numbers.Envelope, signature: Signature) -> dict[str, np.nd
     ((name, tensor),) = signature.inputs.items()
     array = _of_dtype(body.array, tensor)
     return None if array is None else {name: array}
+
+
+def always_taken(dtype_name: str) -> tuple[int, int]:
+    """Returns the range in which a numeric dtype takes any number, whole or not."""
+    if dtype_name in _FLOATS:
+        return 1 - 2 ** _FLOATS[dtype_name], 2 ** _FLOATS[dtype_name] - 1
+    return _INTEGERS[dtype_name]
 
 
 def decode_base64(value: Any) -> bytes:
@@ -101,7 +108,8 @@ def is_base64(value: Any) -> bool:
     )
 
 
-def _rows(instances: list[Any], inputs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+def _rows(instances: list[Any], signature: Signature) -> dict[str, np.ndarray]:
+    inputs, optional = signature.inputs, signature.defaults.keys()
     first = instances[0]
     if not isinstance(first, dict) and len(inputs) > 1:
         raise invalid(
@@ -115,14 +123,19 @@ def _rows(instances: list[Any], inputs: Mapping[str, Tensor]) -> dict[str, np.nd
     for index, row in enumerate(instances):
         if not _is_named(row):
             raise invalid(f"Expecting object but got list at item {index} of input list")
-        if row.keys() != inputs.keys() or isinstance(row, document.Repeated):
+        missing = inputs.keys() - row.keys() - optional
+        if missing or row.keys() - inputs.keys() or isinstance(row, document.Repeated):
             _check_row_values(row, index, inputs)
             raise invalid(
                 f"Failed to process element: {index} of 'instances' list. JSON object: "
                 f"{document.text(row)} must only have keys: {','.join(sorted(inputs))}"
             )
     for name, tensor in inputs.items():
-        values = [row[name] for row in instances]
+        values = [row[name] for row in instances if name in row]
+        if not values:
+            continue
+        if len(values) < len(instances):
+            raise invalid(f"input {name} is given in {len(values)} of {len(instances)} instances")
         arrays[name] = _stack(values, tensor, lambda i: None, f" key: {name}")
     return arrays
 
@@ -170,7 +183,8 @@ def _stack(
     return np.stack(rows)
 
 
-def _columns(value: Any, inputs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+def _columns(value: Any, signature: Signature) -> dict[str, np.ndarray]:
+    inputs = signature.inputs
     if not _is_named(value):
         if len(inputs) > 1:
             raise invalid(
@@ -181,6 +195,8 @@ def _columns(value: Any, inputs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
         return {name: _dense(value, tensor)}
     arrays = {}
     for name, tensor in inputs.items():
+        if name not in value and name in signature.defaults:
+            continue
         if name not in value:
             raise invalid(f"Missing named input: {name} in 'inputs' object.")
         arrays[name] = _dense(value[name], tensor)

@@ -7,20 +7,17 @@ those in `_limits`.
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
-import stat
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from server import sockets
 from server.http2.limits import Limits
 from server.rpc.call import Context, Method
 from server.rpc.server import RpcServer
 
-_BACKLOG = 1024
 _MAX_MESSAGE_BYTES = 2**31 - 1
 _DEFAULT_MESSAGE_BYTES = 4 * 2**20  # grpc.aio's, unless an option says more
 
@@ -85,10 +82,10 @@ class AioServer:
     def _bind(self, address: str, tls: ssl.SSLContext | None) -> int:
         try:
             if address.startswith("unix:"):
-                self._bound.append((_bind_unix(address.removeprefix("unix:")), tls))
+                self._bound.append((sockets.bind_unix(address.removeprefix("unix:")), tls))
                 return 1  # as gRPC has it
             host, _, port = address.rpartition(":")
-            bound = _bind_tcp(host.strip("[]"), int(port), reuse_port=self._reuse_port)
+            bound = sockets.listen_tcp(host.strip("[]"), int(port), reuse_port=self._reuse_port)
         except OSError as error:
             raise RuntimeError(f"Failed to bind to address {address}: {error}") from None
         self._bound.append((bound, tls))
@@ -139,35 +136,3 @@ def _limits(arguments: Mapping[str, Any]) -> Limits:
         size = max(int(arguments["grpc.max_metadata_size"]), 1024)
         limits = replace(limits, header_bytes=size)
     return limits
-
-
-def _bind_tcp(host: str, port: int, *, reuse_port: bool) -> socket.socket:
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    bound = socket.socket(family, kind, protocol)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port and hasattr(socket, "SO_REUSEPORT"):
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6 and host in ("", "::"):
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        bound.bind(address)
-        bound.listen(_BACKLOG)  # or a second server could bind the same port, and fail later
-    except OSError:
-        bound.close()
-        raise
-    return bound
-
-
-def _bind_unix(path: str) -> socket.socket:
-    with suppress(FileNotFoundError):
-        if stat.S_ISSOCK(os.stat(path).st_mode):
-            os.unlink(path)  # left by a process that was killed
-    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        bound.bind(path)
-    except OSError:
-        bound.close()
-        raise
-    return bound

@@ -19,10 +19,19 @@ def half_plus_two(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def tensorflow_server(half_plus_two, tmp_path_factory):
-    """A server with half_plus_two and a model of all dtypes, with all that can be switched on."""
-    dtypes = half_plus_two.parent / "every_dtype"
-    saved_models.every_dtype(dtypes)
+def every_dtype(half_plus_two):
+    """The base path of a model of all dtypes."""
+    base = half_plus_two.parent / "every_dtype"
+    saved_models.every_dtype(base)
+    return base
+
+
+@pytest.fixture(scope="session", params=["alone", "batched"])
+def tensorflow_server(request, half_plus_two, every_dtype, tmp_path_factory):
+    """A server with half_plus_two and a model of all dtypes, with all that can be switched on.
+
+    Once with each request executed by itself, once with batching.
+    """
     folder = tmp_path_factory.mktemp("server")
     config = folder / "models.config"
     config.write_text(
@@ -31,7 +40,7 @@ def tensorflow_server(half_plus_two, tmp_path_factory):
           config {{ name: "half_plus_two" base_path: "{half_plus_two}"
                     model_platform: "tensorflow"
                     version_labels {{ key: "stable" value: 123 }} }}
-          config {{ name: "every_dtype" base_path: "{dtypes}" }}
+          config {{ name: "every_dtype" base_path: "{every_dtype}" }}
         }}"""
     )
     monitoring = folder / "monitoring.config"
@@ -43,6 +52,7 @@ def tensorflow_server(half_plus_two, tmp_path_factory):
         f"--grpc_socket_path={folder / 'grpc.sock'}",
         "--enable_grpc_healthcheck_service",
         "--rest_api_enable_cors_support",
+        f"--enable_batching={str(request.param == 'batched').lower()}",
     ]
     with ServerProcess(folder / "log", *flags) as server:
         server.folder = folder

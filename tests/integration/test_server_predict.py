@@ -196,6 +196,22 @@ def test_an_output_filter_leaves_the_rest_out(tensorflow_server):
     assert list(outputs) == ["sum"]
 
 
+def test_inputs_with_a_default_may_be_left_out(tensorflow_server):
+    x = np.float32([1, 2])
+    _, outputs = predict(tensorflow_server, "every_dtype", "default", {"x": x})
+    np.testing.assert_array_equal(outputs["y"], x * 3)
+    _, outputs = predict(tensorflow_server, "every_dtype", "default", {"x": x, "by": np.float32(5)})
+    np.testing.assert_array_equal(outputs["y"], x * 5)
+    assert failure(tensorflow_server, "every_dtype", "default", {"by": np.float32(5)})[0] == (
+        "INVALID_ARGUMENT"
+    )
+    for body in ({"instances": [{"x": 1.0}, {"x": 2.0}]}, {"inputs": {"x": [1.0, 2.0]}}):
+        _, _, answer = tensorflow_server.rest(
+            "/v1/models/every_dtype:predict", {"signature_name": "default", **body}
+        )
+        assert list(json.loads(answer).values()) == [[3.0, 6.0]]
+
+
 def test_bytes_go_in_and_out_as_base64(tensorflow_server):
     request = {"signature_name": "strings", "instances": [{"b64": "/wA="}, "é"]}
     _, _, body = tensorflow_server.rest("/v1/models/every_dtype:predict", request)

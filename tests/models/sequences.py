@@ -19,11 +19,12 @@ def _pool(params: dict[str, jax.Array], inputs: dict[str, Any]) -> jax.Array:
 
 
 def _predict(params: dict[str, jax.Array], inputs: dict[str, Any]) -> dict[str, jax.Array]:
-    halves = inputs["tokens"].reshape(inputs["tokens"].shape[0], -1, 2)
+    batch, length = inputs["tokens"].shape
+    pairs = inputs["tokens"].reshape(batch, length // 2, 2)
     return {
         "scores": jax.nn.log_softmax(_pool(params, inputs) @ params["kernel"]),
         "count": inputs["mask"].sum(axis=1),
-        "pairs": halves.max(axis=-1),
+        "pairs": pairs.max(axis=-1),
     }
 
 

@@ -211,7 +211,10 @@ def handler(peer):
                 error = f"Servable not found for request: Latest({name})"
                 self.answer(404, {"error": error})
             elif verb == "predict":
-                arrays = {key: to_array(value) for key, value in body["inputs"].items()}
+                columns = body["inputs"]
+                if not isinstance(columns, dict):
+                    columns = {"x": columns}
+                arrays = {key: to_array(value) for key, value in columns.items()}
                 outputs = {key: to_json(key, v) for key, v in run(name, arrays).items()}
                 only = len(outputs) == 1
                 self.answer(200, {"outputs": next(iter(outputs.values())) if only else outputs})

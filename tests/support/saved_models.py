@@ -66,6 +66,17 @@ def every_dtype(base, version=1):
             tf.TensorSpec(None, tf.float32, name="b"),
         ],
     ).get_concrete_function()
+
+    def scale(x, by=tf.constant(3.0)):  # noqa: B008
+        return {"y": x * by}
+
+    signatures["default"] = tf.function(
+        scale,
+        input_signature=[
+            tf.TensorSpec([None], tf.float32, name="x"),
+            tf.TensorSpec([], tf.float32, name="by"),
+        ],
+    )
     signatures["serving_default"] = signatures["float32"]
     module.functions = list(signatures.values())
     return _publish(
@@ -89,6 +100,27 @@ def picky(base, version=1):
         base, version, lambda path: tf.saved_model.save(module, path, signatures=signatures)
     )
 
+
+def tflite(base, version=1):
+    """Writes a version with only a `model.tflite`: y = x @ TFLITE_WEIGHTS."""
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.multiply = tf.function(
+        lambda x: {"y": tf.matmul(x, TFLITE_WEIGHTS)},
+        input_signature=[tf.TensorSpec([None, 2], name="x")],
+    )
+    signature = module.multiply.get_concrete_function()
+    saved = Path(base).parent / "saved_model_of_tflite"
+    tf.saved_model.save(module, str(saved), signatures={"serving_default": signature})
+    content = tf.lite.TFLiteConverter.from_saved_model(str(saved)).convert()
+    target = Path(base) / str(version)
+    target.mkdir(parents=True)
+    (target / "model.tflite").write_bytes(content)
+    return target
+
+
+TFLITE_WEIGHTS = np.float32([[1, -1, 0.5], [2, 0, 0.25]])
 
 DTYPES = (
     "float32", "float64", "float16", "bfloat16", "int8", "uint8", "int16", "uint16",

@@ -60,12 +60,14 @@ def test_public_names_are_found_and_others_are_not():
 def test_numbers_survive_json(array):
     import json
 
-    body = json.loads(json_tensors.dumps({"x": array}, signature_name="s"))
-    assert body["signature_name"] == "s"
     spec = ArraySpec((-1,) * array.ndim, array.dtype.name)
-    received = json_tensors.from_json(body["inputs"]["x"], spec)
-    assert received.dtype == array.dtype
-    np.testing.assert_array_equal(received, array)
+    named = json.loads(json_tensors.dumps({"x": array}, signature_name="s"))
+    bare = json.loads(json_tensors.dumps(array, signature_name="s"))
+    assert named["signature_name"] == bare["signature_name"] == "s"
+    for value in (named["inputs"]["x"], bare["inputs"]):
+        received = json_tensors.from_json(value, spec)
+        assert received.dtype == array.dtype
+        np.testing.assert_array_equal(received, array)
 
 
 @given(values=st.lists(st.binary(max_size=6), min_size=1, max_size=5))
@@ -91,6 +93,22 @@ def test_an_empty_answer_keeps_its_axes():
 def test_complex_numbers_are_refused_over_rest():
     with pytest.raises(ValueError, match="use gRPC"):
         json_tensors.to_json(np.zeros(1, np.complex64))
+
+
+def test_only_an_input_that_the_signature_has_alone_goes_without_its_name():
+    import json
+
+    from client.rest import predict_body
+
+    known = Signature({"x": ArraySpec((-1,), "float32")}, {}, "")
+    for inputs, described, sent in (
+        ({"x": [1.5]}, known, [1.5]),
+        ({"z": [1.5]}, known, {"z": [1.5]}),
+        ({"x": [1.5]}, None, {"x": [1.5]}),
+        ({"x": [1.5], "z": [2.5]}, known, {"x": [1.5], "z": [2.5]}),
+    ):
+        arrays = {name: np.float32(value) for name, value in inputs.items()}
+        assert json.loads(predict_body(arrays, "s", described))["inputs"] == sent
 
 
 def test_inputs_are_named_and_cast_by_the_signature():

@@ -25,6 +25,8 @@ INF, NAN = np.inf, np.nan
         ([1 + 2j], [1 + 2.5j], 0.5, False),
         ([True], [False], 1.0, False),
         ([], [], 0.0, True),
+        (1.5, 1.0, 0.5, False),
+        (NAN, NAN, 0.0, True),
     ],
 )
 def test_differences(actual, expected, error, agrees):

@@ -48,6 +48,13 @@ def test_parameters_are_named_by_their_path():
     assert naming.parameter_paths(0) == [("parameter",)]
 
 
+def test_variables_have_names_that_tensorflow_takes_and_each_another():
+    paths = [("conv1", "kernel"), ("mlp/~/linear_0", "w"), ("a b",), ("a_b",), ("a~b",), ("_x",)]
+    assert naming.variable_names(paths) == [
+        "conv1/kernel", "mlp/_/linear_0/w", "a_b", "a_b.same1", "a_b.same2", "p_x",
+    ]  # fmt: skip
+
+
 def test_parameters_of_one_path_are_refused():
     with pytest.raises(UserError, match="'a/b'"):
         naming.parameter_paths({"a": {"b": 0}, "a/b": 0})

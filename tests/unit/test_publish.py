@@ -114,6 +114,15 @@ def test_a_file_in_the_way_is_one_clear_line(tmp_path):
         pass
 
 
+def test_a_read_only_target_is_one_clear_line():
+    system = Path("/sys")  # nobody makes directories there, not even root
+    if not system.is_dir():
+        pytest.skip("needs a read-only directory: Linux's /sys")
+    with pytest.raises(UserError, match=r"/sys/jax_models: .*; choose another --model_path"):
+        with staging(system / "jax_models" / "model"):
+            pass
+
+
 def abandon(model_dir, ready, stop):
     with staging(Path(model_dir)) as staged:
         (staged / "half").write_text("")

@@ -261,6 +261,17 @@ async def test_labels_need_a_version_that_is_wanted(base, repository, loads):
     assert repository.find("m", label="stable").version == 1
 
 
+@run
+async def test_version_0_is_any_version_unless_there_is_one(base, repository, loads):
+    publish(base, 1)
+    await repository.configure([config(base)])
+    assert repository.find("m", 0).version == 1
+    publish(base, 0)
+    await repository.configure([config(base, latest=2)])
+    await settle(repository)
+    assert repository.find("m", 0).version == 0
+
+
 def test_states_only_go_forward():
     assert [state.value for state in State] == [10, 20, 30, 40, 50]
 

@@ -8,10 +8,13 @@ from tests.support.servers import ServerProcess
 from wire import services, tensors
 from wire import serving_pb2 as pb
 
+TENSORFLOW = ["--engine=tensorflow", "--xla_cpu_compilation_enabled"]
 WAYS = {
-    "xla": ["--engine=xla"],
+    "xla": ["--engine=xla", "--adaptive_batching=false"],
+    "xla-adaptive": ["--engine=xla"],
     "xla-batching": ["--engine=xla", "--enable_batching"],
-    "tensorflow": ["--engine=tensorflow", "--xla_cpu_compilation_enabled"],
+    "tensorflow": TENSORFLOW,
+    "tensorflow-batching": [*TENSORFLOW, "--enable_batching"],
 }
 
 

@@ -41,7 +41,7 @@ def test_rule_gives_jaxs_answer(name, data):
         assert got.dtype.name == wanted.dtype.name
         rtol = RTOL.get(arrays[0].dtype.name, case.rtol)
         np.testing.assert_allclose(
-            np.asarray(got).astype("float64"),
+            np.asarray(got.numpy()).astype("float64"),
             np.asarray(wanted).astype("float64"),
             rtol=rtol,
             atol=rtol / 10,

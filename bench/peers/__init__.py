@@ -1,0 +1,1 @@
+"""Servers from the package index that a user might take instead, in environments of their own."""

@@ -1,0 +1,134 @@
+"""Write a model for TensorFlow Lite, float and quantised, compared with JAX in LiteRT.
+
+DIR gets a file a kind: float32 (as exact as the server), float16 and dynamic (weights as float16
+or int8), and int8 (weights and activations, as far as there are kernels).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exporter.flags import FlagParser, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from exporter.model import Model
+    from exporter.tflite import Result
+
+EXAMPLES = """\
+examples:
+  python -m exporter --model mnist_flax                              # train and publish it first
+  python -m exporter tflite --model mnist_flax --out mobile
+  python -m exporter tflite my_package.model:build --out mobile --kinds float32,int8
+"""
+
+
+def add_arguments(parser: FlagParser) -> None:
+    """Declares the flags."""
+    add = parser.add_argument
+    add(
+        "build",
+        nargs="?",
+        metavar="pkg.module:build",
+        help="function that gives a model of one's own, in place of a published one",
+    )
+    add("--name", help="what that model is called (default: its module's name)")
+    add("--params", type=Path, metavar="PATH", help="its parameters (default: build's)")
+    add("--model", default="mnist_flax", help="a published model (default: %(default)s)")
+    add("--out", type=Path, required=True, metavar="DIR", help="where to write the files")
+    add(
+        "--model_path",
+        type=Path,
+        default=Path("models"),
+        metavar="DIR",
+        help="directory of all published models (default: %(default)s)",
+    )
+    add("--model_version", type=int, metavar="N", help="(default: the latest)")
+    add(
+        "--kinds",
+        type=listed(str),
+        default=("float32", "float16", "dynamic", "int8"),
+        metavar="float32,int8",
+        help="which files to write (default: all four kinds)",
+    )
+    add("--batch_size", type=int, default=1, help="the only one it takes (default: %(default)s)")
+    parser.add_boolean("overwrite", default=False, help="replace files that exist")
+    parser.add_boolean("json", default=False, help="print one JSON object instead of a table")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes the files of one model."""
+    from dataclasses import asdict
+
+    from exporter.errors import UserError
+    from exporter.quiet import import_tensorflow
+    from exporter.stages import Stages
+
+    if args.batch_size < 1:
+        raise UserError(f"--batch_size {args.batch_size}: it must be positive")
+    stages = Stages()
+    with stages("start TensorFlow"):
+        import_tensorflow()
+    from exporter import tflite
+
+    model = _model(args)
+    with stages("convert and compare with JAX"):
+        results = list(
+            tflite.write(
+                model,
+                args.out,
+                kinds=args.kinds,
+                batch_size=args.batch_size,
+                overwrite=args.overwrite,
+            )
+        )
+    if args.json:
+        found = [asdict(result) | {"path": str(result.path)} for result in results]
+        print(json.dumps({"model": model.name, "files": found}))
+    else:
+        _print(model.name, results)
+    return 0
+
+
+def _model(args: argparse.Namespace) -> Model:
+    from artifact import versions
+    from exporter import inspection, own
+    from exporter.errors import UserError
+    from exporter.republish import read_model
+
+    if args.build:
+        model = own.load(args.build, args.name, args.params)
+        inspection.check(model)
+        return model
+    if args.name or args.params:
+        raise UserError("--params and --name are for a model of one's own: pkg.module:build")
+    published = versions.find(args.model_path / args.model)
+    version = max(published, default=None) if args.model_version is None else args.model_version
+    if version not in published:
+        which = "no version" if version is None else f"no version {version}"
+        raise UserError(
+            f"{args.model_path / args.model}: {which} published; "
+            f"train and export it with `python -m exporter --model {args.model}`"
+        )
+    return read_model(published[version])
+
+
+def _print(name: str, results: Sequence[Result]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        title=f"{name} for TensorFlow Lite, in {results[0].path.parent}", title_justify="left"
+    )
+    for column in ("kind", "file"):
+        table.add_column(column)
+    for column in ("bytes", "max |difference| from JAX", "of the largest"):
+        table.add_column(column, justify="right")
+    for r in results:
+        error, relative = f"{r.max_abs_err:.1e}", f"{r.relative_err:.2%}"
+        table.add_row(r.kind, r.path.name, f"{r.num_bytes:,}", error, relative)
+    Console(highlight=False).print(table)

@@ -1,0 +1,122 @@
+"""Several worker processes behind the same ports."""
+
+import os
+import re
+import signal
+import socket
+import time
+
+import grpc
+import numpy as np
+import pytest
+
+from tests.support import exports
+from tests.support.servers import ServerProcess
+from wire import services, tensors
+from wire import serving_pb2 as pb
+
+pytest.importorskip("tensorflow", reason="needs tensorflow to export: pip install tensorflow")
+pytest.importorskip("uvloop", reason="needs uvloop: pip install uvloop")
+
+WORKERS = 2
+CONNECTIONS = 16  # enough for each worker to get some
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    base = tmp_path_factory.mktemp("exports")
+    exports.scaled(base, 2)
+    exports.scaled(base, 3, name="other")
+    return base
+
+
+@pytest.fixture
+def server(models, tmp_path):
+    config = tmp_path / "models.config"
+    config.write_text(
+        f'model_config_list {{ config {{ name: "scaled" base_path: "{models / "scaled"}" '
+        'model_platform: "tensorflow" } }'
+    )
+    flags = [f"--workers={WORKERS}", f"--model_config_file={config}"]
+    with ServerProcess(tmp_path / "log", *flags) as server:
+        wait_for(lambda: server.log.count("Exporting HTTP/REST API") == WORKERS, server)
+        yield server
+
+
+def wait_for(condition, server, seconds=90):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, server.log
+        assert server.process.poll() is None, server.log
+        time.sleep(0.05)
+
+
+def pids(server):
+    return [int(pid) for pid in re.findall(r"worker \d+ is process (\d+)", server.log)]
+
+
+def predict(server, name, *, options=()):
+    """Asks over a connection of its own."""
+    request = pb.PredictRequest(model_spec=pb.ModelSpec(name=name))
+    x = np.full((2, 4), 0.5, np.float32)
+    request.inputs["inputs"].CopyFrom(tensors.from_array(x))
+    options = [("grpc.use_local_subchannel_pool", 1), *options]
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}", options) as channel:
+        response = services.PREDICTION_METHODS["Predict"].stub(channel)(
+            request, timeout=30, wait_for_ready=True
+        )
+    return tensors.to_array(response.outputs["output_0"]), x
+
+
+def test_all_workers_serve_and_end_together(server):
+    for _ in range(CONNECTIONS):
+        answer, x = predict(server, "scaled")
+        np.testing.assert_allclose(answer, exports.scaled_answer(x, 2), rtol=1e-5, atol=1e-5)
+        assert server.rest("/v1/models/scaled:predict", {"instances": x.tolist()})[0] == 200
+    assert len(pids(server)) == WORKERS
+    assert server.stop() == 0
+    for pid in pids(server):
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_a_new_configuration_reaches_all_workers_and_their_successors(server, models):
+    request = pb.ReloadConfigRequest()
+    for name in ("scaled", "other"):
+        request.config.model_config_list.config.add(name=name, base_path=str(models / name))
+    with server.channel() as channel:
+        reload = services.MODEL_METHODS["HandleReloadConfigRequest"].stub(channel)
+        assert reload(request, timeout=60).status.error_code == 0
+    for _ in range(CONNECTIONS):
+        answer, x = predict(server, "other")
+        np.testing.assert_allclose(answer, exports.scaled_answer(x, 3), rtol=1e-5, atol=1e-5)
+    os.kill(pids(server)[0], signal.SIGKILL)
+    wait_for(lambda: server.log.count("Exporting HTTP/REST API") == WORKERS + 1, server)
+    for _ in range(CONNECTIONS):
+        predict(server, "other")
+    assert "worker 0 ended with status -9" in server.log
+
+
+def test_a_wrong_configuration_is_answered_and_changes_nothing(server):
+    request = pb.ReloadConfigRequest()
+    request.config.model_config_list.config.add(name="scaled", base_path="")
+    with server.channel() as channel:
+        reload = services.MODEL_METHODS["HandleReloadConfigRequest"].stub(channel)
+        assert reload(request, timeout=60).status.error_code == 3
+    predict(server, "scaled")
+
+
+def test_a_port_that_is_taken_and_a_wrong_flag_end_it_with_status_2(models, tmp_path):
+    flags = [
+        f"--workers={WORKERS}",
+        "--model_name=scaled",
+        f"--model_base_path={models / 'scaled'}",
+    ]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = ServerProcess(tmp_path / "log", *flags, f"--port={port}", wait_s=0).process
+        assert process.wait(60) == 2
+    process = ServerProcess(
+        tmp_path / "log2", *flags, "--batching_parameters_file=none", wait_s=0
+    ).process
+    assert process.wait(60) == 2

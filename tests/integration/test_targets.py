@@ -1,0 +1,62 @@
+"""Exports for older runtimes, loaded and run by those very TensorFlow releases."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
+pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
+
+from artifact.manifest import Manifest  # noqa: E402
+from exporter import ExportOptions, Model, TensorSpec, export  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+
+
+def top(params, x):
+    """Operations that JAX writes in forms of newer runtimes: rsqrt's, and a composite."""
+    scores = jax.nn.softmax(x @ params * jax.lax.rsqrt(1 + (x * x).sum(axis=1, keepdims=True)))
+    return dict(zip(("scores", "classes"), jax.lax.top_k(scores, 2), strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("release", ["2.19", "2.20"])
+def test_a_target_loads_and_answers_in_its_own_release(release, tmp_path):
+    python = ROOT / ".runtimes" / release / "bin" / "python"
+    if not python.exists():
+        pytest.skip(f"needs TensorFlow {release} in .runtimes/{release}: scripts/runtime {release}")
+    options = ExportOptions(
+        target=f"serving-{release}",
+        serving_batch_size=-1,
+        check_batch_sizes=(1, 3),
+        verify=False,
+    )
+    params = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
+    version_dir = export(Model("top", top, params, TensorSpec(("b", 4))), tmp_path, options)
+    found = run_in(python, version_dir)
+    assert {(d["through"], d["batch_size"]) for d in found} == {
+        ("signature", 1), ("signature", 3), ("call", 1), ("call", 3),
+    }  # fmt: skip
+    assert all(difference["agrees"] for difference in found), found
+    assert Manifest.read(version_dir).versions["calling_convention"] == (
+        "9" if release == "2.19" else "10"
+    )
+
+
+def run_in(python, version_dir):
+    """The differences from JAX that another environment's TensorFlow finds."""
+    request = {"version_dir": str(version_dir), "cases": [str(version_dir)]}
+    done = subprocess.run(
+        [str(python), "-m", "exporter.reload"],
+        input=json.dumps(request) + "\n",
+        cwd=ROOT,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])

@@ -1,0 +1,142 @@
+"""Small parts of the server: flags, limits, metrics, tokens, errors, warm-up records."""
+
+import struct
+
+import numpy as np
+import pytest
+
+from server import flags, monitoring, warmup
+from server.errors import HTTP_STATUS, Code, ServingError
+from server.grpc import descriptors
+from server.limits import Admission
+from server.metrics import Counter, Gauge, Histogram, exponential
+from server.security import Tls, Token
+from wire import serving_pb2 as pb
+
+
+def test_flags_have_the_official_spelling_and_defaults():
+    options, warnings = flags.parse(["--model_base_path=/m"])
+    assert warnings == []
+    assert (options.port, options.rest_api_port, options.model_name) == (8500, 0, "default")
+    assert (options.rest_api_timeout_in_ms, options.max_num_load_retries) == (30000, 5)
+    assert options.load_retry_interval_micros == 60_000_000
+    assert (options.enable_model_warmup, options.xla_cpu_compilation_enabled) == (True, False)
+    assert (options.file_system_poll_wait_seconds, options.saved_model_tags) == (1, "serve")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("--enable_batching", True), ("--enable_batching=true", True), ("--enable_batching=0", False)],
+)
+def test_booleans_may_stand_alone(text, value):
+    assert flags.parse(["--model_base_path=/m", text])[0].enable_batching is value
+
+
+def test_both_names_of_the_cors_flag_are_taken():
+    for name in ("enable_cors_support", "rest_api_enable_cors_support"):
+        options, _ = flags.parse(["--model_base_path=/m", f"--{name}"])
+        assert options.rest_api_enable_cors_support
+
+
+def test_codes_have_the_official_http_statuses():
+    expected = {
+        "INVALID_ARGUMENT": 400, "FAILED_PRECONDITION": 400, "OUT_OF_RANGE": 400,
+        "UNAUTHENTICATED": 401, "PERMISSION_DENIED": 403, "NOT_FOUND": 404, "ALREADY_EXISTS": 409,
+        "ABORTED": 409, "RESOURCE_EXHAUSTED": 429, "CANCELLED": 499, "UNIMPLEMENTED": 501,
+        "UNAVAILABLE": 503, "DEADLINE_EXCEEDED": 504, "OK": 200,
+    }  # fmt: skip
+    assert {code.name: status for code, status in HTTP_STATUS.items()} == expected
+    assert ServingError(Code.DATA_LOSS, "").http_status == 500
+
+
+def test_admission_limits_what_is_under_way():
+    admission = Admission(max_concurrent=1)
+    with admission:
+        with pytest.raises(ServingError) as caught, admission:
+            pass
+        assert caught.value.code is Code.RESOURCE_EXHAUSTED
+    with admission:
+        assert admission.under_way == 1
+    assert admission.under_way == 0
+
+
+def test_metrics_are_written_in_prometheus_format():
+    counter = Counter(":a:b", "text", ("model",))
+    counter.add(('q"\\\n',))
+    counter.add(('q"\\\n',), 2)
+    assert list(counter.lines()) == [
+        "# HELP :a:b text", "# TYPE :a:b counter", ':a:b{model="q\\"\\\\\\n"} 3'
+    ]  # fmt: skip
+    histogram = Histogram("h", "text", (), [1, 10])
+    for value in (0.5, 1, 5, 100):
+        histogram.add((), value)
+    assert list(histogram.lines())[2:] == [
+        'h_bucket{le="1"} 2', 'h_bucket{le="10"} 3', 'h_bucket{le="+Inf"} 4', "h_sum 106.5",
+        "h_count 4",
+    ]  # fmt: skip
+    assert list(Gauge("g", "text", (), lambda: [((), 1)]).lines())[-1] == "g 1"
+    assert exponential(10, 1.8, 3) == [10, 18, pytest.approx(32.4)]
+
+
+def test_a_token_must_be_borne_exactly():
+    token = Token("secret")
+    token.check("Bearer secret")
+    for wrong in ("", "secret", "Bearer secre", "Bearer secret2", "bearer secret", "Bearer é"):
+        with pytest.raises(ServingError) as caught:
+            token.check(wrong)
+        assert caught.value.code is Code.UNAUTHENTICATED
+
+
+def test_configs_that_cant_be_read_are_named(tmp_path):
+    file = tmp_path / "config"
+    for read, text in (
+        (monitoring.read_path, "prometheus_config { nonsense: 1 }"),
+        (monitoring.read_path, 'prometheus_config { enable: true path: "x" }'),
+        (Tls.read, "server_key: 1"),
+        (Tls.read, 'server_key: "k"'),
+        (Token.read, " \n"),
+    ):
+        file.write_text(text)
+        with pytest.raises(ServingError):
+            read(file)
+    file.write_text("prometheus_config { enable: true }")
+    assert monitoring.read_path(file) == "/monitoring/prometheus/metrics"
+    file.write_text("")
+    assert monitoring.read_path(file) == ""
+
+
+def record(data):
+    return struct.pack("<QI", len(data), 0) + data + bytes(4)
+
+
+def test_warmup_records_are_read(tmp_path):
+    file = tmp_path / "records"
+    file.write_bytes(record(b"one") + record(b"") + record(b"three"))
+    assert list(warmup.records(file)) == [b"one", b"", b"three"]
+
+
+@pytest.mark.parametrize("cut", [1, 3, 5, 14])
+def test_truncated_warmup_records_are_refused(tmp_path, cut):
+    file = tmp_path / "records"
+    file.write_bytes(record(b"one")[:-cut])
+    with pytest.raises(ServingError, match="truncated"):
+        list(warmup.records(file))
+
+
+def test_descriptors_have_official_names_and_the_same_bytes():
+    from google.protobuf import message_factory
+
+    pool = descriptors.pool()
+    request = pb.PredictRequest(output_filter=["y"])
+    request.model_spec.name = "m"
+    request.inputs["x"].dtype = 1
+    request.inputs["x"].float_val.append(np.float32([1.5, 2]).tobytes())
+    theirs = message_factory.GetMessageClass(
+        pool.FindMessageTypeByName("tensorflow.serving.PredictRequest")
+    ).FromString(request.SerializeToString())
+    assert list(theirs.inputs["x"].float_val) == [1.5, 2]
+    assert theirs.inputs["x"].DESCRIPTOR.full_name == "tensorflow.TensorProto"
+    methods = pool.FindServiceByName("tensorflow.serving.ModelService").methods_by_name
+    assert set(methods) == {
+        "GetModelStatus", "HandleReloadConfigRequest"
+    }  # fmt: skip
