@@ -29,9 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measures one export; returns 1 where it took more memory or time than it may."""
     parser = argparse.ArgumentParser(prog="python -m bench.big_export", description=__doc__)
     parser.add_argument("--gigabytes", type=float, default=1.0, help="(default: %(default)s)")
-    parser.add_argument(
-        "--directory", type=Path, help="on the disk to measure"
-    )
+    parser.add_argument("--directory", type=Path, help="on the disk to measure")
     parser.add_argument("--verify", action="store_true", help="compare with JAX before publishing")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args(argv)
@@ -99,7 +97,7 @@ def _plain_write(path: Path, params: list[Any]) -> float:
     started = time.perf_counter()
     with path.open("wb") as file:
         for layer in params:
-            file.write(memoryview(np.asarray(layer)).cast("B"))
+            np.asarray(layer).tofile(file)
         file.flush()
         os.fsync(file.fileno())
     return time.perf_counter() - started

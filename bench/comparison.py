@@ -43,7 +43,9 @@ def compare(
     for subject in subjects:
         with subject.awake():
             for api in subject.ports:
-                traffic.check(subject, api)
+                for batch_size, concurrency in loads.cells:
+                    tell(f"warming up {subject.name}: {api}, batch {batch_size}")
+                    traffic.check(subject, Cell(api, batch_size, concurrency))
     for number in range(loads.rounds):
         for batch_size in sorted({batch_size for batch_size, _ in loads.cells}):
             for callers in (1, 2):

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.parse
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from bench.embedded import serve
-from bench.peers import environment
+from bench.peers import bundle, environment
 from client.errors import Unavailable
 
 ROOT = Path(__file__).parent.parent
@@ -79,7 +80,10 @@ def peer(stack: ExitStack, name: str, version_dir: Path, environments: Path) -> 
     """
     python = environment.python(name, environments)
     port = _free_port()
-    command = [str(python), "-m", f"bench.peers.{name}_server", str(version_dir), str(port)]
+    folder = stack.enter_context(tempfile.TemporaryDirectory())
+    bundle.write(version_dir, Path(folder))
+    command = [str(python), "-m", f"bench.peers.{name}_server"]
+    command += [version_dir.parent.name, folder, str(port)]
     return _standing(stack, Subject(name, {"rest": port}, _spawn(stack, command, [port], name)))
 
 

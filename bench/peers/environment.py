@@ -9,7 +9,7 @@ import venv
 from pathlib import Path
 
 PINS = Path(__file__).parent.parent / "constraints-peers.txt"
-_NEEDED = ("jax", "numpy", "protobuf")  # for `artifact.program`
+_NEEDED = ("flatbuffers", "jax", "numpy")  # for `bundle`
 
 
 def python(name: str, folder: Path) -> Path:

@@ -121,12 +121,14 @@ def _print(name: str, results: Sequence[Result]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{name} for TensorFlow Lite", title_justify="left")
+    table = Table(
+        title=f"{name} for TensorFlow Lite, in {results[0].path.parent}", title_justify="left"
+    )
     for column in ("kind", "file"):
         table.add_column(column)
     for column in ("bytes", "max |difference| from JAX", "of the largest"):
         table.add_column(column, justify="right")
     for r in results:
         error, relative = f"{r.max_abs_err:.1e}", f"{r.relative_err:.2%}"
-        table.add_row(r.kind, str(r.path), f"{r.num_bytes:,}", error, relative)
+        table.add_row(r.kind, r.path.name, f"{r.num_bytes:,}", error, relative)
     Console(highlight=False).print(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -37,7 +38,7 @@ class LoweredModule(tf.Module):
         input_specs: Sequence[tf.TensorSpec],
         output_names: Sequence[str],
     ) -> None:
-        super().__init__(name)
+        super().__init__(re.sub(r"\W|^(?=\d)", "_", name))  # TensorFlow wants an identifier
         self.params = params
         self._call, self._serve = call, serve
         self._input_specs = {spec.name: spec for spec in input_specs}

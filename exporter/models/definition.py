@@ -51,9 +51,8 @@ class ModelDefinition:
 
     def for_classes(self, num_classes: int) -> ModelDefinition:
         """The same model for so many classes; one whose number is fixed stays as it is."""
-        if self.init_classes is None:
-            return self
-        return replace(self, init=partial(self.init_classes, num_classes=num_classes))
+        init = self.init_classes
+        return replace(self, init=lambda key: init(key, num_classes)) if init else self
 
     def model(
         self,

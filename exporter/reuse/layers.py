@@ -30,7 +30,8 @@ class SavedModelLayer(keras.layers.Layer):
         Raises:
             UserError: it shall be trainable and was exported without gradients.
         """
-        super().__init__(trainable=trainable, **options)
+        # The model says itself which dtypes it takes; Keras would make float32 of them all.
+        super().__init__(trainable=trainable, autocast=False, **options)
         self.version_dir = version_dir
         self._loaded = tf.saved_model.load(version_dir)
         trained = {id(v) for v in self._loaded.trainable_variables}

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from exporter import naming
 from exporter.dimensions import batch_symbol, choose
 from exporter.errors import UserError
 from exporter.lowering import lower, save_lowered
@@ -38,12 +39,22 @@ def convert(
         samples: Inputs by name, of that batch size, which show `int8` the range of each tensor.
 
     Raises:
-        UserError: an operation of the model has no counterpart; the message names it.
+        UserError: an operation of the model has no counterpart; the message names it. Or an
+            input has no elements.
     """
     import tensorflow as tf
 
+    closed = at_batch_size(model, batch_size)
+    for name, spec in zip(
+        naming.input_names(closed.inputs), jax.tree.leaves(closed.inputs), strict=True
+    ):
+        if 0 in spec.shape:
+            raise UserError(
+                f"{model.name} can't be written for TensorFlow Lite: input {name} has no elements "
+                f"({list(spec.shape)}), which the interpreter can't hold; leave it out"
+            )
     with tempfile.TemporaryDirectory() as temporary:
-        save_lowered(lower(at_batch_size(model, batch_size)), Path(temporary))
+        save_lowered(lower(closed), Path(temporary))
         converter = tf.lite.TFLiteConverter.from_saved_model(
             temporary, signature_keys=[SERVING_DEFAULT]
         )

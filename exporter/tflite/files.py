@@ -19,8 +19,10 @@ from exporter.tflite.conversion import KINDS, at_batch_size, convert, runner
 
 Arrays = Mapping[str, np.ndarray]
 
-# Batches to compare at, and as many others that show a quantised model what numbers to expect.
-_BATCHES = 16
+# Batches to compare at, and others that show a quantised model what numbers to expect: too few of
+# those cut off the rarer large ones.
+_COMPARED = 16
+_SHOWN = 128
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,9 @@ def write(
     if existing and not overwrite:
         raise UserError(f"{existing[0]} exists; choose another --out or --overwrite")
     batches = _batches(model, batch_size)
-    compared = [(inputs, _answer(model, inputs)) for inputs in batches[:_BATCHES]]
+    compared = [(inputs, _answer(model, inputs)) for inputs in batches[:_COMPARED]]
     for kind, path in paths.items():
-        samples = batches[_BATCHES:]
+        samples = batches[_COMPARED:]
         content = convert(model, kind=kind, batch_size=batch_size, samples=samples)
         error, relative = _compare(f"{path}", kind, content, compared)
         with replacing(path) as staged:
@@ -101,7 +103,7 @@ def _batches(model: Model, batch_size: int) -> list[Arrays]:
     """Inputs by name: real ones where there are enough of them, else random ones."""
     closed = at_batch_size(model, batch_size)
     names = naming.input_names(model.inputs)
-    wanted = 2 * _BATCHES
+    wanted = _COMPARED + _SHOWN
     arrays = [] if model.examples is None else jax.tree.leaves(model.examples.inputs)
     specs = jax.tree.leaves(closed.inputs)
     rows = min((len(array) for array in arrays if np.ndim(array)), default=0)

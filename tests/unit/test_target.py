@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
@@ -13,8 +14,9 @@ from exporter.program import trace  # noqa: E402
 from exporter.target import Target, retarget  # noqa: E402
 
 
-def program(func):
-    return trace(Model("m", func, 0.0, TensorSpec(("b", 4))), -1, ("cpu",)).serving.exported
+def program(func, batch_size=-1):
+    model = Model("m", func, 0.0, TensorSpec(("b", 4)))
+    return trace(model, batch_size, ("cpu",)).serving.exported
 
 
 @pytest.mark.parametrize("name", target.TARGETS)
@@ -27,9 +29,19 @@ def test_every_target_gets_its_versions(name):
 
 
 def test_an_operation_that_a_target_lacks_is_named():
-    exported = program(lambda params, x: jax.lax.top_k(x, 2))
+    exported = program(lambda params, x: jax.lax.top_k(x, 2), batch_size=3)
     with pytest.raises(UserError, match=r"0\.9\.0\): it has no chlo\.top_k; choose a newer"):
         retarget(exported, Target(9, "0.9.0"))
+
+
+def test_composites_of_open_shapes_become_calls_with_the_same_answers():
+    exported = program(lambda params, x: jax.lax.top_k(x, 2))
+    assert "stablehlo.composite" in exported.mlir_module()
+    written = retarget(exported, target.get("serving-2.19"))
+    assert "stablehlo.composite" not in written.mlir_module()
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    for ours, theirs in zip(written.call([0.0], [x]), jax.lax.top_k(x, 2), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_an_unknown_target_is_named():
