@@ -105,9 +105,7 @@ def _serve(args: argparse.Namespace) -> None:
     if not (site / "index.html").is_file():
         raise BuildError(f"{site}: holds no page; build it with `python -m web build`")
     try:
-        server = make_server(
-            site, host=args.host, port=args.port, servers=(_origin(args.server),)
-        )
+        server = make_server(site, host=args.host, port=args.port, servers=(_origin(args.server),))
     except OSError as error:
         raise BuildError(
             f"can't listen on {args.host}:{args.port}: {error.strerror}; take another --port"

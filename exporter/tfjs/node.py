@@ -37,8 +37,7 @@ def check_available() -> str:
         )
     if not (_PACKAGES / "node_modules" / "@tensorflow" / "tfjs-core").is_dir():
         raise UserError(
-            "TensorFlow.js' packages aren't installed: run"
-            f" `npm ci --prefix {_PACKAGES}`, {_HINT}"
+            f"TensorFlow.js' packages aren't installed: run `npm ci --prefix {_PACKAGES}`, {_HINT}"
         )
     return node
 
