@@ -86,4 +86,3 @@ def test_a_photograph_of_a_digit(open_page):
     page.settle()
     np.testing.assert_allclose(page.pixels[0, ..., 0], image / 255, atol=0.02)
     assert page.best == expected
-
