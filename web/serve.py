@@ -6,7 +6,7 @@ import functools
 import http.server
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO
 
 LOCAL = ("http://localhost:*", "http://127.0.0.1:*")
 
@@ -41,7 +41,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     """Static files, gzipped where the client takes it and a packed copy is there."""
 
     protocol_version = "HTTP/1.1"
-    extensions_map: ClassVar[dict[str, str]] = {
+    extensions_map = {  # noqa: RUF012
         **http.server.SimpleHTTPRequestHandler.extensions_map,
         ".bin": "application/octet-stream",
         ".js": "text/javascript",
