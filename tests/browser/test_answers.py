@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from artifact import versions
 from exporter.datasets import DataOptions, load
 from tests.support.page import STROKES, png
@@ -86,4 +87,3 @@ def test_a_photograph_of_a_digit(open_page):
     page.settle()
     np.testing.assert_allclose(page.pixels[0, ..., 0], image / 255, atol=0.02)
     assert page.best == expected
-

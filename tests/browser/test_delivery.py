@@ -64,7 +64,9 @@ def test_weight_of_the_page(open_page, built):
         packed = path.with_name(path.name + ".gz")
         total += (packed if packed.exists() else path).stat().st_size
     # The weights' shards are float32 here; as float16 they have half the bytes.
-    shards = [path for path in (site / "models" / "quickdraw").glob("*.bin") if "shard" in path.name]
+    shards = [
+        path for path in (site / "models" / "quickdraw").glob("*.bin") if "shard" in path.name
+    ]
     assert shards
     packed = sum(len(gzip.compress(path.read_bytes())) for path in shards)
     assert total - packed / 2 < 900_000

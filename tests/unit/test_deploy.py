@@ -101,7 +101,9 @@ def test_server_is_the_one_of_compose():
         if line and not line.startswith("#")
     )
     command = [
-        flag.replace("${MODEL:-mnist_flax}", defaults["MODEL"])
+        flag.replace("${MODEL:-mnist_flax}", defaults["MODEL"]).replace(
+            "${CORS:-false}", defaults["CORS"]
+        )
         for flag in compose["services"]["model-server"]["command"]
     ]
     assert server["args"] == command

@@ -64,9 +64,7 @@ def test_changes_keep_most_of_the_ink():
 def test_learns_a_little_in_three_epochs():
     dataset = load(DataOptions("quickdraw_sample", num_classes=3))
     definition = models.get("quickdraw").for_classes(3)
-    result = train(
-        definition, dataset, TrainOptions(num_epochs=12, batch_size=32, progress=False)
-    )
+    result = train(definition, dataset, TrainOptions(num_epochs=12, batch_size=32, progress=False))
     assert result.metrics["test_accuracy"] > 0.6
     assert result.metrics["test_top3_accuracy"] == 1  # of three classes
 
