@@ -67,8 +67,8 @@ def _markdown(results: Mapping[str, Any], rows: Sequence[Row]) -> str:
             lines.append(
                 f"| {row.batch_size} | {row.concurrency} | {row.subject} "
                 f"| {_whole(row.examples_per_s)} | {row.ratio} | {row.cpu_ratio} "
-                f"| {row.p50_ms.median:.2f} | {row.p99_ms.median:.2f} | {row.added_ms.median:.2f} | {row.errors} "
-                f"| {row.foreign_cpu:.0%}{busy} |"
+                f"| {row.p50_ms.median:.2f} | {row.p99_ms.median:.2f} | {row.added_ms.median:.2f} "
+                f"| {row.errors} | {row.foreign_cpu:.0%}{busy} |"
             )
     return "\n".join([*lines, *_startup(results.get("startup")), ""])
 
