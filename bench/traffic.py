@@ -26,7 +26,7 @@ from wire.services import PREDICTION_METHODS
 
 _SIGNATURE = "serving_default"
 _DISTINCT = 8
-_TRIES = 20  # of a second each: some servers compile at their first requests
+_TRY_S = (1.0, 2.0, 4.0, 8.0, 16.0)  # some servers compile at their first requests
 _GRPC_CONNECTIONS = 1  # as one channel of gRPC's clients
 
 
@@ -101,8 +101,8 @@ class Traffic:
         Raises:
             ValueError: there is no answer, or one differs.
         """
-        plan = self._plan(subject, cell, 1.0, 0.0, verify=True)
-        for _ in range(_TRIES):
+        for seconds in _TRY_S:
+            plan = self._plan(subject, cell, seconds, 0.0, verify=True)
             result = generate(plan, self._workload(plan))
             if result.errors:
                 break
