@@ -52,6 +52,13 @@ def test_both_servers_are_started_alike():
         assert official[key] == embedded[key], key
 
 
+@pytest.mark.parametrize("server", ["official", "embedded", "gpu"])
+def test_scaled_servers_leave_the_ports_to_the_balancer(server):
+    services = config(*SCALE, "--profile", server)
+    publishing = [name for name, settings in services.items() if settings.get("ports")]
+    assert publishing == ["balancer"]
+
+
 def test_models_are_mounted_for_reading_alone():
     for service, settings in config("--profile", "embedded").items():
         mount = next(v for v in settings["volumes"] if v["target"] == "/models")
