@@ -6,7 +6,7 @@ INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraint
 MODELS ?= models
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench up down clean protos
+.PHONY: help demo web test check bench up down clean protos
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ $(VENV)/.dev: $(VENV)/.demo
 demo: $(VENV)/.demo  ## train, export, verify, serve, predict and compare with JAX, on this machine
 	@$(BIN)/python -m bench.demo
 
+web: $(VENV)/.demo  ## build the drawing page with its models (needs Node) and serve it on port 8080
+	@$(BIN)/python -m web
+
 test: $(VENV)/.dev  ## run all tests (those that need Docker or Chromium say so when skipped)
 	@$(BIN)/python -m pytest
 
@@ -51,5 +54,5 @@ protos: $(VENV)/.dev  ## regenerate the wire messages from wire/*.proto
 	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. wire/serving.proto wire/config.proto
 
 clean:  ## remove the environment, caches and build results
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) web/node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

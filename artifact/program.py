@@ -102,7 +102,7 @@ def load(version_dir: Path, signature: str = "serving_default", *, device: Any =
     Raises:
         ProgramError: the signature is unknown, or has no program.
     """
-    try:
-        return load_all(version_dir, device=device)[signature]
-    except KeyError:
-        raise ProgramError(f"{version_dir}: no JAX program for signature {signature}") from None
+    entry = manifest.Manifest.read(version_dir).signatures.get(signature)
+    if entry is None or entry.program is None:
+        raise ProgramError(f"{version_dir}: no JAX program for signature {signature}")
+    return load_all(version_dir, device=device)[signature]

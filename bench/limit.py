@@ -37,6 +37,7 @@ def _measure(
         for name, tensor in signature.inputs.items()  # type: ignore[attr-defined]
     }
     loaded.run(inputs)
+    cpu = time.process_time()
     end = time.perf_counter() + seconds
     taken: list[list[float]] = [[] for _ in range(callers)]
 
@@ -56,6 +57,7 @@ def _measure(
     calls = [one for mine in taken for one in mine]
     return {
         "examples_per_s": len(calls) * batch_size / seconds,
+        "cpu_us": (time.process_time() - cpu) / (len(calls) * batch_size) * 1e6,
         "p50_ms": float(np.percentile(calls, 50)) * 1e3,
         "p99_ms": float(np.percentile(calls, 99)) * 1e3,
     }

@@ -44,13 +44,15 @@ class CpuWatch:
     """Tells how much of the CPU went to processes that aren't part of the measurement."""
 
     def __init__(self) -> None:
-        self._start = (time.perf_counter(), _busy(), _ours())
+        self._start = (time.perf_counter(), _busy(), cpu_seconds())
 
     def used(self) -> Used:
         """Returns the shares since the watch was made."""
         wall, busy, ours = (
             now - then
-            for now, then in zip((time.perf_counter(), _busy(), _ours()), self._start, strict=True)
+            for now, then in zip(
+                (time.perf_counter(), _busy(), cpu_seconds()), self._start, strict=True
+            )
         )
         all_cores = wall * (os.cpu_count() or 1)
         return Used(ours / all_cores, max(busy - ours, 0.0) / all_cores)
@@ -61,10 +63,11 @@ def _busy() -> float:
     return float(times.user + times.system + times.nice + getattr(times, "irq", 0.0))
 
 
-def _ours() -> float:
-    me = psutil.Process()
+def cpu_seconds(pid: int | None = None) -> float:
+    """Returns the CPU time of a process and its children; of this one's for None."""
+    parent = psutil.Process(pid)
     total = 0.0
-    for process in [me, *me.children(recursive=True)]:
+    for process in [parent, *parent.children(recursive=True)]:
         try:
             times = process.cpu_times()
         except psutil.NoSuchProcess:

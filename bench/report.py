@@ -39,7 +39,8 @@ def _markdown(results: Mapping[str, Any], rows: Sequence[Row]) -> str:
         "Written by `python -m bench`. Medians and quartiles of "
         f"{results['rounds']} interleaved rounds; ratios are taken within rounds, to the faster of "
         "one and two callers of the jitted program in a process of its own. The load generator "
-        "runs on the same cores.",
+        "runs on the same cores. *By CPU time*: the limit's CPU time an example to that of server "
+        "and generator together, which other load on the machine changes little.",
         "",
         *(f"- {key}: {value}" for key, value in machine.items()),
         "",
@@ -56,18 +57,18 @@ def _markdown(results: Mapping[str, Any], rows: Sequence[Row]) -> str:
             "",
             f"## {title}",
             "",
-            "| batch size | in flight | server | examples/s | of the limit | p50 ms | p99 ms "
-            "| p50 above JAX's, ms | errors | foreign CPU |",
-            "|---|---|---|---|---|---|---|---|---|---|",
+            "| batch size | in flight | server | examples/s | of the limit | by CPU time "
+            "| p50 ms | p99 ms | p50 above JAX's, ms | errors | foreign CPU |",
+            "|---|---|---|---|---|---|---|---|---|---|---|",
         ]
         mine = [row for row in rows if row.api == api]
         for row in sorted(mine, key=lambda r: (r.batch_size, r.concurrency, r.subject)):
             busy = " (!)" if row.foreign_cpu > _BUSY else ""
             lines.append(
                 f"| {row.batch_size} | {row.concurrency} | {row.subject} "
-                f"| {_whole(row.examples_per_s)} | {row.ratio} | {row.p50_ms.median:.2f} "
-                f"| {row.p99_ms.median:.2f} | {row.added_ms.median:.2f} | {row.errors} "
-                f"| {row.foreign_cpu:.0%}{busy} |"
+                f"| {_whole(row.examples_per_s)} | {row.ratio} | {row.cpu_ratio} "
+                f"| {row.p50_ms.median:.2f} | {row.p99_ms.median:.2f} | {row.added_ms.median:.2f} "
+                f"| {row.errors} | {row.foreign_cpu:.0%}{busy} |"
             )
     return "\n".join([*lines, *_startup(results.get("startup")), ""])
 

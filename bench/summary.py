@@ -32,6 +32,8 @@ class Row:
 
     Attributes:
         ratio: To the limit of the same round: the better of one and two callers.
+        cpu_ratio: The limit's CPU time an example to that of server and generator together: what
+            the ratio would be on a machine that both keep fully busy.
         added_ms: p50 above that of one caller in the limit.
     """
 
@@ -41,6 +43,7 @@ class Row:
     concurrency: int
     examples_per_s: Spread
     ratio: Spread
+    cpu_ratio: Spread
     p50_ms: Spread
     p99_ms: Spread
     added_ms: Spread
@@ -58,11 +61,13 @@ def rows(measurements: Sequence[Measurement]) -> list[Row]:
     """Returns a row for each subject and cell, ratios taken within rounds."""
     limit: dict[tuple[int, int], float] = {}
     alone: dict[tuple[int, int], float] = {}
+    cpu: dict[tuple[int, int], float] = {}
     groups: dict[tuple[str, str, int, int], list[Measurement]] = defaultdict(list)
     for one in measurements:
         key = (one["round"], one["batch_size"])
         if one["subject"] == LIMIT:
             limit[key] = max(limit.get(key, 0.0), one["examples_per_s"])
+            cpu[key] = min(cpu.get(key, np.inf), one["cpu_us"])
             if one["concurrency"] == 1:
                 alone[key] = one["p50_ms"]
         else:
@@ -73,6 +78,7 @@ def rows(measurements: Sequence[Measurement]) -> list[Row]:
             *cell,
             spread(m["examples_per_s"] for m in group),
             spread(m["examples_per_s"] / limit[m["round"], m["batch_size"]] for m in group),
+            spread(cpu[m["round"], m["batch_size"]] / m["cpu_us"] for m in group),
             spread(m["p50_ms"] for m in group),
             spread(m["p99_ms"] for m in group),
             spread(m["p50_ms"] - alone[m["round"], m["batch_size"]] for m in group),

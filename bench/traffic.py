@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from artifact import golden
-from bench.machine import CpuWatch
+from bench.machine import CpuWatch, cpu_seconds
 from bench.subjects import Subject
 from client import grpc as client_grpc
 from client import rest
@@ -46,11 +47,19 @@ class Cell:
 
 @dataclass(frozen=True)
 class Figures:
-    """What one measurement gave; the percentiles in milliseconds, the shares of all cores."""
+    """What one measurement gave.
+
+    Attributes:
+        cpu_us: CPU time an example, server and generator together: what it takes of the machine,
+            however busy that is.
+        generator_cpu: The generator's share of one core.
+        foreign_cpu: The share of all cores that others used.
+    """
 
     examples_per_s: float
     p50_ms: float
     p99_ms: float
+    cpu_us: float
     errors: int
     generator_cpu: float
     foreign_cpu: float
@@ -72,12 +81,15 @@ class Traffic:
     def measure(self, subject: Subject, cell: Cell, seconds: float, warmup: float) -> Figures:
         """Puts a cell's load on a subject that is awake."""
         plan = self._plan(subject, cell, seconds, warmup)
-        watch = CpuWatch()
-        result = generate(plan, self._workload(plan))
+        workload = self._workload(plan)
+        watch, before = CpuWatch(), _cpu(subject)
+        result = generate(plan, workload)
+        used = (_cpu(subject) - before) * seconds / (seconds + warmup)
         return Figures(
             result.examples_per_second,
             result.percentile_ms(50) or float("nan"),
             result.percentile_ms(99) or float("nan"),
+            used / max(result.completed * plan.batch_size, 1) * 1e6,
             sum(result.errors.values()),
             result.generator_cpu,
             watch.used().foreign,
@@ -139,6 +151,10 @@ class Traffic:
             return found.shape == expected.shape and np.allclose(found, expected, 1e-4, 1e-4)
 
         return Workload(0, requests, agrees if plan.verify else None, path)
+
+
+def _cpu(subject: Subject) -> float:
+    return time.process_time() + (cpu_seconds(subject.pid) if subject.pid is not None else 0.0)
 
 
 def _json(batch: np.ndarray) -> bytes:

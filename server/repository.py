@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from server import discovery
+from server import discovery, memory
 from server.errors import Code, ServingError, invalid
 from server.model_config import ModelConfig
 from server.servable import Servable
@@ -251,7 +251,7 @@ class Repository:
                 version.abandon()
         for version in model.superseded():
             version.retire()
-            self._start(version.unload())
+            self._start(self._take_down(version))
         model.refresh()
         model.forget()
 
@@ -263,6 +263,10 @@ class Repository:
         self._reconcile(model)  # old versions may go once it is known how this one does
         await loading
         self._reconcile(model)
+
+    async def _take_down(self, version: Version) -> None:
+        await version.unload()
+        await asyncio.get_running_loop().run_in_executor(self._scan, memory.trim)
 
     async def settled(self) -> None:
         """Waits until no version is on its way: each is available, or its first load failed."""

@@ -41,7 +41,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     """Static files, gzipped where the client takes it and a packed copy is there."""
 
     protocol_version = "HTTP/1.1"
-    extensions_map = {
+    extensions_map = {  # noqa: RUF012
         **http.server.SimpleHTTPRequestHandler.extensions_map,
         ".bin": "application/octet-stream",
         ".js": "text/javascript",

@@ -127,7 +127,9 @@ def save(network: Any, directory: Path, images: np.ndarray) -> None:
 
     spec = tf.TensorSpec((None, *images.shape[1:]), tf.float32, name="inputs")
     module = tf.Module()
-    module.network = network
+    # The variables themselves, not the network: a Keras 3 variable is saved beside the one of
+    # TensorFlow's inside it, and TensorFlow Serving's loader restores only one of the two.
+    module.parameters = [v.value if isinstance(v, keras.Variable) else v for v in network.variables]
     module.serve = serve
     tf.saved_model.save(
         module, str(directory), {"serving_default": serve.get_concrete_function(spec)}

@@ -62,6 +62,8 @@ class Parameters:
             waits only while others are executed.
         max_enqueued_batches: How many full batches may wait for each signature.
         threads: Executions at a time: one computes while another is put together.
+        inline: Seconds within which an execution may hold up the event loop: one that has taken
+            less of late runs there when no thread runs another, which saves waking a thread.
         pad_variable_length: Merge calls whose other dimensions differ, filled up to the largest.
     """
 
@@ -69,6 +71,7 @@ class Parameters:
     timeout: float = 0.0
     max_enqueued_batches: int = 100
     threads: int = 2
+    inline: float = 0.001
     pad_variable_length: bool = False
 
     @property
@@ -110,7 +113,7 @@ def parse(text: str) -> Parameters:
         message.batch_timeout_micros.value / 1e6,
         _at_least_1(message, "max_enqueued_batches", _FILE_MAX_ENQUEUED_BATCHES),
         _at_least_1(message, "num_batch_threads", default.threads),
-        message.pad_variable_length_inputs,
+        pad_variable_length=message.pad_variable_length_inputs,
     )
 
 

@@ -29,6 +29,7 @@ class Scheduler:
     def __init__(self, parameters: Parameters) -> None:
         self._parameters = parameters
         self._pool = ThreadPoolExecutor(parameters.threads, thread_name_prefix="batch")
+        self._inline = parameters.inline
         self._running = 0
         self._lanes: weakref.WeakKeyDictionary[object, dict[Hashable, Lane]]
         self._lanes = weakref.WeakKeyDictionary()
@@ -147,9 +148,14 @@ class Scheduler:
             batch = lane.take(loop.time())
             if not lane.rows:
                 del self._waiting[lane]
-            if batch is not None:
-                self._running += 1
-                self._pool.submit(self._execute, loop, batch)
+            if batch is None:
+                continue
+            expected = lane.expects(batch.size)
+            self._running += 1
+            if self._running == 1 and expected is not None and expected < self._inline:
+                self._finish(loop, batch, *_timed(batch))
+                return  # who else waits has woken the dispatcher again
+            self._pool.submit(self._execute, loop, batch)
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> Lane | None:
         """Returns the lane whose turn it is; where all may still fill up, wakes up later."""
@@ -178,9 +184,7 @@ class Scheduler:
 
     def _execute(self, loop: asyncio.AbstractEventLoop, batch: Batch) -> None:
         """Runs a batch, on a thread."""
-        start = time.perf_counter()
-        outcome = _run(batch)
-        seconds = time.perf_counter() - start
+        outcome, seconds = _timed(batch)
         try:
             loop.call_soon_threadsafe(self._finish, loop, batch, outcome, seconds)
         except RuntimeError:  # the loop is closed: nobody waits any more
@@ -203,6 +207,12 @@ class Scheduler:
                 request.result.set_result(result)
         if self._waiting:
             self._wake(loop)
+
+
+def _timed(batch: Batch) -> tuple[_Outcome, float]:
+    start = time.perf_counter()
+    outcome = _run(batch)
+    return outcome, time.perf_counter() - start
 
 
 def _run(batch: Batch) -> _Outcome:

@@ -7,6 +7,7 @@ ragged lists, NaN, numbers beyond 64 bits, errors of any kind) is left to `docum
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -17,6 +18,8 @@ from server.errors import ServingError
 from server.rest import document
 
 _MAX_ENVELOPE_BYTES = 4096
+_MAX_KEPT_BYTES = 4096
+_KEPT = 64  # requests differ in their numbers, seldom in what is around them
 _MAX_RANK = 64  # NumPy's
 _IN_NUMBERS = b"0123456789+-.eE \t\r\n"
 # Stands for the array while what is around it is parsed.
@@ -58,20 +61,26 @@ def _parse(body: bytes) -> Envelope | None:
     array = _array(text)
     if array is None:
         return None
-    try:
-        members = document.parse(around)
-    except ServingError:
-        return None
-    if _PLACEHOLDER not in (members.get("instances"), members.get("inputs")):
+    members = _members(around)
+    if members is None or _PLACEHOLDER not in (members.get("instances"), members.get("inputs")):
         return None
     if not isinstance(members.get("signature_name", ""), str):
         return None
     return Envelope(members, array, body)
 
 
+@functools.lru_cache(_KEPT)
+def _members(around: bytes) -> dict[str, Any] | None:
+    try:
+        return document.parse(around)
+    except ServingError:
+        return None
+
+
 def _array(text: bytes) -> np.ndarray | None:
     """Returns a JSON array of numbers, int64 or float64; None where it isn't a regular one."""
-    shape = _shape(text.translate(None, _IN_NUMBERS))
+    brackets = text.translate(None, _IN_NUMBERS)
+    shape = _known_shape(brackets) if len(brackets) <= _MAX_KEPT_BYTES else _shape(brackets)
     if shape is None:
         return None
     has_fractions = b"." in text or b"e" in text or b"E" in text
@@ -82,6 +91,11 @@ def _array(text: bytes) -> np.ndarray | None:
         return None
     array = np.frombuffer(buffer, np.float64 if has_fractions else np.int64)
     return array.reshape(shape) if array.size == math.prod(shape) else None
+
+
+@functools.lru_cache(_KEPT)
+def _known_shape(brackets: bytes) -> tuple[int, ...] | None:
+    return _shape(brackets)
 
 
 def _shape(brackets: bytes) -> tuple[int, ...] | None:

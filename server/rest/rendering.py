@@ -168,11 +168,11 @@ def _decimals(array: np.ndarray) -> list[str]:
     values = flat.tolist()
     digits = 17 if array.dtype == np.float64 else 9
     short = (" ".join(["%.6g"] * len(values)) % tuple(values)).split()
-    exact = np.array(short, dtype=np.float64).astype(array.dtype) == flat
-    return [
-        _marked(text if is_exact else f"{value:.{digits}g}")
-        for text, value, is_exact in zip(short, values, exact.tolist(), strict=True)
-    ]
+    exact = (np.array(list(map(float, short))).astype(array.dtype) == flat).tolist()
+    for index, is_exact in enumerate(exact):
+        if not is_exact:
+            short[index] = f"{values[index]:.{digits}g}"
+    return [text if "." in text or "e" in text else _marked(text) for text in short]
 
 
 def _marked(text: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+
 from tests.support.page import PageUnderTest
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +118,7 @@ def own_address(built):
 
 @pytest.fixture
 def open_page(chromium, address):
-    """Opens the page; fails the test on an error in its console or a request beyond this machine."""
+    """Opens the page; an error in its console or a request beyond this machine fails the test."""
     pages, contexts = [], []
 
     def open_one(url=address, *, model="quickdraw", errors=(), **options):

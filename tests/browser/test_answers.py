@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from artifact import versions
 from exporter.datasets import DataOptions, load
 from tests.support.page import STROKES, png

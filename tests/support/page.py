@@ -98,7 +98,8 @@ class PageUnderTest:
         levels = self.page.evaluate(
             """() => {
                 const context = document.getElementById("seen").getContext("2d");
-                return Array.from(context.getImageData(0, 0, 28, 28).data).filter((_, i) => !(i % 4));
+                const { data } = context.getImageData(0, 0, 28, 28);
+                return Array.from(data).filter((_, index) => index % 4 === 0);
             }"""
         )
         return (np.array(levels, np.float32) / np.float32(255)).reshape(1, 28, 28, 1)

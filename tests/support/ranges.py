@@ -37,7 +37,7 @@ class RangeServer:
         self._server.shutdown()
         self._server.server_close()
 
-    def _handler(server):  # noqa: N805: `self` is the handler's below
+    def _handler(server):
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 

@@ -359,7 +359,7 @@ def test_a_batching_file_is_read():
       thread_pool_name { value: "any" }  pad_variable_length_inputs: true
       allowed_batch_sizes: 1  allowed_batch_sizes: 8  allowed_batch_sizes: 32
     """
-    assert parse(text) == Parameters(Sizes(32, (1, 8, 32)), 0.0015, 7, 3, True)
+    assert parse(text) == Parameters(Sizes(32, (1, 8, 32)), 0.0015, 7, 3, pad_variable_length=True)
     assert parse("").sizes == Sizes(1000)
 
 
@@ -385,3 +385,37 @@ def test_a_wrong_batching_file_is_refused(text, message):
     with pytest.raises(ServingError, match=message) as error:
         parse(text)
     assert error.value.code == Code.INVALID_ARGUMENT
+
+
+def test_a_short_execution_runs_on_the_loop_while_no_thread_is_busy():
+    seen = []
+
+    def run(inputs):
+        seen.append(threading.current_thread() is threading.main_thread())
+        return inputs
+
+    async def test(scheduler):
+        x = {"x": np.zeros((1, 2))}
+        for _ in range(3):
+            await scheduler.run(run, "s", run, x)
+
+    serve(test, Parameters(inline=60.0))
+    assert seen == [False, True, True]  # the first one's time isn't known
+    seen.clear()
+    serve(test, Parameters(inline=0.0))
+    assert seen == [False, False, False]
+
+
+def test_a_call_waits_for_no_thread_that_is_busy_with_another_model():
+    model, quick = Model(), Model()
+
+    async def test(scheduler):
+        for _ in range(2):
+            await call(scheduler, quick, np.zeros((1, 2), np.float32))
+        held = await hold(scheduler, model)
+        await call(scheduler, quick, np.zeros((1, 2), np.float32))
+        assert not held.done()
+        model.gate.set()
+        await held
+
+    serve(test, Parameters(threads=2, inline=60.0))

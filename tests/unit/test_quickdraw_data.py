@@ -64,7 +64,7 @@ def test_impossible_numbers_of_classes(count):
 
 
 def test_more_classes_than_the_sample_has():
-    with pytest.raises(DataError, match="the bundled sample has 10: .*--data_source quickdraw"):
+    with pytest.raises(DataError, match=r"the bundled sample has 10: .*--data_source quickdraw"):
         load(DataOptions("quickdraw_sample", num_classes=11))
 
 

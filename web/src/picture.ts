@@ -10,7 +10,8 @@ export function show(canvas: HTMLCanvasElement, pixels: Pixels): void {
     const grey = Math.round(level * 255);
     data.data.set([grey, grey, grey, 255], index * 4);
   });
-  canvas.getContext("2d")!.putImageData(data, 0, 0);
+  // Kept in memory rather than on the graphics card: it is tiny, and may be read back.
+  canvas.getContext("2d", { willReadFrequently: true })!.putImageData(data, 0, 0);
 }
 
 /**

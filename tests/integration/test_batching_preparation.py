@@ -1,0 +1,94 @@
+"""A signature is batched only where that changes no answer."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from server.batching import preparation
+from server.batching.parameters import Sizes, only, powers_of_two
+from server.engines.engine import EngineOptions
+from server.loading import Loader
+from server.signatures import Signature, Tensor
+from tests.support import exports
+from wire import dtypes
+
+
+class Function:
+    """A NumPy function as an engine that takes note of the sizes it runs."""
+
+    name, compiles_sizes = "function", True
+
+    def __init__(self, function, sizes=None):
+        self.function, self.sizes, self.ran = function, sizes, []
+
+    def batch_sizes(self, signature):
+        return self.sizes
+
+    def run(self, signature, inputs, outputs):
+        self.ran.append(len(inputs["x"]))
+        return {"y": self.function(inputs["x"])}
+
+
+def signature(dtype="float32", shape=(-1, 3), output=(-1, 3)):
+    number = dtypes.number(dtype)
+    return {
+        "s": Signature(
+            "s", {"x": Tensor("x:0", number, shape)}, {"y": Tensor("y:0", 1, output)}, ""
+        )
+    }
+
+
+WANTED = powers_of_two(8)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [np.tanh, lambda x: x.astype(np.float32).sum(1), lambda x: x - x.mean(1, keepdims=True)],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "bool"])
+def test_rows_by_themselves_are_batched_in_all_sizes(function, dtype):
+    engine = Function(lambda x: function(x.astype(np.float32)))
+    assert preparation.sizes(engine, signature(dtype), WANTED) == {"s": WANTED}
+    assert set(engine.ran) == {1, 2, 4, 8}
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x - x.mean(0),  # as batch normalization in training
+        lambda x: np.cumsum(x, axis=0),
+        lambda x: x[::-1],
+        lambda x: x / np.abs(x).max(),
+        lambda x: x.sum(0),
+        lambda x: np.concatenate([x, x]),
+    ],
+)
+def test_rows_that_depend_on_others_are_not(function):
+    assert preparation.sizes(Function(function), signature(), WANTED) == {}
+
+
+def test_what_cannot_be_tried_is_not_batched():
+    def fails(x):
+        raise RuntimeError("no")
+
+    assert preparation.sizes(Function(fails), signature(), WANTED) == {}
+    assert preparation.sizes(Function(np.tanh), signature(shape=(-1, -1)), WANTED) == {}
+    assert preparation.sizes(Function(np.tanh), signature(shape=(2, 3)), WANTED) == {}
+    assert preparation.sizes(Function(np.tanh), signature(shape=None), WANTED) == {}
+    assert preparation.sizes(Function(np.tanh), signature("string"), WANTED) == {}
+    assert preparation.sizes(Function(np.tanh), signature(), Sizes(8)) == {}
+
+
+def test_an_export_for_fixed_sizes_is_batched_in_these():
+    engine = Function(np.tanh, sizes=[2, 6])
+    assert preparation.sizes(engine, signature(), WANTED) == {"s": only([2, 6])}
+    assert set(engine.ran) == {2, 6}
+
+
+def test_an_export_is_ready_in_all_sizes_when_it_is_loaded(tmp_path):
+    pytest.importorskip("tensorflow", reason="needs tensorflow to export: pip install tensorflow")
+    exports.scaled(tmp_path, 1)
+    loader = Loader(EngineOptions(engine="xla"), batch_sizes=WANTED)
+    servable = loader("scaled", 1, Path(tmp_path / "scaled" / "1"))
+    assert servable.batches["serving_default"] == WANTED
