@@ -5,7 +5,7 @@ brings it back. Docker doubles its delay each time that a container lived for le
 the clock of the next kill starts when the server answers again.
 
 Example:
-    docker compose --profile embedded up --detach --wait
+    docker compose --profile embedded up --detach --wait model-server-embedded
     python scripts/chaos.py --duration 180 --interval 10
 """
 
