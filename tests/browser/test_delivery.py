@@ -15,6 +15,8 @@ def test_content_security_policy(open_page, address):
     blocked = page.page.evaluate(
         """async () => {
             const violations = [];
+            // The browser's debugger lets what it evaluates evaluate more; a timer's code is free.
+            await new Promise((done) => setTimeout(done));
             document.addEventListener("securitypolicyviolation",
                 (event) => violations.push(event.effectiveDirective));
             const script = document.createElement("script");
@@ -27,7 +29,8 @@ def test_content_security_policy(open_page, address):
         }"""
     )
     assert blocked == [False, ["connect-src", "script-src", "script-src-elem"]]
-    page.requested.remove("https://example.com/")  # was asked for, and stopped
+    # Chromium may or may not report a request that the policy stopped before it was sent.
+    page.requested[:] = [url for url in page.requested if url != "https://example.com/"]
 
 
 def test_works_offline_after_the_first_load(open_page, own_address):
@@ -56,7 +59,7 @@ def test_single_file_works_from_a_disk(open_page, built):
 
 def test_weight_of_the_page(open_page, built):
     """At most 900 KB over the wire up to the first answer, were the weights float16."""
-    page = open_page(service_workers="block")
+    page = open_page(service_workers="block", errors=("Service Worker registration blocked",))
     site = built / "site"
     total = 0
     for url in {url.split("?")[0] for url in page.requested}:

@@ -56,7 +56,9 @@ def test_draws_with_the_keyboard(open_page):
     assert page.best == "1"
     status = page.page.locator("#status")
     assert status.inner_text() == "Pen up"
-    page.page.wait_for_function("document.getElementById('status').textContent.startsWith('1,')")
+    page.page.wait_for_function(
+        "() => document.getElementById('status').textContent.startsWith('1,')"
+    )
     press("Escape")
     page.settle()
     assert page.scores is None
@@ -111,7 +113,9 @@ def test_a_file_that_is_no_image(open_page):
     page.page.locator("#file").set_input_files(
         {"name": "notes.txt", "mimeType": "image/png", "buffer": b"no image"}
     )
-    page.page.wait_for_function("document.getElementById('status').textContent.includes('notes')")
+    page.page.wait_for_function(
+        "() => document.getElementById('status').textContent.includes('notes')"
+    )
     assert page.scores is None
 
 

@@ -1,5 +1,7 @@
 """The browser's answer beside the server's."""
 
+import socket
+
 import pytest
 
 from tests.support.servers import ServerProcess
@@ -15,7 +17,8 @@ def server(model_path, tmp_path_factory):
         for name in ("quickdraw", "mnist_flax")
     )
     config.write_text(f"model_config_list {{ {entries} }}")
-    with ServerProcess(folder / "server.log", f"--model_config_file={config}") as process:
+    flags = (f"--model_config_file={config}", "--rest_api_enable_cors_support")
+    with ServerProcess(folder / "server.log", *flags) as process:
         yield process
 
 
@@ -38,12 +41,14 @@ def test_both_answers_and_their_difference(open_page, server):
 
 
 def test_a_server_that_does_not_answer(open_page):
+    with socket.create_server(("localhost", 0)) as listener:
+        address = f"http://localhost:{listener.getsockname()[1]}"
     page = open_page(errors=("net::ERR_CONNECTION_REFUSED",))
-    compare(page, "http://localhost:9")
+    compare(page, address)
     page.draw("cat")
     note = page.page.locator("#server-note")
-    page.page.wait_for_function("document.getElementById('server-note').textContent")
-    assert "No answer from http://localhost:9" in note.inner_text()
+    page.page.wait_for_function("() => document.getElementById('server-note').textContent")
+    assert f"No answer from {address}" in note.inner_text()
     assert page.best == "cat"  # the browser's own answer stays
 
 
@@ -56,5 +61,5 @@ def test_a_server_without_the_model(open_page, server):
     compare(page, f"http://localhost:{server.rest_port}")
     page.draw("cat")
     page.page.wait_for_function(
-        "document.getElementById('server-note').textContent.startsWith('The server refused')"
+        "() => document.getElementById('server-note').textContent.startsWith('The server refused')"
     )

@@ -1,6 +1,8 @@
 /** Pictures of 28 × 28 pixels: shown, and read from a file. */
 
-import { SIDE, type Pixels } from "./prepare/image";
+import { blank, SIDE, type Pixels } from "./prepare/image";
+
+const MAX_FACTOR = 40; // a larger image is first scaled to so many times the side
 
 /** Shows the pixels as the models have them: white ink on black. */
 export function show(canvas: HTMLCanvasElement, pixels: Pixels): void {
@@ -20,19 +22,34 @@ export function show(canvas: HTMLCanvasElement, pixels: Pixels): void {
  */
 export async function read(file: Blob): Promise<Pixels> {
   const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" });
-  const canvas = document.createElement("canvas");
-  canvas.width = canvas.height = SIDE;
-  const context = canvas.getContext("2d", { willReadFrequently: true })!;
   const isExact = bitmap.width === SIDE && bitmap.height === SIDE;
-  const scale = SIDE / Math.max(bitmap.width, bitmap.height);
-  const [width, height] = [bitmap.width * scale, bitmap.height * scale];
+  const longer = Math.max(bitmap.width, bitmap.height);
+  const factor = Math.min(Math.ceil(longer / SIDE), MAX_FACTOR);
+  const side = SIDE * factor;
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = side;
+  const context = canvas.getContext("2d", { willReadFrequently: true })!;
+  const [width, height] = [(bitmap.width * side) / longer, (bitmap.height * side) / longer];
   context.fillStyle = isExact ? "black" : "white";
-  context.fillRect(0, 0, SIDE, SIDE);
+  context.fillRect(0, 0, side, side);
   context.imageSmoothingQuality = "high";
-  context.drawImage(bitmap, (SIDE - width) / 2, (SIDE - height) / 2, width, height);
+  context.drawImage(bitmap, (side - width) / 2, (side - height) / 2, width, height);
   bitmap.close();
-  const { data } = context.getImageData(0, 0, SIDE, SIDE);
-  const levels = Float32Array.from({ length: SIDE * SIDE }, (_, index) => data[4 * index]! / 255);
+  const levels = average(context.getImageData(0, 0, side, side).data, factor);
   const isLight = levels.reduce((sum, level) => sum + level, 0) > levels.length / 2;
   return isLight && !isExact ? levels.map((level) => 1 - level) : levels;
+}
+
+/** The mean grey level of each block of so many pixels a side. */
+function average(data: Uint8ClampedArray, factor: number): Pixels {
+  const side = SIDE * factor;
+  const sums = blank();
+  for (let y = 0; y < side; y++) {
+    for (let x = 0; x < side; x++) {
+      const at = 4 * (y * side + x);
+      const index = Math.floor(y / factor) * SIDE + Math.floor(x / factor);
+      sums[index]! += (data[at]! + data[at + 1]! + data[at + 2]!) / 3;
+    }
+  }
+  return sums.map((sum) => sum / (255 * factor * factor));
 }

@@ -30,7 +30,7 @@ export async function ask(
   } catch (error) {
     if (signal.aborted) throw error;
     throw new ServerError(
-      `No answer from ${address}. Is the server running, with CORS on, and may this page ask it?`,
+      `No answer from ${address}. Is it running, and with --rest_api_enable_cors_support?`,
     );
   }
   const answer = await response.json().catch(() => ({}));
