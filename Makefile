@@ -33,7 +33,12 @@ demo: $(VENV)/.demo  ## train, export, verify, serve, predict and compare with J
 web: $(VENV)/.demo  ## build the drawing page with its models (needs Node) and serve it on port 8080
 	@$(BIN)/python -m web
 
-test: $(VENV)/.dev  ## run all tests (those that need Docker or Chromium say so when skipped)
+# What the tests compare with TensorFlow.js takes its npm packages, where there is an npm.
+web/node_modules/.package-lock.json: web/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --prefix web --loglevel=error; \
+	else echo "no npm: tests of TensorFlow.js will be skipped (Debian: apt install nodejs npm)"; fi
+
+test: $(VENV)/.dev web/node_modules/.package-lock.json  ## run all tests (those that need Docker or Chromium say so when skipped)
 	@$(BIN)/python -m pytest
 
 check: $(VENV)/.dev  ## lint, format and type checks
