@@ -138,6 +138,7 @@ def test_op_without_kernel_is_named_with_its_backend(tmp_path):
         export(erf_inv, tmp_path / "out", stage=Stages())
 
 
+@needs_node
 def test_nothing_is_written_when_the_answers_differ(tmp_path):
     model = models.build("mnist_mlp")
     calls = iter(range(100))
