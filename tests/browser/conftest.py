@@ -31,7 +31,8 @@ def missing(what: str) -> None:
     pytest.skip(what)
 
 
-@pytest.fixture(scope="session")
+# Not a session's: while Playwright's loop runs in this thread, no other test may start one.
+@pytest.fixture(scope="module")
 def chromium():
     sync_api = pytest.importorskip("playwright.sync_api", reason="pip install -e '.[dev]'")
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
