@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -22,7 +23,7 @@ from artifact.manifest import (
     Tolerance,
     digest_files,
 )
-from exporter import provenance, saved_model, warmup
+from exporter import plain_ops, provenance, saved_model, warmup, xla_call
 from exporter import target as targets
 from exporter.cases import batch_name, draw, example_case, random_cases, usable_batch_sizes
 from exporter.model import SERVING_DEFAULT, Model
@@ -50,8 +51,8 @@ def write(model: Model, directory: Path, options: ExportOptions) -> tuple[Manife
         model,
         traced,
         directory,
-        target=targets.get(options.target),
-        compile_model=options.compile_model,
+        convert=_converter(options),
+        compile_model=options.compile_model and options.xla,
         with_gradient=options.with_gradient,
     )
     extra = directory / versions.EXTRA
@@ -68,6 +69,15 @@ def write(model: Model, directory: Path, options: ExportOptions) -> tuple[Manife
     manifest = replace(manifest, digests=digest_files(directory))
     manifest.write(directory)
     return manifest, _keyed(rest)
+
+
+def _converter(options: ExportOptions) -> saved_model.Converter:
+    if not options.xla:
+        return partial(plain_ops.to_tensorflow, with_gradient=options.with_gradient)
+    target = targets.get(options.target)
+    return lambda model, traced, program: xla_call.to_tensorflow(
+        program.exported, target, with_gradient=options.with_gradient
+    )
 
 
 def _write_programs(name: str, traced: Traced, extra: Path) -> tuple[ProgramFile, ...]:
@@ -139,7 +149,7 @@ def _manifest(
         parameters=tuple(parameters),
         platforms=options.platforms,
         git_commit=provenance.git_commit(),
-        versions=provenance.package_versions(targets.get(options.target)),
+        versions=provenance.package_versions(targets.get(options.target) if options.xla else None),
         metrics=dict(model.metrics),
         tolerance=options.tolerance or _tolerance([p.dtype for p in parameters] + outputs),
     )

@@ -30,6 +30,7 @@ examples:
   python -m exporter --model quickdraw --show_images          # ten classes, the bundled sample
   python -m exporter --model quickdraw --data_source quickdraw --num_classes 100 --num_epochs 5
   python -m exporter export my_package.model:build --name my_model --serving_batch_size=-1
+  python -m exporter export my_package.model:build --no_xla   # for servers that have no XLA
 
 a model of one's own: build() returns (func, params, inputs), the function being pure, (params,
 inputs) -> outputs, and the inputs example arrays or jax.ShapeDtypeStructs, the batch leading; or
@@ -135,6 +136,9 @@ def _add_export_arguments(parser: FlagParser) -> None:
     )
     parser.add_boolean("compile_model", default=True, help="compile the whole graph with XLA")
     parser.add_boolean("with_gradient", default=False, help="keep gradients, for fine-tuning")
+    parser.add_boolean(
+        "xla", default=True, help="an XLA module; --no_xla: plain operations, for any server"
+    )
     add(
         "--platforms",
         type=listed(str),
@@ -202,6 +206,7 @@ def _options(args: argparse.Namespace) -> ExportOptions:
         serving_batch_size=args.serving_batch_size,
         compile_model=args.compile_model,
         with_gradient=args.with_gradient,
+        xla=args.xla,
         platforms=args.platforms,
         target=args.target,
         overwrite=args.overwrite,
