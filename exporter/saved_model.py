@@ -166,16 +166,16 @@ def _system_errors() -> Iterator[None]:
 
 def _variables(params: PyTree, paths: Sequence[tuple[str, ...]], *, trainable: bool) -> list[Any]:
     variables = []
+    cpu = tf.config.list_logical_devices("CPU")[0].name
     for name, value in zip(naming.variable_names(paths), jax.tree.leaves(params), strict=True):
         dtype = shape_of_parameter(value).dtype
+        array = np.asarray(value).astype(dtype, copy=False)
+        # A tensor in the array's own memory: tf.constant would copy it, twice a big model.
+        tensor = tf.__internal__.EagerTensor(array, cpu, tf.as_dtype(dtype).as_datatype_enum)
         is_float = jax.numpy.issubdtype(dtype, jax.numpy.floating)
-        variables.append(
-            tf.Variable(
-                np.asarray(value).astype(dtype, copy=False),
-                trainable=trainable and bool(is_float),
-                name=name,
-            )
-        )
+        with tf.device(cpu):
+            variable = tf.Variable(tensor, trainable=trainable and bool(is_float), name=name)
+        variables.append(variable)
     return variables
 
 

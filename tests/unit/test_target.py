@@ -41,7 +41,7 @@ def test_a_form_of_an_operation_that_only_newer_targets_have_is_named():
     with pytest.raises(UserError, match=r"1\.9\.1\): it has no rsqrt of this form; choose a newer"):
         retarget(exported, target.get("serving-2.19"))
     for newer in ("serving-2.20", "serving-2.21"):
-        assert retarget(exported, target.get(newer)).mlir_module().count("rsqrt") == 1
+        assert "stablehlo.rsqrt" in retarget(exported, target.get(newer)).mlir_module()
 
 
 def test_composites_of_open_shapes_become_calls_with_the_same_answers():
