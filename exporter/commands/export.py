@@ -102,9 +102,10 @@ def _own(args: argparse.Namespace, stages: Stages) -> Model:
 
 
 def _trained(args: argparse.Namespace, dataset: Dataset) -> Model:
-    from exporter import cases, models
+    from exporter import cases, models, parallel
     from exporter.training import train
 
+    parallel.use_cpu_cores()
     definition = models.get(args.model).for_classes(len(dataset.classes))
     result = train(definition, dataset, export_flags.train_options(args, definition))
     return definition.model(

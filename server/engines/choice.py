@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from artifact import program
 from server import signatures
 from server.engines import tflite, xla
 from server.engines.engine import Engine, EngineOptions
@@ -11,8 +12,10 @@ from server.errors import Code, ServingError
 from server.signatures import Signatures
 
 
-def load(path: Path, options: EngineOptions) -> tuple[Engine, Signatures]:
-    """Loads a version and reads its signatures.
+def load(
+    path: Path, options: EngineOptions, functions: program.Functions
+) -> tuple[Engine, Signatures]:
+    """Loads a version and reads its signatures; `functions` has those of the other versions.
 
     TensorFlow Lite models go to `tflite` where that is preferred, our own exports to `xla`, all
     others to `tensorflow`, unless an engine is forced.
@@ -25,7 +28,7 @@ def load(path: Path, options: EngineOptions) -> tuple[Engine, Signatures]:
         return engine, engine.signatures()
     found = signatures.read(path, options.tags)
     if options.engine == "xla" or (options.engine == "auto" and xla.can_serve(path)):
-        return xla.XlaEngine(path, options), found
+        return xla.XlaEngine(path, options, functions), found
     try:
         from server.engines.tensorflow import TensorFlowEngine
 
