@@ -119,7 +119,7 @@ def _print(name: str, results: Sequence[Result]) -> None:
         title=f"{name} for TensorFlow Lite, in {results[0].path.parent}", title_justify="left"
     )
     for column in ("kind", "file"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for column in ("bytes", "max |difference| from JAX", "of the largest"):
         table.add_column(column, justify="right")
     for r in results:
