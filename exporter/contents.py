@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -22,7 +23,7 @@ from artifact.manifest import (
     Tolerance,
     digest_files,
 )
-from exporter import provenance, saved_model, warmup
+from exporter import disk, plain_ops, provenance, saved_model, warmup, xla_call
 from exporter import target as targets
 from exporter.cases import batch_name, draw, example_case, random_cases, usable_batch_sizes
 from exporter.model import SERVING_DEFAULT, Model
@@ -50,24 +51,35 @@ def write(model: Model, directory: Path, options: ExportOptions) -> tuple[Manife
         model,
         traced,
         directory,
-        target=targets.get(options.target),
-        compile_model=options.compile_model,
+        convert=_converter(options),
+        compile_model=options.compile_model and options.xla,
         with_gradient=options.with_gradient,
     )
-    extra = directory / versions.EXTRA
-    extra.mkdir(exist_ok=True)
-    signatures, kept, rest, requests = {}, {}, {}, {}
-    for name, entry in entries.items():
-        files = _write_programs(name, traced[name], extra)
-        signatures[name] = _signature(traced[name], files)
-        kept[name], rest[name] = _cases(entry, traced[name], options)
-        requests[name] = _warmup_requests(entry, traced[name], options)
-    golden.write(directory, _keyed(kept))
-    warmup.write(directory, model.name, requests)
-    manifest = _manifest(model, signatures, traced, keys, options)
-    manifest = replace(manifest, digests=digest_files(directory))
-    manifest.write(directory)
+    # The parameters of a big model take the disk as long as all the rest takes the processor.
+    with disk.syncing(directory / "variables"):
+        extra = directory / versions.EXTRA
+        extra.mkdir(exist_ok=True)
+        signatures, kept, rest, requests = {}, {}, {}, {}
+        for name, entry in entries.items():
+            files = _write_programs(name, traced[name], extra)
+            signatures[name] = _signature(traced[name], files)
+            kept[name], rest[name] = _cases(entry, traced[name], options)
+            requests[name] = _warmup_requests(entry, traced[name], options)
+        golden.write(directory, _keyed(kept))
+        warmup.write(directory, model.name, requests)
+        manifest = _manifest(model, signatures, traced, keys, options)
+        manifest = replace(manifest, digests=digest_files(directory))
+        manifest.write(directory)
     return manifest, _keyed(rest)
+
+
+def _converter(options: ExportOptions) -> saved_model.Converter:
+    if not options.xla:
+        return partial(plain_ops.to_tensorflow, with_gradient=options.with_gradient)
+    target = targets.get(options.target)
+    return lambda model, traced, program: xla_call.to_tensorflow(
+        program.exported, target, with_gradient=options.with_gradient
+    )
 
 
 def _write_programs(name: str, traced: Traced, extra: Path) -> tuple[ProgramFile, ...]:
@@ -139,7 +151,8 @@ def _manifest(
         parameters=tuple(parameters),
         platforms=options.platforms,
         git_commit=provenance.git_commit(),
-        versions=provenance.package_versions(targets.get(options.target)),
+        source=model.source,
+        versions=provenance.package_versions(targets.get(options.target) if options.xla else None),
         metrics=dict(model.metrics),
         tolerance=options.tolerance or _tolerance([p.dtype for p in parameters] + outputs),
     )

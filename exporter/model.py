@@ -72,6 +72,7 @@ class Model:
         constraints: What open dimensions keep to, such as `"s <= 512"` or `"mod(s, 8) == 0"`;
             see https://docs.jax.dev/en/latest/export/shape_poly.html
         signatures: Entries beside `serving_default`, which is `func`, by name.
+        source: `pkg.module:build`, where that gives the model.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Model:
     metrics: Mapping[str, float] = field(default_factory=dict)
     constraints: tuple[str, ...] = ()
     signatures: Mapping[str, Signature] = field(default_factory=dict)
+    source: str | None = None
 
     def entries(self) -> dict[str, Model]:
         """Returns each signature as a model of one signature, by name, `serving_default` first."""

@@ -10,22 +10,21 @@ import contextlib
 import errno
 import gc
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import tensorflow as tf
-from jax.export import Exported
 
 from exporter import naming
 from exporter.errors import UserError
 from exporter.model import SERVING_DEFAULT, Model, PyTree, TensorSpec
-from exporter.program import Traced, shape_of_parameter
-from exporter.target import Target
-from exporter.xla_call import to_tensorflow
+from exporter.program import Program, Traced, shape_of_parameter
+
+# (model of one signature, its programs, one of them) -> function of flat parameters and inputs
+Converter = Callable[[Model, Traced, Program], Callable[[Sequence[Any]], list[Any]]]
 
 
 class ReusableModel(tf.__internal__.tracking.AutoTrackable):
@@ -51,7 +50,7 @@ def save(
     traced: Mapping[str, Traced],
     directory: Path,
     *,
-    target: Target,
+    convert: Converter,
     compile_model: bool,
     with_gradient: bool,
 ) -> dict[str, str]:
@@ -61,9 +60,9 @@ def save(
         model: Where the parameters come from.
         traced: The same model's programs, by signature.
         directory: Where to write `saved_model.pb` and `variables/`.
-        target: The runtimes that must be able to load it.
+        convert: Makes a program a function of tensors.
         compile_model: Marks the functions for XLA as a whole (`jit_compile`).
-        with_gradient: Keeps JAX's first-order gradients; the variables are trainable then.
+        with_gradient: Makes the variables trainable, and keeps the gradients that `convert` gives.
 
     Returns:
         The checkpoint key of each parameter, by its path (`conv1/kernel`).
@@ -73,9 +72,8 @@ def save(
     """
     paths = traced[SERVING_DEFAULT].parameter_paths
     variables = _variables(model.params, paths, trainable=with_gradient)
-    run = partial(_run, target, with_gradient, variables)
     functions = {
-        name: _Functions(entry, traced[name], run, compile_model=compile_model)
+        name: _Functions(entry, traced[name], variables, convert, compile_model=compile_model)
         for name, entry in model.entries().items()
     }
     reusable = ReusableModel(
@@ -89,7 +87,7 @@ def save(
         tf.saved_model.save(reusable, str(directory), signatures, options)
     # TensorFlow's copy of the parameters goes before anything else is loaded: functions and
     # variables refer to one another, so that only the collector frees them.
-    del reusable, functions, signatures, variables, run
+    del reusable, functions, signatures, variables
     gc.collect()
     keys = _checkpoint_keys(directory)
     names = zip(paths, naming.variable_names(paths), strict=True)
@@ -99,17 +97,30 @@ def save(
 class _Functions:
     """A signature's compiled functions, one a batch size, and the ways that lead to them."""
 
-    def __init__(self, model: Model, traced: Traced, run: Any, *, compile_model: bool) -> None:
+    def __init__(
+        self,
+        model: Model,
+        traced: Traced,
+        variables: Sequence[Any],
+        convert: Converter,
+        *,
+        compile_model: bool,
+    ) -> None:
         self._traced = traced
         self._trees = {
             p.batch_size: _input_tree(model.inputs, traced, p.batch_size) for p in traced.programs
         }
-        self._compiled = {
-            program.batch_size: tf.function(
-                partial(run, program.exported), autograph=False, jit_compile=compile_model or None
-            ).get_concrete_function(*tf.nest.flatten(self._trees[program.batch_size]))
-            for program in traced.programs
-        }
+
+        def compiled(program: Program) -> Any:
+            run = convert(model, traced, program)
+            function = tf.function(
+                lambda *inputs: run([*variables, *inputs]),
+                autograph=False,
+                jit_compile=compile_model or None,
+            )
+            return function.get_concrete_function(*tf.nest.flatten(self._trees[program.batch_size]))
+
+        self._compiled = {program.batch_size: compiled(program) for program in traced.programs}
 
     def signature(self) -> Any:
         """A concrete function of named tensors, of the serving batch size."""
@@ -141,12 +152,6 @@ class _Functions:
         return function
 
 
-def _run(
-    target: Target, with_gradient: bool, variables: Sequence[Any], exported: Exported, *inputs: Any
-) -> list[Any]:
-    return to_tensorflow(exported, target, with_gradient=with_gradient)([*variables, *inputs])
-
-
 @contextlib.contextmanager
 def _system_errors() -> Iterator[None]:
     """Raises a full disk as the OSError that it was before TensorFlow made it one of its own."""
@@ -161,16 +166,16 @@ def _system_errors() -> Iterator[None]:
 
 def _variables(params: PyTree, paths: Sequence[tuple[str, ...]], *, trainable: bool) -> list[Any]:
     variables = []
+    cpu = tf.config.list_logical_devices("CPU")[0].name
     for name, value in zip(naming.variable_names(paths), jax.tree.leaves(params), strict=True):
         dtype = shape_of_parameter(value).dtype
+        array = np.asarray(value).astype(dtype, copy=False)
+        # A tensor in the array's own memory: tf.constant would copy it, twice a big model.
+        tensor = tf.__internal__.EagerTensor(array, cpu, tf.as_dtype(dtype).as_datatype_enum)
         is_float = jax.numpy.issubdtype(dtype, jax.numpy.floating)
-        variables.append(
-            tf.Variable(
-                np.asarray(value).astype(dtype, copy=False),
-                trainable=trainable and bool(is_float),
-                name=name,
-            )
-        )
+        with tf.device(cpu):
+            variable = tf.Variable(tensor, trainable=trainable and bool(is_float), name=name)
+        variables.append(variable)
     return variables
 
 

@@ -144,9 +144,7 @@ def check_programs(version_dir: Path, label: str, cases: Cases) -> None:
     """
     manifest = Manifest.read(version_dir)
     device = jax.local_devices(backend="cpu")[0] if "cpu" in manifest.platforms else None
-    programs = {
-        name: program.load(version_dir, name, device=device) for name in manifest.signatures
-    }
+    programs = program.load_all(version_dir, device=device)
     for (signature, _), case in cases.items():
         sizes = programs[signature].batch_sizes
         count = manifest.signatures[signature].batch_size(case.inputs) or 1
