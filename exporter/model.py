@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from exporter.processing import ProcessedSignature
 
 PyTree = Any
 
@@ -72,6 +75,8 @@ class Model:
         constraints: What open dimensions keep to, such as `"s <= 512"` or `"mod(s, 8) == 0"`;
             see https://docs.jax.dev/en/latest/export/shape_poly.html
         signatures: Entries beside `serving_default`, which is `func`, by name.
+        processed: Signatures that take files or tf.Examples, or give class names, by name: each
+            is one of the entries with TensorFlow ops around it.
     """
 
     name: str
@@ -82,10 +87,11 @@ class Model:
     metrics: Mapping[str, float] = field(default_factory=dict)
     constraints: tuple[str, ...] = ()
     signatures: Mapping[str, Signature] = field(default_factory=dict)
+    processed: Mapping[str, ProcessedSignature] = field(default_factory=dict)
 
     def entries(self) -> dict[str, Model]:
         """Returns each signature as a model of one signature, by name, `serving_default` first."""
-        return {SERVING_DEFAULT: replace(self, signatures={})} | {
+        return {SERVING_DEFAULT: replace(self, signatures={}, processed={})} | {
             name: Model(
                 f"{self.name}:{name}",
                 entry.func,
