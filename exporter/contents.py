@@ -71,7 +71,8 @@ def write(model: Model, directory: Path, options: ExportOptions) -> tuple[Manife
     )
     extra = directory / versions.EXTRA
     extra.mkdir(exist_ok=True)
-    signatures, kept, rest, requests = {}, {}, {}, {}
+    signatures, kept, rest = {}, {}, {}
+    requests: dict[str, list[Mapping[str, np.ndarray]]] = {}
     for name, entry in entries.items():
         files = _write_programs(name, traced[name], extra)
         signatures[name] = _signature(traced[name], files)
@@ -115,7 +116,7 @@ def _cases(
 
 def _warmup_requests(
     model: Model, traced: Traced, options: ExportOptions
-) -> list[dict[str, np.ndarray]]:
+) -> list[Mapping[str, np.ndarray]]:
     sizes = traced.fixed_batch_sizes[:1] or usable_batch_sizes(model, options.warmup_batch_sizes)
     return [
         dict(zip(traced.input_names, draw(model, size, options.seed), strict=True))

@@ -94,8 +94,8 @@ def save(
         if tables:
             reusable.vocabularies = tables
         for name, plan in plans.items():
-            entry, names = functions[plan.entry], traced[plan.entry].output_names
-            signatures[name] = graph.signature(plan, entry.served, names, tables)
+            outputs = traced[plan.entry].output_names
+            signatures[name] = graph.signature(plan, functions[plan.entry].served, outputs, tables)
         tf.saved_model.save(reusable, str(directory), signatures, options)
     # TensorFlow's copy of the parameters goes before anything else is loaded: functions and
     # variables refer to one another, so that only the collector frees them.

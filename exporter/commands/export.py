@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ examples:
   python -m exporter --model mnist_flax --nomodel_classifier_layer --with_gradient
   python -m exporter --model mnist_flax --data_source idx --data_dir ~/mnist --num_epochs 5
   python -m exporter --model mnist_flax --model_version 1 --nogenerate_model    # test version 1
+  python -m exporter --model mnist_flax --image_signatures    # takes PNG and JPEG files as well
   python -m exporter --model quickdraw --show_images          # ten classes, the bundled sample
   python -m exporter --model quickdraw --data_source quickdraw --num_classes 100 --num_epochs 5
   python -m exporter export my_package.model:build --name my_model --serving_batch_size=-1
@@ -134,6 +136,11 @@ def _add_export_arguments(parser: FlagParser) -> None:
         help="batch size of the signature; -1 takes any (default: %(default)s)",
     )
     parser.add_boolean("compile_model", default=True, help="compile the whole graph with XLA")
+    parser.add_boolean(
+        "image_signatures",
+        default=False,
+        help="add signatures image and classify, which take PNG or JPEG files",
+    )
     parser.add_boolean("with_gradient", default=False, help="keep gradients, for fine-tuning")
     add(
         "--platforms",
@@ -184,6 +191,11 @@ def generate(args: argparse.Namespace, stages: Stages) -> tuple[Model, Path, Dat
 
     if not args.build and (args.params or args.name):
         raise UserError("--params and --name are for a model of one's own: pkg.module:build")
+    if args.build and args.image_signatures:
+        raise UserError(
+            "--image_signatures is for the models that are trained here; let build() return an "
+            "exporter.Model with processed={…}"
+        )
     options = _options(args)
     publish.check_version(_model_dir(args), options.version, overwrite=options.overwrite)
     dataset = None if args.build else _load(args, stages)
@@ -233,6 +245,7 @@ def _own(args: argparse.Namespace, stages: Stages) -> Model:
 
 def _trained(args: argparse.Namespace, dataset: Dataset) -> Model:
     from exporter import cases, models
+    from exporter.processing.images import image_signatures
     from exporter.training import TrainOptions, train
 
     definition = models.get(args.model).for_classes(len(dataset.classes))
@@ -250,12 +263,16 @@ def _trained(args: argparse.Namespace, dataset: Dataset) -> Model:
             metrics_file=args.metrics_file,
         ),
     )
-    return definition.model(
+    model = definition.model(
         result.params,
         with_classifier=args.model_classifier_layer,
         examples=dataset.test.examples(cases.MAX_EXAMPLES),
         metrics=result.metrics,
     )
+    if not args.image_signatures:
+        return model
+    classes = dataset.classes if args.model_classifier_layer else None
+    return replace(model, processed=image_signatures(classes))
 
 
 def _test(args: argparse.Namespace, stages: Stages) -> int:

@@ -22,6 +22,7 @@ from exporter import ExportOptions, export, verify  # noqa: E402
 from exporter.cases import draw  # noqa: E402
 from exporter.errors import CheckFailed  # noqa: E402
 from exporter.processing import requests  # noqa: E402
+from exporter.processing.images import image_signatures  # noqa: E402
 from exporter.processing.plan import Plan  # noqa: E402
 from exporter.recheck import recheck  # noqa: E402
 from exporter.stages import Stages  # noqa: E402
@@ -43,10 +44,24 @@ def version_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(version_dir, tmp_path_factory):
-    log = tmp_path_factory.mktemp("server") / "log"
-    flags = [f"--model_name={NAME}", f"--model_base_path={version_dir.parent}"]
-    with ServerProcess(log, *flags) as process:
+def digits_dir(version_dir):
+    """A classifier of digits, as `--image_signatures` exports it."""
+    model = models.build("mnist_mlp")
+    model = replace(model, processed=image_signatures(tuple(map(str, range(10)))))
+    options = ExportOptions(serving_batch_size=-1, verify=False, check_batch_sizes=(4,))
+    return export(model, version_dir.parent.parent, options)
+
+
+@pytest.fixture(scope="module")
+def server(version_dir, digits_dir, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("server")
+    entries = [
+        f'config {{ name: "{path.parent.name}" base_path: "{path.parent}" }}'
+        for path in (version_dir, digits_dir)
+    ]
+    (folder / "models.config").write_text(f"model_config_list {{ {' '.join(entries)} }}")
+    flag = f"--model_config_file={folder / 'models.config'}"
+    with ServerProcess(folder / "log", flag, wait_s=240) as process:
         yield process
 
 
@@ -215,15 +230,44 @@ def test_a_signature_of_a_fixed_batch_size(tmp_path):
     assert {p.batch_size for p in found.parity if p.signature == "photo"} == {2}
 
 
-def test_the_client_compares_and_sends_files(version_dir, server, tmp_path):
-    flags = ["--model", NAME, "--signature", "photo", "--count_images", "16", "--json"]
-    flags += ["--batch_size", "8", "--model_dir", str(version_dir.parent.parent)]
-    for api in ([], ["--grpc"]):
-        port = server.grpc_port if api else server.rest_port
-        command = [sys.executable, "-m", "client.predict", "--port", str(port), *api, *flags]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr + done.stdout
-        assert json.loads(done.stdout)["ok"]
+@pytest.mark.parametrize("api", ["rest", "grpc"])
+def test_the_client_compares_with_the_golden_examples(version_dir, server, api):
+    flags = ["--model", NAME, "--signature", "photo", "--count_images", "16", "--batch_size", "8"]
+    flags += ["--model_dir", str(version_dir.parent.parent), "--json"]
+    done = client(server, api, *flags)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert json.loads(done.stdout)["ok"]
+
+
+@pytest.mark.parametrize("api", ["rest", "grpc"])
+def test_the_client_sends_files(digits_dir, server, tmp_path, api):
+    case = golden.read(digits_dir)["image", "batch_4"]
+    files = [tmp_path / f"{row}.image" for row in range(4)]
+    for path, content in zip(files, case.inputs["image"], strict=True):
+        path.write_bytes(content)
+    name = digits_dir.parent.name
+    done = client(server, api, "--model", name, "--json", "--image", *map(str, files))
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["signature"] == "image"
+    expected = [[label.decode() for label in row] for row in case.outputs["classes"]]
+    assert [row["classes"] for row in answer["images"]] == expected
+    close([row["scores"] for row in answer["images"]], case.outputs["scores"])
+
+
+def test_the_client_names_the_signatures_that_take_files(digits_dir, server, tmp_path):
+    (tmp_path / "x.png").write_bytes(b"")
+    flags = ("--signature", "classify", "--image", str(tmp_path / "x.png"))
+    done = client(server, "rest", "--model", digits_dir.parent.name, *flags)
+    assert done.returncode == 2
+    assert "choose one with --signature: image" in done.stderr
+
+
+def client(server, api, *flags):
+    port = server.grpc_port if api == "grpc" else server.rest_port
+    command = [sys.executable, "-m", "client.predict", "--port", str(port)]
+    command += ["--grpc"] if api == "grpc" else []
+    return subprocess.run([*command, *flags], cwd=ROOT, capture_output=True, text=True)
 
 
 def predict(server, signature, inputs):
