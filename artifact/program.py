@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,75 @@ import numpy as np
 
 from artifact import manifest, variables, versions
 
+_MAX_EXECUTABLES = 1024  # of one program; whoever sends ever new shapes may not fill the memory
+
 
 class ProgramError(ValueError):
     """A version without a usable program for what was asked."""
+
+
+class Function:
+    """One exported function `(parameters, inputs) -> outputs`, compiled for each shape it meets.
+
+    The executables are held here and nowhere else: `jax.clear_caches()` takes none of them away,
+    and they go with the last version that has this program.
+    """
+
+    def __init__(self, serialized: bytes) -> None:
+        self._serialized = serialized
+        self._jitted: Any = None
+        self._executables: dict[tuple[object, ...], Any] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, parameters: Sequence[Any], inputs: Sequence[np.ndarray]) -> Sequence[Any]:
+        """Returns JAX's outputs in the program's order."""
+        key = tuple((array.shape, array.dtype) for array in inputs)
+        executable = self._executables.get(key)
+        if executable is None:
+            executable = self._compile(key, parameters, inputs)
+        outputs: Sequence[Any] = executable(parameters, inputs)
+        return outputs
+
+    def _compile(
+        self, key: tuple[object, ...], parameters: Sequence[Any], inputs: Sequence[np.ndarray]
+    ) -> Any:
+        with self._lock:
+            if key not in self._executables:
+                compiled = self._traceable().lower(parameters, inputs).compile()
+                if len(self._executables) >= _MAX_EXECUTABLES:
+                    del self._executables[next(iter(self._executables))]
+                self._executables[key] = compiled
+            return self._executables[key]
+
+    def _traceable(self) -> Any:
+        if self._jitted is None:
+            import jax
+
+            self._jitted = jax.jit(jax.export.deserialize(bytearray(self._serialized)).call)
+        return self._jitted
+
+
+class Functions:
+    """Functions that versions share: a model that was only trained further compiles nothing."""
+
+    def __init__(self) -> None:
+        self._found: weakref.WeakValueDictionary[tuple[bytes, object], Function]
+        self._found = weakref.WeakValueDictionary()
+        self._lock = threading.Lock()
+
+    def load(self, path: Path, device: object = None) -> Function:
+        """Returns the function in a file, the one that a living version has where there is one.
+
+        Raises:
+            OSError: the file can't be read.
+        """
+        serialized = path.read_bytes()
+        key = (hashlib.sha256(serialized).digest(), device)
+        with self._lock:
+            function = self._found.get(key)
+            if function is None:
+                function = self._found[key] = Function(serialized)
+            return function
 
 
 class Program:
@@ -21,37 +90,22 @@ class Program:
     def __init__(
         self,
         signature: manifest.Signature,
-        files: Mapping[int | None, Path],
+        functions: Mapping[int | None, Function],
         parameters: list[Any],
     ) -> None:
-        """Takes programs by batch size (None: any); `load` is the usual way to one."""
+        """Takes functions by batch size (None: any); `load` is the usual way to one."""
         assert signature.program is not None
         self._signature = signature
         self._program = signature.program
-        self._files = files
+        self._functions = functions
         self._parameters = parameters
-        self._functions: dict[int | None, Any] = {}
 
     @property
     def batch_sizes(self) -> list[int] | None:
         """The batch sizes that the version was exported for; None where any will do."""
-        return None if None in self._files else sorted(s for s in self._files if s is not None)
-
-    def function(self, batch_size: int | None) -> Any:
-        """Returns the jitted `(parameters, inputs) -> outputs` (lists) for a batch size.
-
-        Raises:
-            ProgramError: the version wasn't exported for this batch size.
-        """
-        import jax
-
-        key = batch_size if batch_size in self._files else None
-        if key not in self._files:
-            raise ProgramError(f"exported for batch sizes {self.batch_sizes}, not {batch_size}")
-        if key not in self._functions:
-            exported = jax.export.deserialize(bytearray(self._files[key].read_bytes()))
-            self._functions[key] = jax.jit(exported.call)
-        return self._functions[key]
+        if None in self._functions:
+            return None
+        return sorted(size for size in self._functions if size is not None)
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns JAX's outputs by name for inputs by name; leading axis the batch.
@@ -63,11 +117,19 @@ class Program:
             arrays = [np.asarray(inputs[name]) for name in self._program.input_names]
         except KeyError as missing:
             raise ProgramError(f"missing input {missing}") from None
-        outputs = self.function(self._signature.batch_size(inputs))(self._parameters, arrays)
+        outputs = self._function(self._signature.batch_size(inputs))(self._parameters, arrays)
         return dict(zip(self._program.output_names, map(np.asarray, outputs), strict=True))
 
+    def _function(self, batch_size: int | None) -> Function:
+        function = self._functions.get(batch_size) or self._functions.get(None)
+        if function is None:
+            raise ProgramError(f"exported for batch sizes {self.batch_sizes}, not {batch_size}")
+        return function
 
-def load_all(version_dir: Path, *, device: Any = None) -> dict[str, Program]:
+
+def load_all(
+    version_dir: Path, *, device: Any = None, functions: Functions | None = None
+) -> dict[str, Program]:
     """Loads the programs of all signatures that have one, sharing the version's parameters.
 
     The parameters are copied from the files, so that a file which somebody truncates later
@@ -76,6 +138,7 @@ def load_all(version_dir: Path, *, device: Any = None) -> dict[str, Program]:
     Args:
         version_dir: A published version.
         device: A `jax.Device` for the parameters; JAX's default where None.
+        functions: Where versions that live at the same time find each other's programs.
 
     Raises:
         FileNotFoundError: the version has no manifest.
@@ -83,13 +146,16 @@ def load_all(version_dir: Path, *, device: Any = None) -> dict[str, Program]:
     """
     import jax
 
+    shared = functions or Functions()
     found = manifest.Manifest.read(version_dir)
     bundle = variables.Bundle(version_dir / versions.VARIABLES)
     parameters = [jax.device_put(np.array(bundle.read(p.key)), device) for p in found.parameters]
     extra = version_dir / versions.EXTRA
     return {
         name: Program(
-            entry, {f.batch_size: extra / f.file for f in entry.program.files}, parameters
+            entry,
+            {f.batch_size: shared.load(extra / f.file, device) for f in entry.program.files},
+            parameters,
         )
         for name, entry in found.signatures.items()
         if entry.program is not None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from artifact import program
 from server import warmup
 from server.batching import preparation
 from server.batching.parameters import Sizes
@@ -28,6 +29,7 @@ class Loader:
         batch_sizes: Of calls that are merged where that changes no answer, in engines that
             compile a program a size; None: no calls are merged.
         check_method_names: Insist on the signatures' method names.
+        functions: The compiled programs of the versions that are loaded.
     """
 
     engine: EngineOptions
@@ -35,6 +37,7 @@ class Loader:
     warmup_iterations: int = 1
     batch_sizes: Sizes | None = None
     check_method_names: bool = False
+    functions: program.Functions = field(default_factory=program.Functions)
 
     def __call__(self, name: str, version: int, path: Path) -> Servable:
         """Loads and warms up one version.
@@ -43,7 +46,7 @@ class Loader:
             ServingError: it can't be read, loaded or warmed up.
         """
         start = time.monotonic()
-        engine, found = choice.load(path, self.engine)
+        engine, found = choice.load(path, self.engine, self.functions)
         servable = Servable(
             name, version, found, engine, checks_method_names=self.check_method_names
         )

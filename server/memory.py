@@ -5,10 +5,17 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import functools
+import sys
 
 
 def trim() -> None:
-    """Returns free memory to the system, where the C library can: glibc keeps it otherwise."""
+    """Returns the memory of unloaded versions to the system.
+
+    JAX's caches keep what it traced for hundreds of programs, glibc the memory that is free.
+    Executables of loaded versions aren't in those caches.
+    """
+    if (jax := sys.modules.get("jax")) is not None:
+        jax.clear_caches()
     if (release := _malloc_trim()) is not None:
         release(0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from artifact import program
 from server import signatures
 from server.engines import tflite, xla
 from server.engines.engine import Engine, EngineOptions
@@ -13,8 +14,10 @@ from server.errors import Code, ServingError
 from server.signatures import Signatures
 
 
-def load(path: Path, options: EngineOptions) -> tuple[Engine, Signatures]:
-    """Loads a version and reads its signatures.
+def load(
+    path: Path, options: EngineOptions, functions: program.Functions
+) -> tuple[Engine, Signatures]:
+    """Loads a version and reads its signatures; `functions` has those of the other versions.
 
     TensorFlow Lite models go to `tflite` where that is preferred, our own exports to `xla`, with
     `tensorflow` beside it for signatures that are more than a JAX program, all others to
@@ -29,7 +32,7 @@ def load(path: Path, options: EngineOptions) -> tuple[Engine, Signatures]:
     found = signatures.read(path, options.tags)
     programs = xla.servable(path) if options.engine == "auto" else frozenset()
     if options.engine == "xla" or (programs and programs >= found.by_name.keys()):
-        return xla.XlaEngine(path, options), found
+        return xla.XlaEngine(path, options, functions), found
     try:
         from server.engines.tensorflow import TensorFlowEngine
 
@@ -37,7 +40,7 @@ def load(path: Path, options: EngineOptions) -> tuple[Engine, Signatures]:
             return TensorFlowEngine(path, found, options), found
         # What is served through XLA anyway needs nobody's leave for it.
         rest = TensorFlowEngine(path, found, replace(options, xla_compilation=True))
-        return SplitEngine(xla.XlaEngine(path, options), programs, rest), found
+        return SplitEngine(xla.XlaEngine(path, options, functions), programs, rest), found
     except ModuleNotFoundError as missing:
         raise ServingError(
             Code.FAILED_PRECONDITION,

@@ -19,11 +19,13 @@ class XlaEngine:
     name = "xla"
     compiles_sizes = True
 
-    def __init__(self, path: Path, options: EngineOptions) -> None:
+    def __init__(
+        self, path: Path, options: EngineOptions, functions: program.Functions | None = None
+    ) -> None:
         """Loads programs and parameters, and compiles the batch sizes of a fixed export.
 
         Any other shape is compiled when it is first run: the warm-up records' before the version
-        is available.
+        is available. What a version among `functions` has compiled already isn't compiled again.
 
         Raises:
             ServingError: the version isn't one of ours, or is damaged.
@@ -36,7 +38,7 @@ class XlaEngine:
             jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
         try:
             self._signatures = manifest.Manifest.read(path).signatures
-            self._programs = program.load_all(path)
+            self._programs = program.load_all(path, functions=functions)
         except FileNotFoundError as error:
             raise ServingError(
                 Code.FAILED_PRECONDITION, f"the xla engine serves this exporter's versions: {error}"

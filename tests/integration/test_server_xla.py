@@ -1,5 +1,6 @@
 """Our exports in the xla engine, and both engines against each other."""
 
+import gc
 import json
 import subprocess
 import sys
@@ -8,6 +9,9 @@ import numpy as np
 import pytest
 
 from artifact import golden, versions
+from server import memory
+from server.engines.engine import EngineOptions
+from server.loading import Loader
 from tests.support import exports
 from tests.support.servers import ROOT, ServerProcess
 from wire import services, tensors
@@ -98,3 +102,50 @@ Loader(EngineOptions())("scaled", 2, Path({str(versions.latest(models / "scaled"
 assert not {{"tensorflow", "tensorflow_serving"}} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
+
+
+def test_nothing_of_an_unloaded_program_stays(models):
+    import jax
+
+    def count():
+        gc.collect()
+        return sum(type(one) is jax.export.Exported for one in gc.get_objects())
+
+    memory.trim()
+    before = count()
+    servable = Loader(EngineOptions())("scaled", 2, versions.latest(models / "scaled"))
+    assert count() > before
+    servable.engine.close()
+    del servable
+    memory.trim()
+    assert count() == before
+
+
+@pytest.fixture
+def compiled():
+    """The compilations from here on."""
+    import jax
+
+    found = []
+
+    def listen(event, seconds, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            found.append(seconds)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield found
+    jax.monitoring.clear_event_listeners()
+
+
+def test_a_program_is_compiled_once_for_all_versions_that_live_together(models, compiled):
+    loader, path = Loader(EngineOptions()), versions.latest(models / "scaled")
+    first = loader("scaled", 2, path)
+    assert compiled
+    compiled.clear()
+    second = loader("scaled", 3, path)
+    first.engine.close()
+    memory.trim()
+    x = {"inputs": np.ones((3, 4), np.float32)}
+    answer = second.engine.run("serving_default", x, ["output_0"])["output_0"]
+    np.testing.assert_allclose(answer, exports.scaled_answer(x["inputs"], 2), rtol=1e-5)
+    assert compiled == []
