@@ -8,7 +8,7 @@ from artifact.manifest import Manifest
 from exporter import verify
 from exporter.doctor.finding import Finding, fine, wrong
 from exporter.doctor.symptoms import diagnose, shortened
-from exporter.errors import CheckFailed
+from exporter.errors import CheckFailed, UserError
 
 
 def examine(version_dir: Path) -> Finding:
@@ -16,7 +16,13 @@ def examine(version_dir: Path) -> Finding:
     manifest = Manifest.read(version_dir)
     label = f"{version_dir.parent.name}/{version_dir.name}"
     try:
-        with verify.reloader(("cpu",)) as process:
+        verify.check_platforms(manifest.platforms)
+    except UserError:
+        platforms = ",".join(manifest.platforms)
+        fix = f"export it again with --platforms cpu,{platforms}; or examine it on such a machine"
+        return wrong("platform", f"{label} is for {platforms}, which this machine hasn't", fix)
+    try:
+        with verify.reloader(manifest.platforms) as process:
             parity = verify.check(version_dir, label, process, {})
     except CheckFailed as error:
         text = str(error)

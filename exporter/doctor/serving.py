@@ -56,9 +56,10 @@ def _unknown_model(version_dir: Path, model: str, error: str) -> Finding:
     hint = f" ({', '.join(near)} is beside it)" if near else ""
     return wrong(
         "model name",
-        f"the server has no model {model!r}{hint}: {shortened(error)}",
+        f"the server has no model {model!r}, or no whole version of it{hint}: {shortened(error)}",
         f"start it with --model_name={model} --model_base_path={version_dir.parent.absolute()}, "
-        "or say what it is called there: --model NAME",
+        "or say what it is called there: --model NAME; of the right model, copy the whole version "
+        "directory again",
     )
 
 
@@ -78,7 +79,8 @@ def _not_available(model: str, state: VersionState) -> Finding:
         fix = "wait, and look again; its log says how far it is"
         return wrong("version", f"{label} in the server", fix)
     fix = "read the server's log, and run this command without --server"
-    return diagnose(state.error, wrong("version", f"{label}: {shortened(state.error)}", fix))
+    unknown = wrong("version", f"{label}: {shortened(state.error)}", fix)
+    return diagnose(state.error, unknown, while_loading=True)
 
 
 def _answers(version_dir: Path, server: Server, model: str, number: int) -> Iterator[Finding]:

@@ -33,9 +33,9 @@ _SYMPTOMS = (
     ),
     _symptom(
         "runtime",
-        r"XlaCallModule with version|module version|unsupported version|"
-        r"(deserializ|parse|portable artifact).{0,200}(version|stablehlo|vhlo)|"
-        r"(stablehlo|vhlo).{0,200}(version|deserializ|legaliz)",
+        r"XlaCallModule\w* with version \d+ is not supported|cannot deserialize|"
+        r"fail\w+ to (deserialize|parse).{0,60}(portable artifact|computation|module)|"
+        r"bytecode version|unsupported .{0,30}version",
         "the version was written for a newer runtime than the one that loads it",
         "export it again for the server's release, such as --target serving-2.19; or update the "
         "server",
@@ -65,13 +65,6 @@ _SYMPTOMS = (
         "copy the whole directory again, under another name, and rename it at the end",
     ),
     _symptom(
-        "warm-up",
-        r"warm.?up",
-        "a warm-up record can't be read or run",
-        "export the version again; or serve it without warm-up: delete "
-        "assets.extra/tf_serving_warmup_requests, or --enable_model_warmup=false",
-    ),
-    _symptom(
         "dtype",
         r"Expects arg\[\d+\] to be \w+ but \w+ is provided|has no form|dtype",
         "an input is of another dtype than the signature takes",
@@ -80,9 +73,21 @@ _SYMPTOMS = (
 )
 
 
-def diagnose(error: str, otherwise: Finding) -> Finding:
+# Of a version that can't be loaded: only a warm-up record asks anything of it by then.
+_WARM_UP = _symptom(
+    "warm-up",
+    r"warm.?up|shape|does not match signature|Expects arg|not found in signature|signature key|"
+    r"truncated or damaged record",
+    "a warm-up record can't be read, or the model refuses it",
+    "export the version again; or serve it without warm-up: delete "
+    "assets.extra/tf_serving_warmup_requests, or --enable_model_warmup=false",
+)
+
+
+def diagnose(error: str, otherwise: Finding, *, while_loading: bool = False) -> Finding:
     """Returns what an error text means, or another finding where it isn't known."""
-    for symptom in _SYMPTOMS:
+    symptoms = [s for s in _SYMPTOMS if not (while_loading and s.check == "dtype")]
+    for symptom in [*symptoms, *([_WARM_UP] if while_loading else [])]:
         if symptom.pattern.search(error):
             return wrong(symptom.check, f"{symptom.meaning}: {shortened(error)}", symptom.fix)
     return otherwise

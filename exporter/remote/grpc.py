@@ -44,8 +44,8 @@ class Grpc:
             model_spec=_spec(model, version), metadata_field=["signature_def"]
         )
         answer = self._call(services.PREDICTION_METHODS["GetModelMetadata"], request)
-        found = pb.SignatureDefMap()
-        answer.metadata["signature_def"].Unpack(found)
+        # Any.Unpack would insist on this project's own package name.
+        found = pb.SignatureDefMap.FromString(answer.metadata["signature_def"].value)
         return {
             name: Signature(_tensors(entry.inputs), _tensors(entry.outputs), entry.method_name)
             for name, entry in found.signature_def.items()

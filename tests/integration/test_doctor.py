@@ -1,5 +1,6 @@
 """Each illness that the doctor knows, in a version or server that really has it."""
 
+import contextlib
 import json
 import shutil
 import socket
@@ -40,9 +41,10 @@ def copy(healthy, tmp_path):
 def ill(healthy, tmp_path_factory):
     """Directories of models that are broken, each in its way, by name."""
     base = tmp_path_factory.mktemp("ill")
-    for name in ("too_new", "cold", "half"):
+    for name in ("too_new", "newer_bytecode", "cold", "half"):
         shutil.copytree(healthy, base / name / "1")
     make_too_new(base / "too_new" / "1")
+    make_newer_bytecode(base / "newer_bytecode" / "1")
     chill(base / "cold" / "1")
     (base / "half" / "1" / "variables" / "variables.index").unlink()
     plain = ExportOptions(serving_batch_size=-1, verify=False)
@@ -67,6 +69,22 @@ def server(healthy, ill, tmp_path_factory):
 
 def make_too_new(version_dir):
     """Says that the program needs a calling convention that no TensorFlow has yet."""
+    with xla_call(version_dir) as call:
+        call.attr["version"].i = 99
+
+
+def make_newer_bytecode(version_dir):
+    """Says that the program's bytecode is of a version that no TensorFlow has yet."""
+    with xla_call(version_dir) as call:
+        module = bytearray(call.attr["module"].s)
+        assert module[:4] == b"ML\xefR"
+        module[4] = 99 << 1 | 1  # a varint whose lowest bit says that it is one byte long
+        call.attr["module"].s = bytes(module)
+
+
+@contextlib.contextmanager
+def xla_call(version_dir):
+    """The graph's node with the JAX program, to change."""
     from tensorflow.core.protobuf import saved_model_pb2
 
     path = version_dir / versions.SAVED_MODEL
@@ -74,7 +92,7 @@ def make_too_new(version_dir):
     graph = saved.meta_graphs[0].graph_def
     nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
     (call,) = [node for node in nodes if node.op == "XlaCallModule"]
-    call.attr["version"].i = 99
+    yield call
     path.write_bytes(saved.SerializeToString())
 
 
@@ -162,9 +180,10 @@ def test_for_other_hardware_than_this(ill):
 
 ILLNESSES = {
     "too_new": ("runtime", "--target serving-2.19"),
+    "newer_bytecode": ("runtime", "--target serving-2.19"),
     "for_cuda": ("platform", "--platforms cpu,cuda"),
     "cold": ("warm-up", "tf_serving_warmup_requests"),
-    "half": ("variables", COPY),
+    "half": ("model name", COPY),
     "integers": ("dtype", "--model_base_path"),
     "wrong": ("answers", "--model_base_path"),
 }
