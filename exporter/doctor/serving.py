@@ -58,8 +58,8 @@ def _unknown_model(version_dir: Path, model: str, error: str) -> Finding:
         "model name",
         f"the server has no model {model!r}, or no whole version of it{hint}: {shortened(error)}",
         f"start it with --model_name={model} --model_base_path={version_dir.parent.absolute()}, "
-        "or say what it is called there: --model NAME; of the right model, copy the whole version "
-        "directory again",
+        "or say what it is called there: --model NAME; if all of that is right, copy the whole "
+        "directory again: what is half copied isn't served",
     )
 
 

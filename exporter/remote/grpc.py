@@ -80,7 +80,8 @@ def _tensors(entries: Mapping[str, pb.TensorInfo]) -> dict[str, Tensor]:
     return {
         name: Tensor(
             tuple(None if n < 0 else n for n in wire_tensors.shape_of(entry.tensor_shape)),
-            dtypes.name(entry.dtype),
+            # The initialisation of a SavedModel is a signature, too, and has no dtype.
+            dtypes.from_enum_name(dtypes.enum_name(entry.dtype)),
         )
         for name, entry in entries.items()
     }

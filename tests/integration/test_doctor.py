@@ -183,7 +183,7 @@ ILLNESSES = {
     "newer_bytecode": ("runtime", "--target serving-2.19"),
     "for_cuda": ("platform", "--platforms cpu,cuda"),
     "cold": ("warm-up", "tf_serving_warmup_requests"),
-    "half": ("model name", COPY),
+    "half": ("model name", "half copied"),
     "integers": ("dtype", "--model_base_path"),
     "wrong": ("answers", "--model_base_path"),
 }

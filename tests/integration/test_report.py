@@ -12,10 +12,10 @@ import pytest
 pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
 pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
 
-from artifact import golden  # noqa: E402
-from artifact.manifest import Manifest  # noqa: E402
-from exporter.report import collect, page, runtimes  # noqa: E402
-from tests.support.servers import ROOT, ServerProcess  # noqa: E402
+from artifact import golden
+from artifact.manifest import Manifest
+from exporter.report import collect, page, runtimes
+from tests.support.servers import ROOT, ServerProcess
 
 RUNTIMES = ("JAX program", "TensorFlow signature", "TensorFlow __call__")
 
