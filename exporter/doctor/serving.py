@@ -117,10 +117,10 @@ def _answers(version_dir: Path, server: Server, model: str, number: int) -> Iter
             yield diagnose(str(error), wrong("answers", text, "read the server's log"))
             return
         for name, expected in found.outputs.items():
-            error, agrees = difference(answers[name], expected, manifest.tolerance)
-            largest = max(largest, error)
+            apart, agrees = difference(answers[name], expected, manifest.tolerance)
+            largest = max(largest, apart)
             if not agrees:
-                text = f"{label}: {signature}, {case}: {name} differs from JAX by {error:.1e}"
+                text = f"{label}: {signature}, {case}: {name} differs from JAX by {apart:.1e}"
                 yield wrong("answers", text, _other_copy(label))
                 return
     yield fine("answers", f"as JAX's golden examples (max |difference| {largest:.1e})")
