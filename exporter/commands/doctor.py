@@ -49,15 +49,13 @@ def run(args: argparse.Namespace) -> int:
     from exporter.doctor import examine
     from exporter.errors import CheckFailed, UserError
 
-    directory: Path = args.version_dir
-    if not directory.is_dir():
-        raise UserError(f"{directory}: there is no such directory")
+    if not args.version_dir.is_dir():
+        raise UserError(f"{args.version_dir}: there is no such directory")
+    directory = versions.resolve(args.version_dir)
     if versions.parse(directory.name) is None:
-        if not versions.find(directory):
-            raise UserError(
-                f"{directory}: no version in it; a version is a directory whose name is a number"
-            )
-        directory = versions.latest(directory)
+        raise UserError(
+            f"{directory}: no version in it; a version is a directory whose name is a number"
+        )
     findings = []
     for finding in examine(directory.absolute(), address=args.server, model=args.model):
         findings.append(finding)

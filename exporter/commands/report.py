@@ -65,9 +65,7 @@ def run(args: argparse.Namespace) -> int:
     from exporter.quiet import import_tensorflow
     from exporter.stages import Stages
 
-    directory: Path = args.version_dir
-    if versions.parse(directory.name) is None and versions.find(directory):
-        directory = versions.latest(directory)
+    directory = versions.resolve(args.version_dir)
     try:
         Manifest.read(directory)
     except (OSError, ManifestError) as error:
