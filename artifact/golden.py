@@ -14,6 +14,8 @@ from wire import dtypes
 # NumPy's own file format forgets dtypes that aren't NumPy's own: such arrays are kept as their
 # bits, and the entry's name says which dtype they are.
 _BITS = "@bfloat16"
+# Strings of any length, objects in NumPy, are kept as all bytes in a row and the length of each.
+_BYTES, _LENGTHS = "@bytes", "@lengths"
 # The case of real inputs, where a model has some; the others are random, `batch_<n>`.
 EXAMPLES = "examples"
 
@@ -34,6 +36,11 @@ def write(version_dir: Path, cases: Mapping[tuple[str, str], GoldenCase]) -> Non
         prefix = f"{signature}/{case}"
         for kind, arrays in (("inputs", golden.inputs), ("outputs", golden.outputs)):
             for name, array in arrays.items():
+                if array.dtype.kind == "O":
+                    lengths = np.vectorize(len, otypes=[np.int64])(array)
+                    entries[f"{prefix}/{kind}/{name}{_LENGTHS}"] = lengths
+                    array = np.frombuffer(b"".join(array.ravel().tolist()), np.uint8)
+                    name += _BYTES
                 if array.dtype.name == "bfloat16":
                     name, array = name + _BITS, array.view(np.uint16)
                 entries[f"{prefix}/{kind}/{name}"] = array
@@ -59,6 +66,12 @@ def read(version_dir: Path) -> dict[tuple[str, str], GoldenCase]:
             if kind == "labels":
                 labels.append(array)
                 continue
+            if name[0].endswith(_BYTES):
+                continue
+            if name[0].endswith(_LENGTHS):
+                name[0] = name[0].removesuffix(_LENGTHS)
+                content = file[entry.removesuffix(_LENGTHS) + _BYTES]
+                array = _strings(content.tobytes(), array)
             if name[0].endswith(_BITS):
                 array = array.view(dtypes.numpy_dtype("bfloat16"))
             {"inputs": inputs, "outputs": outputs}[kind][name[0].removesuffix(_BITS)] = array
@@ -66,3 +79,12 @@ def read(version_dir: Path) -> dict[tuple[str, str], GoldenCase]:
         key: GoldenCase(inputs, outputs, labels[0] if labels else None)
         for key, (inputs, outputs, labels) in found.items()
     }
+
+
+def _strings(content: bytes, lengths: np.ndarray) -> np.ndarray:
+    ends = np.cumsum(lengths.ravel())
+    strings = np.empty(lengths.size, object)
+    strings[:] = [
+        content[end - length : end] for end, length in zip(ends, lengths.ravel(), strict=True)
+    ]
+    return strings.reshape(lengths.shape)

@@ -47,16 +47,24 @@ class Program:
 
 @dataclass(frozen=True)
 class Signature:
-    """A named entry of the model."""
+    """A named entry of the model.
+
+    Attributes:
+        program: What it is in JAX; None for TensorFlow ops around another entry's program.
+        processing: Such a signature's declaration, in the exporter's terms.
+    """
 
     inputs: Mapping[str, Tensor]
     outputs: Mapping[str, Tensor]
     method_name: str = "tensorflow/serving/predict"
     program: Program | None = None
+    processing: Mapping[str, Any] | None = None
 
     @property
     def batched_inputs(self) -> tuple[str, ...]:
         """The inputs whose leading axis is the batch; none where the model has no batch."""
+        if self.processing is not None:
+            return tuple(self.inputs)
         sizes = {None} if self.program is None else {f.batch_size for f in self.program.files}
         return tuple(name for name, t in self.inputs.items() if t.shape and t.shape[0] in sizes)
 
@@ -190,6 +198,7 @@ def _signature(data: Mapping[str, Any]) -> Signature:
         outputs={k: _tensor(v) for k, v in data["outputs"].items()},
         method_name=data["method_name"],
         program=_program(data["program"]) if data["program"] else None,
+        processing=data.get("processing"),
     )
 
 

@@ -53,3 +53,10 @@ def latest(model_dir: Path) -> Path:
     if not found:
         raise FileNotFoundError(f"{model_dir}: no version directory in it")
     return found[max(found)]
+
+
+def resolve(directory: Path) -> Path:
+    """Returns the version that a directory stands for: itself, or the latest of a model's."""
+    if parse(directory.name) is None and find(directory):
+        return latest(directory)
+    return directory

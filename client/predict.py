@@ -12,6 +12,7 @@ from client import exits, flags
 
 if TYPE_CHECKING:
     from client.check import Plan, Source
+    from client.servable import Servable
 
 EXAMPLES = """\
 examples:
@@ -20,6 +21,7 @@ examples:
   python -m client.predict --model_dir models           compare with the golden examples there
   python -m client.predict --model_dir models --against jax --count_images 256 --batch_size 16
   python -m client.predict --host serving.example --tls --label stable --json
+  python -m client.predict --image digit.png photo.jpg  files, to a signature that decodes them
 
 exit code: 0 all outputs agree with JAX (or none was compared), 1 some don't, or the model failed,
 2 wrong flags or an unknown model, 3 the server can't be reached or isn't ready
@@ -43,13 +45,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Sends, compares and reports; errors become one line and an exit code."""
-    from client import report
+    from client import files, report
     from client.check import check
     from client.errors import ServingError
     from client.samples import SampleError
 
     try:
         with flags.connect(options) as client:
+            if options.image:
+                servable = _servable(options)
+                seen = files.send(client, servable, options.signature, options.image)
+                (files.print_json if options.json else files.print_table)(servable, seen)
+                return 0
             plan, source = _plan(options), _source(options)
             with report.progress(plan.count, shown=not options.json) as advance:
                 outcome = check(client, plan, source, advance)
@@ -69,14 +76,14 @@ def run(options: argparse.Namespace) -> int:
 
 def _plan(options: argparse.Namespace) -> Plan:
     from client.check import Plan
+
+    return Plan(_servable(options), options.signature, options.count_images, options.batch_size)
+
+
+def _servable(options: argparse.Namespace) -> Servable:
     from client.servable import Servable
 
-    return Plan(
-        Servable(options.model, options.version, options.label),
-        options.signature,
-        options.count_images,
-        options.batch_size,
-    )
+    return Servable(options.model, options.version, options.label)
 
 
 def _source(options: argparse.Namespace) -> Source:
@@ -124,6 +131,13 @@ def _parser() -> argparse.ArgumentParser:
         choices=["golden", "jax"],
         help="compare with the version's golden examples (the default with --model_dir), or with "
         "its own JAX program, run now (needs jax)",
+    )
+    work.add_argument(
+        "--image",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="send these PNG or JPEG files in one request, and show what the model sees in them",
     )
     work.add_argument("--json", action="store_true", help="print one JSON object")
     return parser

@@ -14,10 +14,31 @@ if TYPE_CHECKING:
     from exporter.options import ExportOptions
     from exporter.own import own_model
     from exporter.pipeline import export
+    from exporter.processing import Classes, Feature, ImageFile, ProcessedSignature, Value
 
-__all__ = ["Examples", "ExportOptions", "Model", "Signature", "TensorSpec", "export", "own_model"]
+__all__ = [
+    "Classes",
+    "Examples",
+    "ExportOptions",
+    "Feature",
+    "ImageFile",
+    "Model",
+    "ProcessedSignature",
+    "Signature",
+    "TensorSpec",
+    "Value",
+    "export",
+    "own_model",
+]
 
-_HOMES = {"export": "pipeline", "ExportOptions": "options", "own_model": "own"}
+_HOMES = {
+    "export": "pipeline",
+    "ExportOptions": "options",
+    "own_model": "own",
+    **dict.fromkeys(
+        ("Classes", "Feature", "ImageFile", "ProcessedSignature", "Value"), "processing"
+    ),
+}
 
 
 def __getattr__(name: str) -> Any:

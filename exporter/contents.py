@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from artifact import golden, versions
-from artifact.golden import GoldenCase
+from artifact.golden import EXAMPLES, GoldenCase
 from artifact.manifest import (
     Manifest,
     Parameter,
@@ -25,14 +25,26 @@ from artifact.manifest import (
 )
 from exporter import disk, plain_ops, provenance, saved_model, warmup, xla_call
 from exporter import target as targets
-from exporter.cases import batch_name, draw, example_case, random_cases, usable_batch_sizes
+from exporter.cases import (
+    answer,
+    batch_name,
+    draw,
+    example_case,
+    random_cases,
+    usable_batch_sizes,
+)
 from exporter.model import SERVING_DEFAULT, Model
 from exporter.options import ExportOptions
+from exporter.processing import plan
+from exporter.processing.plan import Plan
 from exporter.program import Traced, shape_of_parameter, trace
 from exporter.verify import Cases
 
 # Of dtypes with fewer digits than float32: a few units in their last place.
 _TOLERANCES = {"bfloat16": Tolerance(1e-2, 1e-2), "float16": Tolerance(1e-3, 1e-3)}
+
+# Of a processed signature's checked requests, as many are warm-up records, the smallest ones.
+_WARMUP_CASES = 2
 
 
 def write(model: Model, directory: Path, options: ExportOptions) -> tuple[Manifest, Cases]:
@@ -47,9 +59,11 @@ def write(model: Model, directory: Path, options: ExportOptions) -> tuple[Manife
         name: trace(entry, options.serving_batch_size, options.platforms)
         for name, entry in entries.items()
     }
+    plans = plan.plans(model, traced)
     keys = saved_model.save(
         model,
         traced,
+        plans,
         directory,
         convert=_converter(options),
         compile_model=options.compile_model and options.xla,
@@ -59,14 +73,23 @@ def write(model: Model, directory: Path, options: ExportOptions) -> tuple[Manife
     with disk.syncing(directory / "variables"):
         extra = directory / versions.EXTRA
         extra.mkdir(exist_ok=True)
-        signatures, kept, rest, requests = {}, {}, {}, {}
+        signatures, kept, rest = {}, {}, {}
+        requests: dict[str, list[Mapping[str, np.ndarray]]] = {}
         for name, entry in entries.items():
             files = _write_programs(name, traced[name], extra)
             signatures[name] = _signature(traced[name], files)
             kept[name], rest[name] = _cases(entry, traced[name], options)
             requests[name] = _warmup_requests(entry, traced[name], options)
+        for name, processed in plans.items():
+            entry, programs = entries[processed.entry], traced[processed.entry]
+            signatures[name] = _processed_signature(processed)
+            kept[name] = _processed_cases(
+                processed, entry, programs, kept[processed.entry], options
+            )
+            requests[name] = [case.inputs for case in kept[name].values()][:_WARMUP_CASES]
         golden.write(directory, _keyed(kept))
-        warmup.write(directory, model.name, requests)
+        methods = {name: entry.method_name for name, entry in signatures.items()}
+        warmup.write(directory, model.name, requests, methods)
         manifest = _manifest(model, signatures, traced, keys, options)
         manifest = replace(manifest, digests=digest_files(directory))
         manifest.write(directory)
@@ -106,12 +129,47 @@ def _cases(
 
 def _warmup_requests(
     model: Model, traced: Traced, options: ExportOptions
-) -> list[dict[str, np.ndarray]]:
+) -> list[Mapping[str, np.ndarray]]:
     sizes = traced.fixed_batch_sizes[:1] or usable_batch_sizes(model, options.warmup_batch_sizes)
     return [
         dict(zip(traced.input_names, draw(model, size, options.seed), strict=True))
         for size in sizes
     ]
+
+
+def _processed_cases(
+    processed: Plan,
+    model: Model,
+    traced: Traced,
+    real: Mapping[str, GoldenCase],
+    options: ExportOptions,
+) -> dict[str, GoldenCase]:
+    """Random requests to a processed signature, and the real inputs of its entry if there are."""
+    # Pillow is imported where images are processed, which most models aren't.
+    from exporter.processing import requests
+
+    def run(inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        return answer(model, traced, [inputs[name] for name in traced.input_names]).outputs
+
+    def inputs(batch_size: int, attempt: int) -> dict[str, np.ndarray]:
+        seed = options.seed + attempt
+        return dict(zip(traced.input_names, draw(model, batch_size, seed), strict=True))
+
+    sizes = traced.fixed_batch_sizes[:1] or usable_batch_sizes(model, options.check_batch_sizes)
+    found = {
+        batch_name(size): requests.random_case(
+            processed, partial(inputs, size), run, size, np.random.default_rng(options.seed + size)
+        )
+        for size in sizes
+    }
+    example = requests.example_case(processed, real[EXAMPLES], run) if EXAMPLES in real else None
+    return found | ({} if example is None else {EXAMPLES: example})
+
+
+def _processed_signature(processed: Plan) -> Signature:
+    return Signature(
+        processed.tensors, processed.outputs, processed.method, processing=processed.to_json()
+    )
 
 
 def _signature(traced: Traced, files: tuple[ProgramFile, ...]) -> Signature:

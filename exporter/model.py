@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from exporter.processing import ProcessedSignature
 
 PyTree = Any
 
@@ -73,6 +76,8 @@ class Model:
             see https://docs.jax.dev/en/latest/export/shape_poly.html
         signatures: Entries beside `serving_default`, which is `func`, by name.
         source: `pkg.module:build`, where that gives the model.
+        processed: Signatures that take files or tf.Examples, or give class names, by name: each
+            is one of the entries with TensorFlow ops around it.
     """
 
     name: str
@@ -84,10 +89,11 @@ class Model:
     constraints: tuple[str, ...] = ()
     signatures: Mapping[str, Signature] = field(default_factory=dict)
     source: str | None = None
+    processed: Mapping[str, ProcessedSignature] = field(default_factory=dict)
 
     def entries(self) -> dict[str, Model]:
         """Returns each signature as a model of one signature, by name, `serving_default` first."""
-        return {SERVING_DEFAULT: replace(self, signatures={})} | {
+        return {SERVING_DEFAULT: replace(self, signatures={}, processed={})} | {
             name: Model(
                 f"{self.name}:{name}",
                 entry.func,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from artifact.golden import EXAMPLES, GoldenCase
 from artifact.manifest import Manifest, ManifestError, Parity, damaged_files
 from exporter import cases, verify
 from exporter.errors import CheckFailed, UserError
+from exporter.verify import Cases
 
 
 @dataclass(frozen=True)
@@ -60,18 +62,45 @@ def recheck(
                     "digest); publish the version again"
                 )
         with stage("run the JAX program at new random inputs"):
-            fresh = _fresh_cases(version_dir, np.random.default_rng(seed))
+            fresh = _fresh_cases(version_dir, manifest, np.random.default_rng(seed))
         with stage("compare golden examples and live JAX in a fresh process"):
             return Recheck(manifest, verify.check(version_dir, label, process, fresh))
 
 
-def _fresh_cases(version_dir: Path, rng: np.random.Generator) -> dict[tuple[str, str], GoldenCase]:
+def _fresh_cases(version_dir: Path, manifest: Manifest, rng: np.random.Generator) -> Cases:
     """Random inputs like the golden examples', with the answers of the version's program."""
     kept = golden.read(version_dir)
-    programs = {signature: program.load(version_dir, signature) for signature, _ in kept}
+    programs = program.load_all(version_dir)
     fresh = {}
     for (signature, name), case in kept.items():
-        if name != EXAMPLES:
-            inputs = cases.random_like(case.inputs, rng)
-            fresh[signature, name] = GoldenCase(inputs, programs[signature].run(inputs))
+        if name == EXAMPLES:
+            continue
+        processing = manifest.signatures[signature].processing
+        if processing is not None:
+            fresh[signature, name] = _fresh_request(version_dir, processing, name, kept, rng)
+            continue
+        inputs = cases.random_like(case.inputs, rng)
+        fresh[signature, name] = GoldenCase(inputs, programs[signature].run(inputs))
     return fresh
+
+
+def _fresh_request(
+    version_dir: Path,
+    processing: Mapping[str, Any],
+    name: str,
+    kept: Cases,
+    rng: np.random.Generator,
+) -> GoldenCase:
+    """A random request to a processed signature, with the independent path's answer."""
+    from exporter.processing import requests
+    from exporter.processing.plan import Plan
+
+    plan = Plan.from_json(processing, version_dir)
+    like = kept[plan.entry, name].inputs
+    return requests.random_case(
+        plan,
+        lambda attempt: cases.random_like(like, rng),
+        program.load(version_dir, plan.entry).run,
+        len(next(iter(like.values()))),
+        rng,
+    )

@@ -18,9 +18,12 @@ import jax
 import numpy as np
 import tensorflow as tf
 
-from exporter import naming
+from artifact import versions
+from exporter import naming, processing
 from exporter.errors import UserError
 from exporter.model import SERVING_DEFAULT, Model, PyTree, TensorSpec
+from exporter.processing import graph
+from exporter.processing.plan import Plan
 from exporter.program import Program, Traced, shape_of_parameter
 
 # (model of one signature, its programs, one of them) -> function of flat parameters and inputs
@@ -48,6 +51,7 @@ class ReusableModel(tf.__internal__.tracking.AutoTrackable):
 def save(
     model: Model,
     traced: Mapping[str, Traced],
+    plans: Mapping[str, Plan],
     directory: Path,
     *,
     convert: Converter,
@@ -59,7 +63,8 @@ def save(
     Args:
         model: Where the parameters come from.
         traced: The same model's programs, by signature.
-        directory: Where to write `saved_model.pb` and `variables/`.
+        plans: Its processed signatures, by name.
+        directory: Where to write `saved_model.pb`, `variables/` and `assets/`.
         convert: Makes a program a function of tensors.
         compile_model: Marks the functions for XLA as a whole (`jit_compile`).
         with_gradient: Makes the variables trainable, and keeps the gradients that `convert` gives.
@@ -83,12 +88,18 @@ def save(
     )
     signatures = {name: entry.signature() for name, entry in functions.items()}
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=with_gradient)
-    with _system_errors():
+    with _system_errors(), graph.vocabularies(plans) as tables:
+        if tables:
+            reusable.vocabularies = tables
+        for name, plan in plans.items():
+            outputs = traced[plan.entry].output_names
+            signatures[name] = graph.signature(plan, functions[plan.entry].served, outputs, tables)
         tf.saved_model.save(reusable, str(directory), signatures, options)
     # TensorFlow's copy of the parameters goes before anything else is loaded: functions and
     # variables refer to one another, so that only the collector frees them.
-    del reusable, functions, signatures, variables
+    del reusable, functions, signatures, variables, tables
     gc.collect()
+    _set_method_names(directory, {name: plan.method for name, plan in plans.items()})
     keys = _checkpoint_keys(directory)
     names = zip(paths, naming.variable_names(paths), strict=True)
     return {"/".join(path): keys[name] for path, name in names}
@@ -122,13 +133,17 @@ class _Functions:
 
         self._compiled = {program.batch_size: compiled(program) for program in traced.programs}
 
+    @property
+    def served(self) -> Any:
+        """The function of the serving batch size, of flat inputs."""
+        return self._compiled[self._traced.serving.batch_size]
+
     def signature(self) -> Any:
         """A concrete function of named tensors, of the serving batch size."""
         traced = self._traced
 
         def serve(**tensors: Any) -> dict[str, Any]:
-            compiled = self._compiled[traced.serving.batch_size]
-            outputs = compiled(*map(tensors.get, traced.input_names))
+            outputs = self.served(*map(tensors.get, traced.input_names))
             return dict(zip(traced.output_names, outputs, strict=True))
 
         leaves = tf.nest.flatten(self._trees[traced.serving.batch_size])
@@ -237,17 +252,32 @@ def _output_structure(traced: Traced) -> Any:
     return jax.tree.structure(dict.fromkeys(traced.output_names, 0))
 
 
+def _set_method_names(directory: Path, methods: Mapping[str, str]) -> None:
+    """Gives signatures their method names; TensorFlow 2 itself writes predict for all of them."""
+    if set(methods.values()) <= {processing.PREDICT}:
+        return
+    from tensorflow.core.protobuf import saved_model_pb2
+    from tensorflow.python.saved_model import fingerprinting_utils
+
+    path = directory / versions.SAVED_MODEL
+    saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    for name, method in methods.items():
+        saved.meta_graphs[0].signature_def[name].method_name = method
+    path.write_bytes(saved.SerializeToString(deterministic=True))
+    fingerprinting_utils.write_fingerprint(str(directory))
+
+
 def _checkpoint_keys(directory: Path) -> dict[str, str]:
     """Reads from a checkpoint which key holds which variable."""
     from tensorflow.core.protobuf import trackable_object_graph_pb2
 
     reader = tf.train.load_checkpoint(str(directory / "variables" / "variables"))
-    graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
+    objects = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
         reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")
     )
     return {
         attribute.full_name: attribute.checkpoint_key
-        for node in graph.nodes
+        for node in objects.nodes
         for attribute in node.attributes
         if attribute.full_name
     }

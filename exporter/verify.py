@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,11 @@ from artifact.golden import GoldenCase
 from artifact.manifest import Manifest, Parity, Tolerance
 from artifact.versions import EXTRA
 from exporter.errors import CheckFailed, UserError
+
+# The last line of a traceback, and what TensorFlow puts around its messages.
+_EXCEPTION = re.compile(r"[\w.]+(Error|Exception)\b")
+_NOISE = re.compile(r"Detected at node|<stack traces unavailable>|\[\[|tf2xla conversion failed")
+_LONGEST_REASON = 500
 
 Cases = Mapping[tuple[str, str], GoldenCase]
 
@@ -61,9 +67,8 @@ class Reloader:
         answer, _ = self._process.communicate()
         if self._process.returncode != 0 or not answer:
             self._stderr.seek(0)
-            lines = [line.strip() for line in self._stderr if line.strip()]
             raise CheckFailed(
-                f"the SavedModel can't be loaded and run again: {lines[-1] if lines else 'killed'}"
+                f"the SavedModel can't be loaded and run again: {_reason(self._stderr)}"
             )
         return json.loads(answer.splitlines()[-1])
 
@@ -146,6 +151,8 @@ def check_programs(version_dir: Path, label: str, cases: Cases) -> None:
     device = jax.local_devices(backend="cpu")[0] if "cpu" in manifest.platforms else None
     programs = program.load_all(version_dir, device=device)
     for (signature, _), case in cases.items():
+        if signature not in programs:
+            continue  # TensorFlow ops around a program that other cases are for
         sizes = programs[signature].batch_sizes
         count = manifest.signatures[signature].batch_size(case.inputs) or 1
         if sizes is not None and count not in sizes:
@@ -156,6 +163,14 @@ def check_programs(version_dir: Path, label: str, cases: Cases) -> None:
                 through = "the program that JAX traced; a function whose answers differ under "
                 through += "jax.jit has a side effect or a branch on Python values"
                 raise _differs(label, manifest.tolerance, signature, name, count, through, error)
+
+
+def _reason(lines: Iterable[str]) -> str:
+    """The message of the exception that ended a process, on one line."""
+    lines = [line.strip() for line in lines if line.strip()]
+    starts = [i for i, line in enumerate(lines) if _EXCEPTION.match(line)]
+    said = [line for line in lines[starts[-1] if starts else -1 :] if not _NOISE.match(line)]
+    return " ".join(said)[:_LONGEST_REASON] or "killed"
 
 
 def _devices(platforms: Sequence[str]) -> dict[str, str]:

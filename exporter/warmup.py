@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from artifact import versions
+from exporter.processing import CLASSIFY, REGRESS
 from wire import serving_pb2 as pb
 from wire.tensors import from_array
 
@@ -21,6 +22,7 @@ def write(
     version_dir: Path,
     model: str,
     requests: Mapping[str, Iterable[Mapping[str, np.ndarray]]],
+    methods: Mapping[str, str],
 ) -> None:
     """Writes one record a request into a version's `assets.extra`.
 
@@ -28,13 +30,25 @@ def write(
         version_dir: Where the model has been saved.
         model: Its name.
         requests: Inputs by name; some for each signature.
+        methods: The signatures' method names.
     """
     pairs = [(signature, inputs) for signature in requests for inputs in requests[signature]]
     with tf.io.TFRecordWriter(str(version_dir / versions.WARMUP)) as writer:
         for signature, inputs in pairs:
-            request = pb.PredictRequest(
-                model_spec=pb.ModelSpec(name=model, signature_name=signature),
-                inputs={name: from_array(array) for name, array in inputs.items()},
-            )
-            log = pb.PredictionLog(predict_log=pb.PredictLog(request=request))
-            writer.write(log.SerializeToString())
+            spec = pb.ModelSpec(name=model, signature_name=signature)
+            writer.write(_record(spec, methods[signature], inputs).SerializeToString())
+
+
+def _record(spec: pb.ModelSpec, method: str, inputs: Mapping[str, np.ndarray]) -> pb.PredictionLog:
+    if method not in (CLASSIFY, REGRESS):
+        tensors = {name: from_array(array) for name, array in inputs.items()}
+        request = pb.PredictRequest(model_spec=spec, inputs=tensors)
+        return pb.PredictionLog(predict_log=pb.PredictLog(request=request))
+    (serialized,) = inputs.values()
+    examples = pb.ExampleList(examples=[pb.Example.FromString(data) for data in serialized])
+    content = pb.Input(example_list=examples)
+    if method == CLASSIFY:
+        classify = pb.ClassificationRequest(model_spec=spec, input=content)
+        return pb.PredictionLog(classify_log=pb.ClassifyLog(request=classify))
+    regress = pb.RegressionRequest(model_spec=spec, input=content)
+    return pb.PredictionLog(regress_log=pb.RegressLog(request=regress))

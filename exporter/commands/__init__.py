@@ -18,5 +18,7 @@ COMMANDS: Mapping[str, str] = {
     "tfjs": "write a published model for TensorFlow.js, compared with JAX in Node",
     "stack": "run the container stack through Docker's SDK: up, status, logs, down",
     "tflite": "write a model for TensorFlow Lite, float and quantised, compared with JAX",
+    "doctor": "say why a version does not load or answers wrongly, and the fix",
+    "report": "write a page about a version: signatures, errors in each runtime, latencies",
     "verify": "check a published version again: digests, golden examples, live JAX",
 }

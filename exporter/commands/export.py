@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ examples:
   python -m exporter --model mnist_flax --nomodel_classifier_layer --with_gradient
   python -m exporter --model mnist_flax --data_source idx --data_dir ~/mnist --num_epochs 5
   python -m exporter --model mnist_flax --model_version 1 --nogenerate_model    # test version 1
+  python -m exporter --model mnist_flax --image_signatures    # takes PNG and JPEG files as well
   python -m exporter --model quickdraw --show_images          # ten classes, the bundled sample
   python -m exporter --model quickdraw --data_source quickdraw --num_classes 100 --num_epochs 5
   python -m exporter export my_package.model:build --name my_model --serving_batch_size=-1
@@ -75,6 +77,11 @@ def generate(args: argparse.Namespace, stages: Stages) -> tuple[Model, Path, Dat
 
     if not args.build and (args.params or args.name):
         raise UserError("--params and --name are for a model of one's own: pkg.module:build")
+    if args.build and args.image_signatures:
+        raise UserError(
+            "--image_signatures is for the models that are trained here; let build() return an "
+            "exporter.Model with processed={…}"
+        )
     options = export_flags.export_options(args)
     publish.check_version(
         export_flags.model_dir(args), options.version, overwrite=options.overwrite
@@ -103,17 +110,22 @@ def _own(args: argparse.Namespace, stages: Stages) -> Model:
 
 def _trained(args: argparse.Namespace, dataset: Dataset) -> Model:
     from exporter import cases, models, parallel
+    from exporter.processing.images import image_signatures
     from exporter.training import train
 
     parallel.use_cpu_cores()
     definition = models.get(args.model).for_classes(len(dataset.classes))
     result = train(definition, dataset, export_flags.train_options(args, definition))
-    return definition.model(
+    model = definition.model(
         result.params,
         with_classifier=args.model_classifier_layer,
         examples=dataset.test.examples(cases.MAX_EXAMPLES),
         metrics=result.metrics,
     )
+    if not args.image_signatures:
+        return model
+    classes = dataset.classes if args.model_classifier_layer else None
+    return replace(model, processed=image_signatures(classes))
 
 
 def _test(args: argparse.Namespace, stages: Stages) -> int:

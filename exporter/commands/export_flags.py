@@ -109,6 +109,11 @@ def _add_export_arguments(parser: FlagParser) -> None:
         help="batch size of the signature; -1 takes any (default: %(default)s)",
     )
     parser.add_boolean("compile_model", default=True, help="compile the whole graph with XLA")
+    parser.add_boolean(
+        "image_signatures",
+        default=False,
+        help="add signatures image and classify, which take PNG or JPEG files",
+    )
     parser.add_boolean("with_gradient", default=False, help="keep gradients, for fine-tuning")
     parser.add_boolean(
         "xla", default=True, help="an XLA module; --no_xla: plain operations, for any server"

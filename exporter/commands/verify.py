@@ -34,10 +34,7 @@ def run(args: argparse.Namespace) -> int:
     from exporter.recheck import recheck
     from exporter.stages import Stages
 
-    directory: Path = args.version_dir
-    if versions.parse(directory.name) is None and versions.find(directory):
-        directory = versions.latest(directory)
-    result = recheck(directory, seed=args.seed, stage=Stages())
+    result = recheck(versions.resolve(args.version_dir), seed=args.seed, stage=Stages())
     if args.json:
         print(json.dumps(description.comparison(result.manifest, result.parity)))
     else:

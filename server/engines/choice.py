@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from artifact import program
 from server import signatures
 from server.engines import tflite, xla
 from server.engines.engine import Engine, EngineOptions
+from server.engines.split import SplitEngine
 from server.errors import Code, ServingError
 from server.signatures import Signatures
 
@@ -17,8 +19,9 @@ def load(
 ) -> tuple[Engine, Signatures]:
     """Loads a version and reads its signatures; `functions` has those of the other versions.
 
-    TensorFlow Lite models go to `tflite` where that is preferred, our own exports to `xla`, all
-    others to `tensorflow`, unless an engine is forced.
+    TensorFlow Lite models go to `tflite` where that is preferred, our own exports to `xla`, with
+    `tensorflow` beside it for signatures that are more than a JAX program, all others to
+    `tensorflow`, unless an engine is forced.
 
     Raises:
         ServingError: the version can't be loaded, or its engine isn't installed.
@@ -27,12 +30,17 @@ def load(
         engine = tflite.TfliteEngine(path)
         return engine, engine.signatures()
     found = signatures.read(path, options.tags)
-    if options.engine == "xla" or (options.engine == "auto" and xla.can_serve(path)):
+    programs = xla.servable(path) if options.engine == "auto" else frozenset()
+    if options.engine == "xla" or (programs and programs >= found.by_name.keys()):
         return xla.XlaEngine(path, options, functions), found
     try:
         from server.engines.tensorflow import TensorFlowEngine
 
-        return TensorFlowEngine(path, found, options), found
+        if not programs:
+            return TensorFlowEngine(path, found, options), found
+        # What is served through XLA anyway needs nobody's leave for it.
+        rest = TensorFlowEngine(path, found, replace(options, xla_compilation=True))
+        return SplitEngine(xla.XlaEngine(path, options, functions), programs, rest), found
     except ModuleNotFoundError as missing:
         raise ServingError(
             Code.FAILED_PRECONDITION,

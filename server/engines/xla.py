@@ -108,17 +108,19 @@ class XlaEngine:
             raise invalid(f"inputs of signature {signature} differ in their batch size")
 
 
-def can_serve(path: Path) -> bool:
-    """Tells whether every signature of a version has a program for this machine's device."""
+def servable(path: Path) -> frozenset[str]:
+    """Returns the signatures of a version that have a program for this machine's device."""
     try:
         found = manifest.Manifest.read(path)
     except (OSError, manifest.ManifestError):
-        return False
-    if not found.signatures or any(entry.program is None for entry in found.signatures.values()):
-        return False
+        return frozenset()
+    programs = [name for name, entry in found.signatures.items() if entry.program is not None]
+    if not programs:
+        return frozenset()
     try:
         import jax
     except ModuleNotFoundError:
-        return False
+        return frozenset()
     backend = jax.default_backend()
-    return ("cuda" if backend == "gpu" else backend) in found.platforms
+    is_here = ("cuda" if backend == "gpu" else backend) in found.platforms
+    return frozenset(programs if is_here else ())

@@ -1,0 +1,30 @@
+"""Signatures that take what clients have, files and tf.Examples, and give what they want, names.
+
+A JAX function takes and gives numbers. A `ProcessedSignature` of a `Model` puts TensorFlow ops
+around it: an image file is decoded, resized and normalised before, scores become class names
+after. The function in the middle stays the version's own program.
+"""
+
+from __future__ import annotations
+
+from exporter.processing.declaration import (
+    CLASSIFY,
+    PREDICT,
+    REGRESS,
+    Classes,
+    Feature,
+    ImageFile,
+    ProcessedSignature,
+    Value,
+)
+
+__all__ = [
+    "CLASSIFY",
+    "PREDICT",
+    "REGRESS",
+    "Classes",
+    "Feature",
+    "ImageFile",
+    "ProcessedSignature",
+    "Value",
+]

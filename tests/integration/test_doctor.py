@@ -1,0 +1,274 @@
+"""Each illness that the doctor knows, in a version or server that really has it."""
+
+import contextlib
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
+tf = pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
+
+from artifact import versions  # noqa: E402
+from exporter import ExportOptions, Model, TensorSpec, export  # noqa: E402
+from exporter.doctor import examine, files, runtime, serving  # noqa: E402
+from tests.support import exports  # noqa: E402
+from tests.support.servers import ROOT, ServerProcess  # noqa: E402
+
+COPY = "copy the whole directory again"
+ORDER = ["files", "digests", "variables", "TensorFlow"]
+SERVED = ["port", "version", "signatures", "answers"]
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory):
+    """A published version, compared with JAX."""
+    return exports.scaled(tmp_path_factory.mktemp("healthy"), 1, verify=True)
+
+
+@pytest.fixture
+def copy(healthy, tmp_path):
+    """A copy of it, to break."""
+    return shutil.copytree(healthy, tmp_path / "scaled" / "1")
+
+
+@pytest.fixture(scope="module")
+def ill(healthy, tmp_path_factory):
+    """Directories of models that are broken, each in its way, by name."""
+    base = tmp_path_factory.mktemp("ill")
+    for name in ("too_new", "newer_bytecode", "cold", "half"):
+        shutil.copytree(healthy, base / name / "1")
+    make_too_new(base / "too_new" / "1")
+    make_newer_bytecode(base / "newer_bytecode" / "1")
+    chill(base / "cold" / "1")
+    (base / "half" / "1" / "variables" / "variables.index").unlink()
+    plain = ExportOptions(serving_batch_size=-1, verify=False)
+    export(small("for_cuda", 1), base, replace(plain, platforms=("cuda",)))
+    export(small("integers", 1, "int32"), base, plain)
+    export(small("wrong", 2), base, plain)
+    return base
+
+
+@pytest.fixture(scope="module")
+def server(healthy, ill, tmp_path_factory):
+    """A server of all of them, with the engine that runs what TensorFlow Serving runs."""
+    folder = tmp_path_factory.mktemp("server")
+    paths = [healthy.parent, *ill.iterdir()]
+    entries = [f'config {{ name: "{p.name}" base_path: "{p}" }}' for p in paths]
+    (folder / "models.config").write_text(f"model_config_list {{ {' '.join(entries)} }}")
+    flags = ["--engine=tensorflow", "--xla_cpu_compilation_enabled=true"]
+    flags += [f"--model_config_file={folder / 'models.config'}", "--max_num_load_retries=0"]
+    with ServerProcess(folder / "log", *flags, wait_s=240) as process:
+        yield process
+
+
+def make_too_new(version_dir):
+    """Says that the program needs a calling convention that no TensorFlow has yet."""
+    with xla_call(version_dir) as call:
+        call.attr["version"].i = 99
+
+
+def make_newer_bytecode(version_dir):
+    """Says that the program's bytecode is of a version that no TensorFlow has yet."""
+    with xla_call(version_dir) as call:
+        module = bytearray(call.attr["module"].s)
+        assert module[:4] == b"ML\xefR"
+        module[4] = 99 << 1 | 1  # a varint whose lowest bit says that it is one byte long
+        call.attr["module"].s = bytes(module)
+
+
+@contextlib.contextmanager
+def xla_call(version_dir):
+    """The graph's node with the JAX program, to change."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    path = version_dir / versions.SAVED_MODEL
+    saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    graph = saved.meta_graphs[0].graph_def
+    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+    (call,) = [node for node in nodes if node.op == "XlaCallModule"]
+    yield call
+    path.write_bytes(saved.SerializeToString())
+
+
+def chill(version_dir):
+    """Replaces the warm-up by a request that the model refuses."""
+    from exporter import warmup
+
+    requests = {"serving_default": [{"inputs": np.zeros((1, 5), np.float32)}]}
+    methods = {"serving_default": "tensorflow/serving/predict"}
+    warmup.write(version_dir, "cold", requests, methods)
+
+
+def small(name, factor, dtype="float32"):
+    return Model(
+        name,
+        lambda params, x: x @ params["weights"] * factor,
+        {"weights": exports.WEIGHTS},
+        TensorSpec(("b", 4), dtype),
+    )
+
+
+def last(findings):
+    """Everything before the last finding is well."""
+    *before, finding = findings
+    assert all(f.ok for f in before)
+    return finding
+
+
+@pytest.mark.parametrize("api", ["rest_port", "grpc_port"])
+def test_a_healthy_version(healthy, server, api):
+    findings = list(examine(healthy, address=f"127.0.0.1:{getattr(server, api)}"))
+    assert [f.check for f in findings] == [*ORDER, *SERVED]
+    assert all(f.ok and not f.fix for f in findings)
+
+
+def test_half_copied(copy):
+    (copy / "variables" / "variables.data-00000-of-00001").unlink()
+    finding = last(files.examine(copy))
+    assert "half copied, there is no variables/variables.data" in finding.text
+    assert COPY in finding.fix
+
+
+@pytest.mark.parametrize("name", [versions.SAVED_MODEL, versions.MANIFEST])
+def test_half_copied_without_its_main_files(copy, name):
+    (copy / name).unlink()
+    finding = last(files.examine(copy))
+    assert f"has no {name}" in finding.text
+    assert COPY in finding.fix
+
+
+def test_a_truncated_manifest(copy):
+    manifest = copy / versions.MANIFEST
+    manifest.write_bytes(manifest.read_bytes()[:500])
+    assert "damaged manifest" in last(files.examine(copy)).text
+
+
+def test_another_digest(copy):
+    data = copy / "variables" / "variables.data-00000-of-00001"
+    content = bytearray(data.read_bytes())
+    content[3] ^= 1
+    data.write_bytes(content)
+    finding = last(files.examine(copy))
+    assert (finding.check, finding.ok) == ("digests", False)
+    assert "variables/variables.data-00000-of-00001" in finding.text
+
+
+def test_never_compared(tmp_path):
+    finding = last(files.examine(exports.scaled(tmp_path, 1)))
+    assert finding.check == "comparison"
+    assert "python -m exporter verify" in finding.fix
+
+
+def test_too_new_for_this_runtime(copy):
+    make_too_new(copy)
+    finding = runtime.examine(copy)
+    assert (finding.check, finding.ok) == ("runtime", False)
+    assert "--target serving-2.19" in finding.fix
+
+
+def test_for_other_hardware_than_this(ill):
+    finding = runtime.examine(ill / "for_cuda" / "1")
+    assert (finding.check, finding.ok) == ("platform", False)
+    assert "--platforms cpu,cuda" in finding.fix
+
+
+ILLNESSES = {
+    "too_new": ("runtime", "--target serving-2.19"),
+    "newer_bytecode": ("runtime", "--target serving-2.19"),
+    "for_cuda": ("platform", "--platforms cpu,cuda"),
+    "cold": ("warm-up", "tf_serving_warmup_requests"),
+    "half": ("model name", "half copied"),
+    "integers": ("dtype", "--model_base_path"),
+    "wrong": ("answers", "--model_base_path"),
+}
+
+
+@pytest.mark.parametrize("api", ["rest_port", "grpc_port"])
+@pytest.mark.parametrize("name", ILLNESSES)
+def test_illnesses_in_a_server(healthy, server, name, api):
+    check, fix = ILLNESSES[name]
+    finding = last(serving.examine(healthy, name, f"127.0.0.1:{getattr(server, api)}"))
+    assert (finding.check, finding.ok) == (check, False), finding
+    assert fix in finding.fix
+
+
+@pytest.mark.parametrize("api", ["rest_port", "grpc_port"])
+def test_a_wrong_model_name(healthy, server, api):
+    finding = last(serving.examine(healthy, "scald", f"127.0.0.1:{getattr(server, api)}"))
+    assert finding.check == "model name"
+    assert "scaled is beside it" in finding.text
+    assert "--model_name=scald" in finding.fix
+
+
+def test_another_version(healthy, server):
+    renamed = healthy.with_name("7")
+    finding = last(serving.examine(renamed, "scaled", f"127.0.0.1:{server.rest_port}"))
+    assert finding.check == "version"
+    assert "doesn't serve scaled/7 (it has: 1 AVAILABLE)" in finding.text
+
+
+@pytest.mark.parametrize("api", ["rest_port", "grpc_port"])
+def test_a_server_without_xla(healthy, server_without_xla, api):
+    server = server_without_xla
+    finding = last(serving.examine(healthy, "scaled", f"127.0.0.1:{getattr(server, api)}"))
+    assert finding.check == "XLA"
+    assert "--xla_cpu_compilation_enabled=true" in finding.fix
+
+
+@pytest.fixture(scope="module")
+def server_without_xla(healthy, tmp_path_factory):
+    flags = ["--engine=tensorflow", "--max_num_load_retries=0"]
+    flags += ["--model_name=scaled", f"--model_base_path={healthy.parent}"]
+    with ServerProcess(tmp_path_factory.mktemp("no_xla") / "log", *flags, wait_s=240) as process:
+        yield process
+
+
+def test_a_closed_port(healthy):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    (finding,) = serving.examine(healthy, "scaled", f"127.0.0.1:{port}")
+    assert finding.check == "port"
+    assert "refused" in finding.text
+    assert f"--model_base_path={healthy.parent}" in finding.fix
+
+
+def test_something_else_at_the_port(healthy):
+    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "0"]
+    with subprocess.Popen(
+        [command[0], "-u", *command[1:]], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as other:
+        port = other.stdout.readline().split(b"port ")[1].split()[0].decode()
+        (finding,) = serving.examine(healthy, "scaled", f"127.0.0.1:{port}")
+        other.kill()
+    assert (finding.check, finding.ok) == ("port", False)
+    assert "no model server" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "words"),
+    [
+        (["{dir}", "--server", "{rest}"], 0, "answers"),
+        (["{dir}", "--server", "{rest}", "--model", "other"], 1, "model name"),
+        (["{dir}", "--server", "nowhere"], 2, "write it as HOST:PORT"),
+        (["{dir}/nothing"], 2, "there is no such directory"),
+    ],
+)
+def test_the_command(healthy, server, flags, code, words):
+    known = {"dir": str(healthy.parent), "rest": f"127.0.0.1:{server.rest_port}"}
+    command = [sys.executable, "-m", "exporter", "doctor", *(f.format(**known) for f in flags)]
+    done = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    if code == 2:
+        assert words in done.stderr
+        return
+    found = json.loads(done.stdout)
+    assert found["ok"] == (code == 0)
+    assert found["findings"][-1]["check"] == words
