@@ -9,13 +9,15 @@ import numpy as np
 
 from exporter.datasets.dataset import Split, scale
 
+BATCH_SIZE = 128
+
 
 def accuracy(
     predict: Callable[[np.ndarray], Any],
     split: Split,
     *,
     top: int = 1,
-    batch_size: int = 128,
+    batch_size: int = BATCH_SIZE,
 ) -> float:
     """The share of images whose label's score is among the highest, from 0 to 1.
 

@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from exporter.datasets.dataset import Split
 from exporter.model import PyTree
 from exporter.models.definition import ModelDefinition
+from exporter.parallel import Placement
 
 # Reading the loss back waits for the device, so figures are reported once in so many steps.
 STEPS_BETWEEN_REPORTS = 10
@@ -95,6 +97,7 @@ def run_epoch(
     state: State,
     split: Split,
     *,
+    placement: Placement,
     batch_size: int,
     key: jax.Array,
     report: Callable[[int, Figures], None],
@@ -105,7 +108,8 @@ def run_epoch(
         step: What `jitted_step` gave.
         state: Given up to the step.
         split: At least one batch of images; those left over at the end are dropped.
-        batch_size: Images in a step.
+        placement: Where the state is and the images go.
+        batch_size: Images in a step, a multiple of the placement's devices.
         key: Decides the order and the augmentation.
         report: Called once in a while with the number of steps done and the figures so far.
 
@@ -113,16 +117,16 @@ def run_epoch(
         The new state, and the figures of the whole epoch.
     """
     started = time.perf_counter()
-    images, labels = jnp.asarray(split.images), jnp.asarray(split.labels, jnp.int32)
+    images, labels = placement.copied((split.images, split.labels.astype(np.int32)))
     steps = len(split) // batch_size
     order_key, steps_key = jax.random.split(key)
     order = jax.random.permutation(order_key, len(split))
-    batches = order[: steps * batch_size].reshape(steps, batch_size)
-    totals = Totals(jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32))
+    batches = np.asarray(order[: steps * batch_size]).reshape(steps, batch_size)
+    totals = placement.copied(Totals(jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32)))
     for done, (batch, step_key) in enumerate(
         zip(batches, jax.random.split(steps_key, steps), strict=True), start=1
     ):
-        state, totals = step(state, totals, images, labels, batch, step_key)
+        state, totals = step(state, totals, images, labels, placement.split(batch), step_key)
         if done % STEPS_BETWEEN_REPORTS == 0 or done == steps:
             seen = done * batch_size
             loss, right = float(totals.loss) / seen, int(totals.right) / seen

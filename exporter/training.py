@@ -1,4 +1,4 @@
-"""Training: the same model, data and options give the same parameters, bit by bit."""
+"""Training: on a machine, the same model, data and options give the same parameters, bit by bit."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import jax
 
-from exporter.accuracy import accuracy
+from exporter.accuracy import BATCH_SIZE, accuracy
 from exporter.datasets.dataset import Dataset, Split
 from exporter.errors import UserError
 from exporter.history import Epoch, write_metrics
 from exporter.model import PyTree
 from exporter.models.definition import ModelDefinition
+from exporter.parallel import Placement
 from exporter.progress import TrainingProgress
 from exporter.step import State, jitted_step, run_epoch
 
@@ -94,10 +95,16 @@ def train(
     rate = definition.learning_rate if options.learning_rate is None else options.learning_rate
     optimizer = definition.optimizer(steps * options.num_epochs, rate)
     init_key, epochs_key = jax.random.split(jax.random.key(options.seed))
+    placement = Placement.of(options.batch_size, BATCH_SIZE, enabled=definition.data_parallel)
     params = definition.init(init_key)
-    state, history = State(params, optimizer.init(params)), list[Epoch]()
+    state, history = placement.copied(State(params, optimizer.init(params))), list[Epoch]()
     step = jitted_step(definition, optimizer)
-    predict = jax.jit(lambda params, images: definition.apply(params, images, True))
+    apply = jax.jit(lambda params, images: definition.apply(params, images, True))
+
+    def tested(params: PyTree, *, top: int = 1) -> float:
+        return accuracy(
+            lambda images: apply(params, placement.split(images)), dataset.test, top=top
+        )
 
     with (
         TrainingProgress(
@@ -113,6 +120,7 @@ def train(
                 step,
                 state,
                 dataset.train,
+                placement=placement,
                 batch_size=options.batch_size,
                 key=jax.random.fold_in(epochs_key, number),
                 report=partial(progress.step, number),
@@ -122,8 +130,7 @@ def train(
                     f"{definition.name}: the loss is {figures.loss} in epoch {number}; "
                     f"take a learning rate below {rate:g}"
                 )
-            tested = accuracy(partial(predict, state.params), dataset.test)
-            history.append(Epoch(number, tested, *figures))
+            history.append(Epoch(number, tested(state.params), *figures))
             if checkpoints:
                 checkpoints.save(state, history)
             if options.metrics_file:
@@ -135,10 +142,8 @@ def train(
             metrics = {"loss": last.loss, "train_accuracy": last.train_accuracy}
             metrics["test_accuracy"] = last.test_accuracy
         else:
-            metrics = {"test_accuracy": accuracy(partial(predict, state.params), dataset.test)}
-        metrics["test_top3_accuracy"] = accuracy(
-            partial(predict, state.params), dataset.test, top=3
-        )
+            metrics = {"test_accuracy": tested(state.params)}
+        metrics["test_top3_accuracy"] = tested(state.params, top=3)
     return TrainResult(jax.device_get(state.params), metrics, history)
 
 

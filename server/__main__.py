@@ -31,6 +31,7 @@ def start_logging() -> None:
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO
     )
+    logging.getLogger("jax").setLevel(logging.WARNING)  # it tells which devices aren't there
 
 
 if __name__ == "__main__":

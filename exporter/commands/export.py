@@ -232,9 +232,10 @@ def _own(args: argparse.Namespace, stages: Stages) -> Model:
 
 
 def _trained(args: argparse.Namespace, dataset: Dataset) -> Model:
-    from exporter import cases, models
+    from exporter import cases, models, parallel
     from exporter.training import TrainOptions, train
 
+    parallel.use_cpu_cores()
     definition = models.get(args.model).for_classes(len(dataset.classes))
     result = train(
         definition,

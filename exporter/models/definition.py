@@ -33,6 +33,8 @@ class ModelDefinition:
         num_epochs: Passes over the training images that suit the model and its own data.
         batch_size: Likewise, images in a step.
         data_source: Where its data come from unless the user names another source.
+        data_parallel: Training splits each batch over the devices; pays where a step takes much
+            longer than adding up the gradients.
         init_classes: `(key, num_classes) -> params`, for a model of any number of classes.
     """
 
@@ -47,6 +49,7 @@ class ModelDefinition:
     num_epochs: int = 3
     batch_size: int = 128
     data_source: str = "bundled"
+    data_parallel: bool = False
     init_classes: Callable[[jax.Array, int], PyTree] | None = None
 
     def for_classes(self, num_classes: int) -> ModelDefinition:

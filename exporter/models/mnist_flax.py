@@ -50,5 +50,6 @@ DEFINITION = ModelDefinition(
     classifier="dense2",
     optimizer=sgd_with_cosine_decay,
     learning_rate=0.1,
+    data_parallel=True,
     augment=partial(random_shift, pixels=1),
 )

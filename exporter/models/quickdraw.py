@@ -82,5 +82,6 @@ DEFINITION = ModelDefinition(
     num_epochs=80,
     batch_size=32,
     data_source="quickdraw_sample",
+    data_parallel=True,
     augment=augment,
 )

@@ -44,9 +44,11 @@ def sizes(engine: Engine, signatures: Mapping[str, Signature], wanted: Sizes) ->
 
 
 def _usable(engine: Engine, signature: Signature, wanted: Sizes) -> Sizes | None:
+    if not _has_rows(signature):  # such as a SavedModel's own initialisation
+        return None
     fixed = engine.batch_sizes(signature.name)
     allowed = tuple(fixed) if fixed else wanted.allowed
-    if not allowed or not _has_rows(signature):
+    if not allowed:
         return None
     rows = _random_rows(signature, allowed[-1])
     outputs = tuple(signature.outputs)

@@ -31,17 +31,22 @@ def missing(what: str) -> None:
     pytest.skip(what)
 
 
-# Not a session's: while Playwright's loop runs in this thread, no other test may start one.
-@pytest.fixture(scope="module")
-def chromium():
+def launch(*flags):
+    """Yields a browser of its own."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="pip install -e '.[dev]'")
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
     if path is None:
         missing("needs Chromium (Debian: apt install chromium)")
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=path, args=[*FLAGS, *flags])
         yield browser
         browser.close()
+
+
+# Not a session's: while Playwright's loop runs in this thread, no other test may start one.
+@pytest.fixture(scope="module")
+def chromium():
+    yield from launch()
 
 
 @pytest.fixture(scope="session")
