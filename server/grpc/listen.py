@@ -18,6 +18,7 @@ from server.grpc.prediction import PredictionService
 from server.rpc.aio import AioServer
 from server.security import Tls, Token
 from wire import services
+from wire import serving_pb2 as pb
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,13 @@ _HEALTH_SERVICES = (
     "", "ModelService", "PredictionService", services.MODEL_SERVICE, services.PREDICTION_SERVICE
 )  # fmt: skip
 _SERVING = 1  # HealthCheckResponse.ServingStatus
+_WITH_SPEC = (
+    pb.PredictResponse,
+    pb.ClassificationResponse,
+    pb.RegressionResponse,
+    pb.InferenceResult,
+    pb.GetModelMetadataResponse,
+)
 _PROFILER_SERVICE = "tensorflow.ProfilerService"
 
 
@@ -212,10 +220,10 @@ class GrpcServer:
 def _trailing(response: Any, seconds: float) -> list[tuple[str, str]]:
     """Returns what REST's headers say: the time it took and the version that answered."""
     metadata = [("server-timing", f"total;dur={seconds * 1e3:.3f}")]
-    results = getattr(response, "results", None)  # of MultiInference, all by one version
-    spec = getattr(results[0] if results else response, "model_spec", None)
-    if spec is not None:
-        metadata.append(("x-model-version", str(spec.version.value)))
+    if isinstance(response, pb.MultiInferenceResponse):
+        response = response.results[0]  # all are by one version
+    if isinstance(response, _WITH_SPEC):
+        metadata.append(("x-model-version", str(response.model_spec.version.value)))
     return metadata
 
 
