@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
@@ -33,11 +35,12 @@ class WorkerPipe:
         self._configure = configure
         self._report = report
         self._orphaned = orphaned
-        self._sender = ThreadPoolExecutor(1, thread_name_prefix="pipe")
+        self._sender = ThreadPoolExecutor(1, thread_name_prefix="send")
         self._numbers = itertools.count()
         self._waiting: dict[int, asyncio.Future[list[Any]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        asyncio.get_running_loop().add_reader(pipe.fileno(), self._read)
+        self._loop = asyncio.get_running_loop()
+        threading.Thread(target=self._read, name="pipe", daemon=True).start()
         self._send("up", 0, None)
 
     async def configure(self, models: Sequence[ModelConfig]) -> None:
@@ -66,7 +69,7 @@ class WorkerPipe:
 
     async def _ask(self, kind: str, content: Any) -> list[Any]:
         number = next(self._numbers)
-        answers = self._waiting[number] = asyncio.get_running_loop().create_future()
+        answers = self._waiting[number] = self._loop.create_future()
         self._send(kind, number, content)
         return await answers
 
@@ -75,16 +78,17 @@ class WorkerPipe:
         self._sender.submit(self._pipe.send, (kind, number, content))
 
     def _read(self) -> None:
-        try:
-            while self._pipe.poll():
-                self._take(*self._pipe.recv())
-        except (EOFError, OSError):
-            asyncio.get_running_loop().remove_reader(self._pipe.fileno())
-            self._orphaned()
+        """Takes what comes, on a thread: a loop would make the pipe non-blocking."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            try:
+                while True:
+                    self._loop.call_soon_threadsafe(self._take, *self._pipe.recv())
+            except (EOFError, OSError):
+                self._loop.call_soon_threadsafe(self._orphaned)
 
     def _take(self, kind: str, number: int, content: Any) -> None:
         if kind == "configure":
-            task = asyncio.get_running_loop().create_task(self._apply(number, content))
+            task = self._loop.create_task(self._apply(number, content))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         elif kind == "report":
