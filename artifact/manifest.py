@@ -114,6 +114,8 @@ class Manifest:
     Attributes:
         parameters: In the order of the programs' flat parameter list.
         digests: sha256 of each other file of the version, by path relative to its directory.
+        source: `pkg.module:build`, which gives the model; None for this exporter's own models,
+            and for what was exported from Python.
     """
 
     model: str
@@ -123,6 +125,7 @@ class Manifest:
     parameters: tuple[Parameter, ...]
     platforms: tuple[str, ...] = ("cpu",)
     git_commit: str | None = None
+    source: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     tolerance: Tolerance = Tolerance()

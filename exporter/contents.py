@@ -23,7 +23,7 @@ from artifact.manifest import (
     Tolerance,
     digest_files,
 )
-from exporter import provenance, saved_model, warmup
+from exporter import disk, plain_ops, provenance, saved_model, warmup, xla_call
 from exporter import target as targets
 from exporter.cases import (
     answer,
@@ -65,31 +65,44 @@ def write(model: Model, directory: Path, options: ExportOptions) -> tuple[Manife
         traced,
         plans,
         directory,
-        target=targets.get(options.target),
-        compile_model=options.compile_model,
+        convert=_converter(options),
+        compile_model=options.compile_model and options.xla,
         with_gradient=options.with_gradient,
     )
-    extra = directory / versions.EXTRA
-    extra.mkdir(exist_ok=True)
-    signatures, kept, rest = {}, {}, {}
-    requests: dict[str, list[Mapping[str, np.ndarray]]] = {}
-    for name, entry in entries.items():
-        files = _write_programs(name, traced[name], extra)
-        signatures[name] = _signature(traced[name], files)
-        kept[name], rest[name] = _cases(entry, traced[name], options)
-        requests[name] = _warmup_requests(entry, traced[name], options)
-    for name, processed in plans.items():
-        entry, programs = entries[processed.entry], traced[processed.entry]
-        signatures[name] = _processed_signature(processed)
-        kept[name] = _processed_cases(processed, entry, programs, kept[processed.entry], options)
-        requests[name] = [case.inputs for case in kept[name].values()][:_WARMUP_CASES]
-    golden.write(directory, _keyed(kept))
-    methods = {name: entry.method_name for name, entry in signatures.items()}
-    warmup.write(directory, model.name, requests, methods)
-    manifest = _manifest(model, signatures, traced, keys, options)
-    manifest = replace(manifest, digests=digest_files(directory))
-    manifest.write(directory)
+    # The parameters of a big model take the disk as long as all the rest takes the processor.
+    with disk.syncing(directory / "variables"):
+        extra = directory / versions.EXTRA
+        extra.mkdir(exist_ok=True)
+        signatures, kept, rest = {}, {}, {}
+        requests: dict[str, list[Mapping[str, np.ndarray]]] = {}
+        for name, entry in entries.items():
+            files = _write_programs(name, traced[name], extra)
+            signatures[name] = _signature(traced[name], files)
+            kept[name], rest[name] = _cases(entry, traced[name], options)
+            requests[name] = _warmup_requests(entry, traced[name], options)
+        for name, processed in plans.items():
+            entry, programs = entries[processed.entry], traced[processed.entry]
+            signatures[name] = _processed_signature(processed)
+            kept[name] = _processed_cases(
+                processed, entry, programs, kept[processed.entry], options
+            )
+            requests[name] = [case.inputs for case in kept[name].values()][:_WARMUP_CASES]
+        golden.write(directory, _keyed(kept))
+        methods = {name: entry.method_name for name, entry in signatures.items()}
+        warmup.write(directory, model.name, requests, methods)
+        manifest = _manifest(model, signatures, traced, keys, options)
+        manifest = replace(manifest, digests=digest_files(directory))
+        manifest.write(directory)
     return manifest, _keyed(rest)
+
+
+def _converter(options: ExportOptions) -> saved_model.Converter:
+    if not options.xla:
+        return partial(plain_ops.to_tensorflow, with_gradient=options.with_gradient)
+    target = targets.get(options.target)
+    return lambda model, traced, program: xla_call.to_tensorflow(
+        program.exported, target, with_gradient=options.with_gradient
+    )
 
 
 def _write_programs(name: str, traced: Traced, extra: Path) -> tuple[ProgramFile, ...]:
@@ -196,7 +209,8 @@ def _manifest(
         parameters=tuple(parameters),
         platforms=options.platforms,
         git_commit=provenance.git_commit(),
-        versions=provenance.package_versions(targets.get(options.target)),
+        source=model.source,
+        versions=provenance.package_versions(targets.get(options.target) if options.xla else None),
         metrics=dict(model.metrics),
         tolerance=options.tolerance or _tolerance([p.dtype for p in parameters] + outputs),
     )

@@ -75,6 +75,7 @@ class Model:
         constraints: What open dimensions keep to, such as `"s <= 512"` or `"mod(s, 8) == 0"`;
             see https://docs.jax.dev/en/latest/export/shape_poly.html
         signatures: Entries beside `serving_default`, which is `func`, by name.
+        source: `pkg.module:build`, where that gives the model.
         processed: Signatures that take files or tf.Examples, or give class names, by name: each
             is one of the entries with TensorFlow ops around it.
     """
@@ -87,6 +88,7 @@ class Model:
     metrics: Mapping[str, float] = field(default_factory=dict)
     constraints: tuple[str, ...] = ()
     signatures: Mapping[str, Signature] = field(default_factory=dict)
+    source: str | None = None
     processed: Mapping[str, ProcessedSignature] = field(default_factory=dict)
 
     def entries(self) -> dict[str, Model]:

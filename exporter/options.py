@@ -21,6 +21,8 @@ class ExportOptions:
             for any batch size.
         compile_model: Mark the functions for XLA as a whole (`jit_compile`).
         with_gradient: Keep JAX's first-order gradients, for training in TensorFlow.
+        xla: Write the model as an XLA module; else as plain TensorFlow operations, for runtimes
+            without XLA. What `compile_model` and `target` say doesn't matter then.
         platforms: What the model runs on: `"cpu"`, `"cuda"`, `"tpu"`, `"rocm"`.
         target: The oldest runtime that must be able to load it; a name in `exporter.target`.
         overwrite: Replace the version if it exists.
@@ -36,6 +38,7 @@ class ExportOptions:
     serving_batch_size: int = 1
     compile_model: bool = True
     with_gradient: bool = False
+    xla: bool = True
     platforms: tuple[str, ...] = ("cpu",)
     target: str = "serving-2.19"
     overwrite: bool = False

@@ -41,7 +41,7 @@ def load(target: str, name: str | None = None, params: Path | None = None) -> Mo
         built = build()
     except Exception as error:
         raise UserError(f"{target}() failed: {place.describe(error)}") from error
-    model = _as_model(target, name, built)
+    model = replace(_as_model(target, name, built), source=target)
     return model if params is None else replace(model, params=load_parameters(params, model.params))
 
 

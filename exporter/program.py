@@ -5,12 +5,13 @@ Both the SavedModel's graph and the version's `.jax_export` files are made from 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 from jax import export
+from jax.extend import core
 
 from exporter import naming, place
 from exporter.dimensions import allowed, batch_symbol
@@ -20,6 +21,8 @@ from exporter.options import POLYMORPHIC
 
 # Beside the serving batch size, a fixed export takes the test and the training batch size.
 FIXED_BATCH_SIZES = (16, 128)
+# Of arrays in the function itself: masks and tables, no weights.
+_MOST_CONSTANT_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def trace(model: Model, serving_batch_size: int, platforms: Sequence[str]) -> Tr
         platforms: What the programs run on, such as `("cpu", "cuda")`.
 
     Raises:
-        UserError: the function can't be traced; the message is JAX's.
+        UserError: the function can't be traced, the message being JAX's; or it holds weights.
     """
     specs, structure = jax.tree.flatten(model.inputs)
     symbol = batch_symbol(specs)
@@ -102,16 +105,20 @@ def trace(model: Model, serving_batch_size: int, platforms: Sequence[str]) -> Tr
         return model.func(params_structure.unflatten(flat_params), structure.unflatten(flat_inputs))
 
     flat.__name__ = model.name
-    programs = []
+    programs: list[Program] = []
     try:
         for size in sizes:
             known = {} if size is None else {str(symbol): size}
             shapes = input_shapes(specs, known, model.constraints)
+            if not programs:
+                jaxpr, outputs = jax.make_jaxpr(nested, return_shape=True)(param_shapes, shapes)
+                _check_constants(model.name, jaxpr)
             exported = export.export(jax.jit(flat), platforms=tuple(platforms))(
                 param_shapes, shapes
             )
             programs.append(Program(exported, size))
-        outputs = jax.eval_shape(nested, param_shapes, shapes)
+    except UserError:
+        raise
     except Exception as error:
         size_text = "any batch size" if size is None else f"batch size {size}"
         raise UserError(
@@ -125,6 +132,27 @@ def trace(model: Model, serving_batch_size: int, platforms: Sequence[str]) -> Tr
         outputs,
         naming.parameter_paths(model.params),
     )
+
+
+def _check_constants(name: str, jaxpr: core.ClosedJaxpr) -> None:
+    """Refuses weights inside the function: each program and graph would carry a copy of them."""
+    found = {id(array): array for array in _constants(jaxpr)}.values()
+    total = sum(array.nbytes for array in found)
+    if total > _MOST_CONSTANT_BYTES:
+        largest = max(found, key=lambda array: array.nbytes)
+        raise UserError(
+            f"{name}: the function holds {total / 1e6:.1f} MB of arrays of its own, the largest "
+            f"{largest.dtype}{list(largest.shape)}; give them in params: a graph ends at 2 GB"
+        )
+
+
+def _constants(jaxpr: core.ClosedJaxpr) -> Iterator[Any]:
+    yield from (array for array in jaxpr.consts if hasattr(array, "nbytes"))
+    for equation in jaxpr.jaxpr.eqns:
+        for value in equation.params.values():
+            for inner in value if isinstance(value, tuple | list) else [value]:
+                if isinstance(inner, core.ClosedJaxpr):
+                    yield from _constants(inner)
 
 
 def shape_of_parameter(value: Any) -> jax.ShapeDtypeStruct:

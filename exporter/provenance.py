@@ -12,14 +12,20 @@ from exporter.target import Target
 _PACKAGES = ("jax", "jaxlib", "flax", "tensorflow", "numpy")
 
 
-def package_versions(target: Target) -> dict[str, str]:
-    """Returns the versions that an export depends on, by name."""
+def package_versions(target: Target | None) -> dict[str, str]:
+    """Returns the versions that an export depends on, by name.
+
+    Args:
+        target: What its XLA modules are written for; None where it has none.
+    """
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
+    if target is None:
+        return found
     return found | {
         "stablehlo": target.stablehlo,
         "calling_convention": str(target.calling_convention),

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from artifact import versions
-from exporter import exchange
+from exporter import disk, exchange
 from exporter.errors import UserError
 
 AUTO = "auto"
@@ -97,13 +97,13 @@ def publish(
         if number in existing and not overwrite:
             raise _exists(final)
         seal(number)
-        _sync_tree(staged)
+        disk.sync_tree(staged)
         if number in existing:
             exchange.exchange(staged, final)
         else:
             os.rename(staged, final)
-        _sync(model_dir)
-        _sync(model_dir.parent)
+        disk.sync(model_dir)
+        disk.sync(model_dir.parent)
     return final
 
 
@@ -150,20 +150,6 @@ def _readable_errors(model_dir: Path) -> Iterator[None]:
             where = error.filename or model_dir
             raise UserError(f"{where}: {error.strerror}; choose another --model_path") from error
         raise
-
-
-def _sync_tree(directory: Path) -> None:
-    for path in directory.rglob("*"):
-        _sync(path)
-    _sync(directory)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _umask() -> int:

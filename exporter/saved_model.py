@@ -10,15 +10,13 @@ import contextlib
 import errno
 import gc
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import tensorflow as tf
-from jax.export import Exported
 
 from artifact import versions
 from exporter import naming, processing
@@ -26,9 +24,10 @@ from exporter.errors import UserError
 from exporter.model import SERVING_DEFAULT, Model, PyTree, TensorSpec
 from exporter.processing import graph
 from exporter.processing.plan import Plan
-from exporter.program import Traced, shape_of_parameter
-from exporter.target import Target
-from exporter.xla_call import to_tensorflow
+from exporter.program import Program, Traced, shape_of_parameter
+
+# (model of one signature, its programs, one of them) -> function of flat parameters and inputs
+Converter = Callable[[Model, Traced, Program], Callable[[Sequence[Any]], list[Any]]]
 
 
 class ReusableModel(tf.__internal__.tracking.AutoTrackable):
@@ -55,7 +54,7 @@ def save(
     plans: Mapping[str, Plan],
     directory: Path,
     *,
-    target: Target,
+    convert: Converter,
     compile_model: bool,
     with_gradient: bool,
 ) -> dict[str, str]:
@@ -66,9 +65,9 @@ def save(
         traced: The same model's programs, by signature.
         plans: Its processed signatures, by name.
         directory: Where to write `saved_model.pb`, `variables/` and `assets/`.
-        target: The runtimes that must be able to load it.
+        convert: Makes a program a function of tensors.
         compile_model: Marks the functions for XLA as a whole (`jit_compile`).
-        with_gradient: Keeps JAX's first-order gradients; the variables are trainable then.
+        with_gradient: Makes the variables trainable, and keeps the gradients that `convert` gives.
 
     Returns:
         The checkpoint key of each parameter, by its path (`conv1/kernel`).
@@ -78,9 +77,8 @@ def save(
     """
     paths = traced[SERVING_DEFAULT].parameter_paths
     variables = _variables(model.params, paths, trainable=with_gradient)
-    run = partial(_run, target, with_gradient, variables)
     functions = {
-        name: _Functions(entry, traced[name], run, compile_model=compile_model)
+        name: _Functions(entry, traced[name], variables, convert, compile_model=compile_model)
         for name, entry in model.entries().items()
     }
     reusable = ReusableModel(
@@ -99,7 +97,7 @@ def save(
         tf.saved_model.save(reusable, str(directory), signatures, options)
     # TensorFlow's copy of the parameters goes before anything else is loaded: functions and
     # variables refer to one another, so that only the collector frees them.
-    del reusable, functions, signatures, variables, run, tables
+    del reusable, functions, signatures, variables, tables
     gc.collect()
     _set_method_names(directory, {name: plan.method for name, plan in plans.items()})
     keys = _checkpoint_keys(directory)
@@ -110,17 +108,30 @@ def save(
 class _Functions:
     """A signature's compiled functions, one a batch size, and the ways that lead to them."""
 
-    def __init__(self, model: Model, traced: Traced, run: Any, *, compile_model: bool) -> None:
+    def __init__(
+        self,
+        model: Model,
+        traced: Traced,
+        variables: Sequence[Any],
+        convert: Converter,
+        *,
+        compile_model: bool,
+    ) -> None:
         self._traced = traced
         self._trees = {
             p.batch_size: _input_tree(model.inputs, traced, p.batch_size) for p in traced.programs
         }
-        self._compiled = {
-            program.batch_size: tf.function(
-                partial(run, program.exported), autograph=False, jit_compile=compile_model or None
-            ).get_concrete_function(*tf.nest.flatten(self._trees[program.batch_size]))
-            for program in traced.programs
-        }
+
+        def compiled(program: Program) -> Any:
+            run = convert(model, traced, program)
+            function = tf.function(
+                lambda *inputs: run([*variables, *inputs]),
+                autograph=False,
+                jit_compile=compile_model or None,
+            )
+            return function.get_concrete_function(*tf.nest.flatten(self._trees[program.batch_size]))
+
+        self._compiled = {program.batch_size: compiled(program) for program in traced.programs}
 
     @property
     def served(self) -> Any:
@@ -156,12 +167,6 @@ class _Functions:
         return function
 
 
-def _run(
-    target: Target, with_gradient: bool, variables: Sequence[Any], exported: Exported, *inputs: Any
-) -> list[Any]:
-    return to_tensorflow(exported, target, with_gradient=with_gradient)([*variables, *inputs])
-
-
 @contextlib.contextmanager
 def _system_errors() -> Iterator[None]:
     """Raises a full disk as the OSError that it was before TensorFlow made it one of its own."""
@@ -176,16 +181,16 @@ def _system_errors() -> Iterator[None]:
 
 def _variables(params: PyTree, paths: Sequence[tuple[str, ...]], *, trainable: bool) -> list[Any]:
     variables = []
+    cpu = tf.config.list_logical_devices("CPU")[0].name
     for name, value in zip(naming.variable_names(paths), jax.tree.leaves(params), strict=True):
         dtype = shape_of_parameter(value).dtype
+        array = np.asarray(value).astype(dtype, copy=False)
+        # A tensor in the array's own memory: tf.constant would copy it, twice a big model.
+        tensor = tf.__internal__.EagerTensor(array, cpu, tf.as_dtype(dtype).as_datatype_enum)
         is_float = jax.numpy.issubdtype(dtype, jax.numpy.floating)
-        variables.append(
-            tf.Variable(
-                np.asarray(value).astype(dtype, copy=False),
-                trainable=trainable and bool(is_float),
-                name=name,
-            )
-        )
+        with tf.device(cpu):
+            variable = tf.Variable(tensor, trainable=trainable and bool(is_float), name=name)
+        variables.append(variable)
     return variables
 
 

@@ -125,6 +125,8 @@ def _reason(messages: Sequence[str], error: Exception) -> str:
     text = " ".join(messages) or str(error)
     named = re.search(r"vhlo\.(\w+?)(?:_v\d+)?\b", text)
     attribute = re.search(r'name = #vhlo.string_v1<"([^"]+)">', text)
-    if attribute or named:
-        return f"it has no {(attribute or named)[1]}"  # type: ignore[index]
+    if attribute:
+        return f"it has no {attribute[1]}"
+    if named:
+        return f"it has no {named[1]} of this form"
     return text.splitlines()[0]

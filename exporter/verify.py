@@ -149,11 +149,7 @@ def check_programs(version_dir: Path, label: str, cases: Cases) -> None:
     """
     manifest = Manifest.read(version_dir)
     device = jax.local_devices(backend="cpu")[0] if "cpu" in manifest.platforms else None
-    programs = {
-        name: program.load(version_dir, name, device=device)
-        for name, entry in manifest.signatures.items()
-        if entry.program is not None
-    }
+    programs = program.load_all(version_dir, device=device)
     for (signature, _), case in cases.items():
         if signature not in programs:
             continue  # TensorFlow ops around a program that other cases are for

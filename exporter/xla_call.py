@@ -33,14 +33,7 @@ def to_tensorflow(exported: Exported, target: Target, *, with_gradient: bool) ->
     """
     forward = retarget(exported, target)
     if not with_gradient:
-
-        def call(arguments: Sequence[Any]) -> list[Any]:
-            return [
-                tf.raw_ops.PreventGradient(input=result, message=_NO_GRADIENT)
-                for result in _operation(forward, arguments)
-            ]
-
-        return call
+        return lambda arguments: without_gradient(_operation(forward, arguments))
 
     backward = retarget(exported.vjp(), target)
 
@@ -65,6 +58,11 @@ def to_tensorflow(exported: Exported, target: Target, *, with_gradient: bool) ->
         return results, gradient
 
     return lambda arguments: list(differentiable(*arguments))
+
+
+def without_gradient(results: Sequence[Any]) -> list[Any]:
+    """Returns tensors that fail where somebody asks for their gradient."""
+    return [tf.raw_ops.PreventGradient(input=result, message=_NO_GRADIENT) for result in results]
 
 
 def _operation(exported: Exported, arguments: Sequence[Any]) -> list[Any]:

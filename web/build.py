@@ -57,7 +57,9 @@ def build(options: BuildOptions, stage: Stage = nullcontext) -> None:
     with stage("install the page's packages"):
         _install(npm)
     with tempfile.TemporaryDirectory(prefix=".site-", dir=options.out) as staging:
-        site, single_file = Path(staging) / "site", Path(staging) / "draw.html"
+        # Whole paths: the bundler takes others as its own folder's.
+        whole = Path(staging).resolve()
+        site, single_file = whole / "site", whole / "draw.html"
         site.mkdir()
         with stage("write the models"):
             models.write(options.models, site)

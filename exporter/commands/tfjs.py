@@ -20,6 +20,7 @@ examples:
   python -m exporter --model mnist_flax                              # train and publish it first
   python -m exporter tfjs --model mnist_flax --out web/models/mnist
   python -m exporter tfjs --model mnist_flax --out mnist16 --weights float16
+  python -m exporter tfjs --model my_model --out my_model       # published from pkg.module:build
   python -m exporter tfjs --model mnist_flax --out mnist --backends wasm,webgl --noverify_in_node
 """
 
@@ -66,37 +67,26 @@ def run(args: argparse.Namespace) -> int:
     """Writes one model."""
     from dataclasses import asdict
 
-    from artifact import versions
-    from exporter import models
-    from exporter.errors import UserError
+    from exporter import republish
     from exporter.quiet import import_tensorflow
     from exporter.stages import Stages
 
-    models.get(args.model)
-    published = versions.find(args.model_path / args.model)
-    version = max(published, default=None) if args.model_version is None else args.model_version
-    if version not in published:
-        which = "no version" if version is None else f"no version {version}"
-        raise UserError(
-            f"{args.model_path / args.model}: {which} published;"
-            f" train and export it with `python -m exporter --model {args.model}`"
-        )
+    version_dir = republish.find(args.model_path, args.model, args.model_version)
     stages = Stages()
     with stages("start TensorFlow"):
         import_tensorflow()
     from exporter import tfjs
-    from exporter.republish import read_model
 
     options = tfjs.Options(
         weights=args.weights,
         backends=args.backends,
         verify_in_node=args.verify_in_node,
         overwrite=args.overwrite,
-        metadata={"version": version},
+        metadata={"version": int(version_dir.name)},
     )
     tfjs.check_target(args.out, options)
-    with stages(f"read {published[version]}"):
-        model = read_model(published[version])
+    with stages(f"read {version_dir}"):
+        model = republish.read_model(version_dir)
     result = tfjs.export(model, args.out, options, stage=stages)
     stages.note(f"wrote {result.directory}: {result.num_bytes / 1e6:.2f} MB of weights")
     if args.json:

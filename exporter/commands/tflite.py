@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from exporter.model import Model
+    from exporter.stages import Stages
     from exporter.tflite import Result
 
 EXAMPLES = """\
 examples:
   python -m exporter --model mnist_flax                              # train and publish it first
   python -m exporter tflite --model mnist_flax --out mobile
+  python -m exporter tflite --model my_model --out mobile      # published from pkg.module:build
   python -m exporter tflite my_package.model:build --out mobile --kinds float32,int8
 """
 
@@ -75,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         import_tensorflow()
     from exporter import tflite
 
-    model = _model(args)
+    model = _model(args, stages)
     with stages("convert and compare with JAX"):
         results = list(
             tflite.write(
@@ -94,11 +96,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _model(args: argparse.Namespace) -> Model:
-    from artifact import versions
-    from exporter import inspection, own
+def _model(args: argparse.Namespace, stages: Stages) -> Model:
+    from exporter import inspection, own, republish
     from exporter.errors import UserError
-    from exporter.republish import read_model
 
     if args.build:
         model = own.load(args.build, args.name, args.params)
@@ -106,15 +106,9 @@ def _model(args: argparse.Namespace) -> Model:
         return model
     if args.name or args.params:
         raise UserError("--params and --name are for a model of one's own: pkg.module:build")
-    published = versions.find(args.model_path / args.model)
-    version = max(published, default=None) if args.model_version is None else args.model_version
-    if version not in published:
-        which = "no version" if version is None else f"no version {version}"
-        raise UserError(
-            f"{args.model_path / args.model}: {which} published; "
-            f"train and export it with `python -m exporter --model {args.model}`"
-        )
-    return read_model(published[version])
+    version_dir = republish.find(args.model_path, args.model, args.model_version)
+    with stages(f"read {version_dir}"):
+        return republish.read_model(version_dir)
 
 
 def _print(name: str, results: Sequence[Result]) -> None:
@@ -125,7 +119,7 @@ def _print(name: str, results: Sequence[Result]) -> None:
         title=f"{name} for TensorFlow Lite, in {results[0].path.parent}", title_justify="left"
     )
     for column in ("kind", "file"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for column in ("bytes", "max |difference| from JAX", "of the largest"):
         table.add_column(column, justify="right")
     for r in results:

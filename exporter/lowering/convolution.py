@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from exporter.lowering.axes import reordered
 from exporter.lowering.errors import UnsupportedForm
 from exporter.lowering.padding import padding_name
 from exporter.lowering.rule import Rule, Site, Value
@@ -22,8 +23,8 @@ def conv_general_dilated(site: Site, lhs: Value, rhs: Value) -> Value:
         raise UnsupportedForm("with batch groups, which only gradients have")
     if not 1 <= spatial <= 3:
         raise UnsupportedForm(f"over {spatial} dimensions; 1 to 3 are supported")
-    x = _transpose(lhs, [numbers.lhs_spec[0], *numbers.lhs_spec[2:], numbers.lhs_spec[1]])
-    kernel = _transpose(rhs, [*numbers.rhs_spec[2:], numbers.rhs_spec[1], numbers.rhs_spec[0]])
+    x = reordered(lhs, [numbers.lhs_spec[0], *numbers.lhs_spec[2:], numbers.lhs_spec[1]])
+    kernel = reordered(rhs, [*numbers.rhs_spec[2:], numbers.rhs_spec[1], numbers.rhs_spec[0]])
     x, kernel = tf.cast(x, site.dtype), tf.cast(kernel, site.dtype)
     x_shape = [site.inputs[0].shape[axis] for axis in numbers.lhs_spec]
     x_shape = [x_shape[0], *x_shape[2:], x_shape[1]]
@@ -41,11 +42,7 @@ def conv_general_dilated(site: Site, lhs: Value, rhs: Value) -> Value:
         [numbers.out_spec[0], *numbers.out_spec[2:], numbers.out_spec[1]]
     ):
         back[axis] = position
-    return _transpose(y, back)
-
-
-def _transpose(x: Value, order: Sequence[int]) -> Value:
-    return x if list(order) == sorted(order) else tf.transpose(x, list(order))
+    return reordered(y, back)
 
 
 def _pad(site: Site, x: Value, shape: Sequence[Any], kernel: Sequence[int]) -> tuple[Value, str]:

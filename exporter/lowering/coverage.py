@@ -18,7 +18,7 @@ def table() -> str:
     """Returns a Markdown table: a row a family of primitives."""
     rows = ["| kind | JAX primitives |", "| --- | --- |"]
     for family in FAMILIES:
-        kind = family.__name__.rpartition(".")[2]
+        kind = family.__name__.rpartition(".")[2].replace("_", " ")
         names = ", ".join(f"`{name}`" for name in sorted(family.RULES))
         rows.append(f"| {kind} | {names} |")
     count = sum(len(family.RULES) for family in FAMILIES)

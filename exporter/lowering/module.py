@@ -12,12 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from exporter import naming
-from exporter.errors import UserError
-from exporter.lowering.dimensions import Dimensions, static_shape
-from exporter.lowering.interpreter import Interpreter
-from exporter.lowering.registry import rules
+from exporter.lowering.dimensions import static_shape
+from exporter.lowering.function import is_array, trace
 from exporter.model import Model, PyTree
-from exporter.program import input_shapes, shape_of_parameter
+from exporter.program import shape_of_parameter
 
 
 class LoweredModule(tf.Module):
@@ -71,51 +69,31 @@ def lower(model: Model, *, portable: bool = False) -> LoweredModule:
         UnsupportedPrimitive: one of the model's primitives can't be lowered.
         UserError: JAX can't trace the model for these inputs.
     """
-    specs, structure = jax.tree.flatten(model.inputs)
-    params, params_structure = jax.tree.flatten(model.params)
-    kept = [_is_array(value) for value in params]
-    arrays = [value for value, keep in zip(params, kept, strict=True) if keep]
-
-    def flat(flat_arrays: list[Any], flat_inputs: list[Any]) -> PyTree:
-        left = iter(flat_arrays)
-        flat_params = [next(left) if k else v for v, k in zip(params, kept, strict=True)]
-        inputs = structure.unflatten(flat_inputs)
-        return model.func(params_structure.unflatten(flat_params), inputs)
-
-    array_shapes = [shape_of_parameter(value) for value in arrays]
-    try:
-        jaxpr, outputs = jax.make_jaxpr(flat, return_shape=True)(array_shapes, input_shapes(specs))
-    except Exception as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise UserError(f"{model.name} can't be traced: {reason[0]}") from error
-
-    every_path = naming.parameter_paths(model.params)
-    paths = [path for path, keep in zip(every_path, kept, strict=True) if keep]
+    lowered = trace(model, portable=portable)
+    values = jax.tree.leaves(model.params)
+    arrays = {
+        path: value
+        for path, value in zip(naming.parameter_paths(model.params), values, strict=True)
+        if is_array(value)
+    }
+    paths = list(arrays)
     variables = [
-        tf.Variable(np.asarray(value, shape.dtype), trainable=False, name=name)
-        for name, value, shape in zip(
-            naming.variable_names(paths), arrays, array_shapes, strict=True
-        )
+        tf.Variable(np.asarray(value, shape_of_parameter(value).dtype), trainable=False, name=name)
+        for name, value in zip(naming.variable_names(paths), arrays.values(), strict=True)
     ]
     input_names = naming.input_names(model.inputs)
-    output_names = naming.output_names(outputs)
-    treedef = jax.tree.structure(outputs)
+    output_names = naming.output_names(lowered.outputs)
+    structure, treedef = jax.tree.structure(model.inputs), jax.tree.structure(lowered.outputs)
     tensor_specs = [
         tf.TensorSpec(static_shape(shape.shape), shape.dtype, name=name)
-        for shape, name in zip(input_shapes(specs), input_names, strict=True)
+        for shape, name in zip(lowered.shapes, input_names, strict=True)
     ]
 
-    def interpret(tensors: Sequence[Any]) -> list[Any]:
-        interpreter = Interpreter(rules(), Dimensions.of(specs, tensors), portable)
-        parameters = [tf.convert_to_tensor(variable) for variable in variables]
-        results = interpreter.run(jaxpr.jaxpr, jaxpr.consts, *parameters, *tensors)
-        return [tf.convert_to_tensor(result) for result in results]
-
     def call(inputs: PyTree) -> PyTree:
-        return treedef.unflatten(interpret(structure.flatten_up_to(inputs)))
+        return treedef.unflatten(lowered(variables, structure.flatten_up_to(inputs)))
 
     def serve(**tensors: Any) -> dict[str, Any]:
-        results = interpret([tensors[name] for name in input_names])
+        results = lowered(variables, [tensors[name] for name in input_names])
         pairs = zip(output_names, results, strict=True)
         return {name: tf.identity(result, name=name) for name, result in pairs}
 
@@ -123,11 +101,6 @@ def lower(model: Model, *, portable: bool = False) -> LoweredModule:
     module = LoweredModule(model.name, params_tree, call, serve, tensor_specs, output_names)
     module.__call__.get_concrete_function(structure.unflatten(tensor_specs))
     return module
-
-
-def _is_array(value: Any) -> bool:
-    """Whether a parameter can be a variable; a random key can't."""
-    return hasattr(value, "dtype") and not jax.dtypes.issubdtype(value.dtype, jax.dtypes.extended)
 
 
 def _nest(variables: dict[tuple[str, ...], Any]) -> dict[str, Any]:

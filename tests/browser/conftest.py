@@ -79,7 +79,8 @@ def built(model_path, tmp_path_factory):
     out = tmp_path_factory.mktemp("web")
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "web", "build", "--out", str(out)),
+            # Relative, as the default is.
+            *(sys.executable, "-m", "web", "build", "--out", os.path.relpath(out, ROOT)),
             *("--model_path", str(model_path), "--weights", "float32"),
         ],
         cwd=ROOT,

@@ -1,5 +1,9 @@
 """Models in the LiteRT interpreter: float as exact as JAX, quantised smaller and close."""
 
+import json
+import re
+import sys
+
 import numpy as np
 import pytest
 
@@ -7,7 +11,9 @@ jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'
 pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
 pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert: pip install -e '.[reuse]'")
 
+from artifact import golden  # noqa: E402
 from exporter import own_model, tflite  # noqa: E402
+from exporter.__main__ import main  # noqa: E402
 from exporter.errors import UserError  # noqa: E402
 from tests import models  # noqa: E402
 
@@ -38,3 +44,66 @@ def test_every_kind_is_smaller_and_close_to_jax(tmp_path):
 def test_an_unknown_kind_is_named(tmp_path):
     with pytest.raises(UserError, match="kind int4 is none of float32, float16, dynamic, int8"):
         next(tflite.write(models.build("mnist_mlp"), tmp_path, kinds=("float32", "int4")))
+
+
+CODE = """
+import jax
+
+def func(params, x):
+    return {"scores": jax.nn.relu(x @ params["hidden"]) @ params["last"]}
+
+def build():
+    keys = jax.random.split(jax.random.key(0))
+    normal = lambda key, *shape: jax.random.normal(key, shape) / 8
+    params = {"hidden": normal(keys[0], 64, 128), "last": normal(keys[1], 128, 10)}
+    return func, params, jax.ShapeDtypeStruct((1, 64), "float32")
+"""
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """A model of one's own, published from the module `somebodys` in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "somebodys.py").write_text(CODE)
+    monkeypatch.delitem(sys.modules, "somebodys", raising=False)
+    flags = ["--serving_batch_size=-1", "--notest_savedmodel", "--noshow_model"]
+    assert main(["export", "somebodys:build", *flags]) == 0
+    yield tmp_path / "models" / "somebodys" / "1"
+    sys.modules.pop("somebodys", None)
+
+
+@pytest.mark.slow
+def test_a_published_model_of_ones_own_is_written_with_its_own_parameters(published, capsys):
+    capsys.readouterr()
+    assert main(["tflite", "--model", "somebodys", "--out", "mobile", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["model"] == "somebodys"
+    files = {file["kind"]: file for file in answer["files"]}
+    assert files.keys() == set(tflite.KINDS)
+    assert files["float32"]["max_abs_err"] <= 1e-5
+    for kind, share in (("float16", 0.6), ("dynamic", 0.4), ("int8", 0.4)):
+        assert files[kind]["num_bytes"] < share * files["float32"]["num_bytes"]
+        assert 0 < files[kind]["relative_err"] < 0.1
+    case = golden.read(published)["serving_default", "batch_1"]
+    run = tflite.runner((published.parents[2] / files["float32"]["path"]).read_bytes())
+    np.testing.assert_allclose(
+        run(case.inputs)["scores"], case.outputs["scores"], rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.slow
+def test_code_that_has_changed_since_is_not_taken_for_the_published_models(published, capsys):
+    changes = {
+        ("relu(", "tanh("): (1, "somebodys:build gives another scores now than when"),
+        ('"last"', '"final"'): (2, "parameters aren't those that somebodys:build has now"),
+        ("x @", "x[:, :32] @"): (2, "somebodys:build no longer takes what it was exported for"),
+        ("def build", "def built"): (2, "is from somebodys:build: .*no function 'build'"),
+    }
+    for (old, new), (code, reason) in changes.items():
+        (published.parents[2] / "somebodys.py").write_text(CODE.replace(old, new))
+        sys.modules.pop("somebodys")
+        assert main(["tflite", "--model", "somebodys", "--out", "mobile"]) == code
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert re.match(rf"exporter: models/somebodys/1.*{reason}", last), last
+    assert not (published.parents[2] / "mobile").exists()

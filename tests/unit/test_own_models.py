@@ -182,3 +182,19 @@ def test_a_fixed_export_leaves_out_batch_sizes_that_constraints_forbid():
     assert traced.fixed_batch_sizes == [4, 16]
     with pytest.raises(UserError, match=r"batch size 32: .*Unsatisfiable.*b <= 20"):
         trace(broken(constraints=("b <= 20",)), 32, ("cpu",))
+
+
+def test_weights_inside_the_function_are_refused():
+    """They would be in each graph and program, which end at 2 GB."""
+    weights = np.random.default_rng(0).normal(size=(2100, 2100)).astype(np.float32)
+    inner = jax.jit(lambda x: x @ weights)
+    model = Model("m", lambda p, x: p * inner(x), np.float32(1), TensorSpec(("b", 2100)))
+    with pytest.raises(
+        UserError,
+        match=r"^m: .* holds 17\.6 MB .* largest float32\[2100, 2100\]; give them in params",
+    ):
+        trace(model, -1, ("cpu",))
+    few = weights[:100, :100]
+    trace(
+        Model("m", lambda p, x: p * (x @ few), np.float32(1), TensorSpec(("b", 100))), -1, ("cpu",)
+    )

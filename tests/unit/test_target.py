@@ -34,6 +34,16 @@ def test_an_operation_that_a_target_lacks_is_named():
         retarget(exported, Target(9, "0.9.0"))
 
 
+def test_a_form_of_an_operation_that_only_newer_targets_have_is_named():
+    """Since StableHLO 1.10 an operation may say how exact it must be."""
+    accuracy = jax.lax.Tolerance(1e-6, 0, 0)
+    exported = program(lambda params, x: jax.lax.rsqrt(x, accuracy=accuracy))
+    with pytest.raises(UserError, match=r"1\.9\.1\): it has no rsqrt of this form; choose a newer"):
+        retarget(exported, target.get("serving-2.19"))
+    for newer in ("serving-2.20", "serving-2.21"):
+        assert "stablehlo.rsqrt" in retarget(exported, target.get(newer)).mlir_module()
+
+
 def test_composites_of_open_shapes_become_calls_with_the_same_answers():
     exported = program(lambda params, x: jax.lax.top_k(x, 2))
     assert "stablehlo.composite" in exported.mlir_module()

@@ -12,25 +12,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from exporter.errors import CheckFailed, UserError
+from exporter.stack.container import (
+    HARDENED,
+    LABEL,
+    ContainerStatus,
+    describe,
+    health_check,
+    service_of,
+)
+from exporter.stack.engine import official_image, own_image
 
 if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container
 
-_LABEL = "com.docker.compose"
 _USER = "10001:10001"
 _POLL_S = 0.5
-
-# Source: compose.yaml, `x-hardened`.
-_HARDENED: dict[str, Any] = {
-    "init": True,
-    "read_only": True,
-    "tmpfs": {"/tmp": ""},
-    "cap_drop": ["ALL"],
-    "security_opt": ["no-new-privileges:true"],
-    "pids_limit": 2048,
-}
-_OWN_IMAGES = {"exporter": "jax-serving-stack/exporter", "embedded": "jax-serving-stack/server"}
 
 
 @dataclass(frozen=True)
@@ -62,50 +59,6 @@ class StackOptions:
     ready_timeout_s: float = 120.0
 
 
-@dataclass(frozen=True)
-class ContainerStatus:
-    """One container of the stack.
-
-    Attributes:
-        service: Its part in the stack, such as `exporter`.
-        state: Docker's word: `running`, `exited` …
-        health: `healthy`, `starting`, `unhealthy`, or empty where nothing is checked.
-        exit_code: Of a container that has ended, else None.
-        ports: Published ports, as `127.0.0.1:8501->8501`.
-    """
-
-    service: str
-    image: str
-    state: str
-    health: str
-    exit_code: int | None
-    ports: tuple[str, ...]
-
-
-def connect() -> DockerClient:
-    """Returns a client of the engine that `DOCKER_HOST` names, or of this machine's.
-
-    Raises:
-        UserError: the SDK isn't installed, or no engine answers.
-    """
-    import os
-
-    try:
-        import docker
-        from docker.errors import DockerException
-    except ModuleNotFoundError:
-        raise UserError("the stack needs Docker's SDK: pip install docker") from None
-    where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-    try:
-        client = docker.from_env()
-        client.ping()
-    except DockerException as error:
-        raise UserError(
-            f"no Docker engine at {where}; `make demo` needs none ({_innermost(error)})"
-        ) from None
-    return client
-
-
 class Stack:
     """The containers, network and volume of one project."""
 
@@ -131,7 +84,7 @@ class Stack:
 
     def status(self) -> list[ContainerStatus]:
         """Returns the stack's containers, the exporter first."""
-        return sorted((_describe(c) for c in self._containers()), key=lambda s: s.service)
+        return sorted((describe(c) for c in self._containers()), key=lambda s: s.service)
 
     def logs(self, service: str | None = None, *, tail: int = 100) -> Iterator[str]:
         """Yields the last lines of each container, with its service in front.
@@ -139,13 +92,13 @@ class Stack:
         Raises:
             UserError: no container of that service.
         """
-        containers = [c for c in self._containers() if service in (None, _service(c))]
+        containers = [c for c in self._containers() if service in (None, service_of(c))]
         if not containers:
             what = f"service {service}" if service else "container"
             raise UserError(f"the stack {self._options.project} has no {what}")
         for container in containers:
             for line in container.logs(tail=tail).decode(errors="replace").splitlines():
-                yield f"{_service(container)}  {line}"
+                yield f"{service_of(container)}  {line}"
 
     def down(self, *, volumes: bool = False) -> list[str]:
         """Stops and removes the containers and the network; returns the removed names.
@@ -159,7 +112,7 @@ class Stack:
             container.stop()
             container.remove(v=True)
             removed.append(container.name)
-        label = {"label": f"{_LABEL}.project={self._options.project}"}
+        label = {"label": f"{LABEL}.project={self._options.project}"}
         for network in self._client.networks.list(filters=label):
             network.remove()
             removed.append(network.name)
@@ -169,37 +122,10 @@ class Stack:
         return [name for name in removed if name]
 
     def _images(self) -> tuple[str, str]:
-        exporter = self._own_image("exporter")
+        exporter = own_image(self._client, "exporter")
         if self._options.server == "embedded":
-            return exporter, self._own_image("embedded")
-        return exporter, self._official_image()
-
-    def _own_image(self, part: str) -> str:
-        from docker.errors import ImageNotFound
-
-        name = _OWN_IMAGES[part]
-        try:
-            self._client.images.get(name)
-        except ImageNotFound:
-            raise UserError(
-                f"no image {name} here; build it with: docker compose --profile embedded build"
-            ) from None
-        return name
-
-    def _official_image(self) -> str:
-        from docker.errors import APIError, ImageNotFound
-
-        name = f"tensorflow/serving:{self._options.serving_tag}"
-        try:
-            self._client.images.get(name)
-        except ImageNotFound:
-            try:
-                self._client.images.pull(name)
-            except APIError as error:
-                raise UserError(
-                    f"{name} can't be pulled ({error.explanation}); --server embedded needs no pull"
-                ) from None
-        return name
+            return exporter, own_image(self._client, "embedded")
+        return exporter, official_image(self._client, self._options.serving_tag)
 
     def _export(self, image: str, show: Callable[[str], None]) -> None:
         options = self._options
@@ -228,7 +154,7 @@ class Stack:
 
         options = self._options
         service = self._server_service
-        running = [c for c in self._containers() if _service(c) == service]
+        running = [c for c in self._containers() if service_of(c) == service]
         if running and running[0].status == "running":
             return running[0]
         self._remove(service)
@@ -249,7 +175,7 @@ class Stack:
                     "8501/tcp": (options.bind_address, options.rest_port),
                 },
                 volumes={self._volume: {"bind": "/models", "mode": "ro,nocopy"}},
-                healthcheck=_health_check(options.model),
+                healthcheck=health_check(options.model),
             )
         except APIError as error:
             self._remove(service)
@@ -270,33 +196,33 @@ class Stack:
     def _ensure_network(self) -> None:
         if not self._client.networks.list(names=[f"^{self._network}$"]):
             self._client.networks.create(
-                self._network, labels=self._labels() | {f"{_LABEL}.network": "default"}
+                self._network, labels=self._labels() | {f"{LABEL}.network": "default"}
             )
 
     def _ensure_volume(self) -> None:
         # Creating a volume that is there leaves it as it is.
         self._client.volumes.create(
-            self._volume, labels=self._labels() | {f"{_LABEL}.volume": "models"}
+            self._volume, labels=self._labels() | {f"{LABEL}.volume": "models"}
         )
 
     def _remove(self, service: str) -> None:
         for container in self._containers():
-            if _service(container) == service:
+            if service_of(container) == service:
                 container.remove(force=True)
 
     def _containers(self) -> list[Container]:
         return self._client.containers.list(
-            all=True, filters={"label": f"{_LABEL}.project={self._options.project}"}
+            all=True, filters={"label": f"{LABEL}.project={self._options.project}"}
         )
 
     def _run(self, service: str, image: str, command: list[str], **settings: Any) -> Container:
         """Starts a hardened container that Compose takes for its own."""
         labels = self._labels() | {
-            f"{_LABEL}.service": service,
-            f"{_LABEL}.container-number": "1",
-            f"{_LABEL}.oneoff": "False",
+            f"{LABEL}.service": service,
+            f"{LABEL}.container-number": "1",
+            f"{LABEL}.oneoff": "False",
             # Compose lists what has one, and replaces what has another than its own.
-            f"{_LABEL}.config-hash": "sdk",
+            f"{LABEL}.config-hash": "sdk",
         }
         return self._client.containers.run(
             image,
@@ -305,12 +231,12 @@ class Stack:
             name=f"{self._options.project}-{service}-1",
             labels=labels,
             network=self._network,
-            **_HARDENED,
+            **HARDENED,
             **settings,
         )
 
     def _labels(self) -> dict[str, str]:
-        return {f"{_LABEL}.project": self._options.project}
+        return {f"{LABEL}.project": self._options.project}
 
     @property
     def _server_service(self) -> str:
@@ -323,47 +249,3 @@ class Stack:
     @property
     def _volume(self) -> str:
         return f"{self._options.project}_models"
-
-
-def _health_check(model: str) -> dict[str, Any]:
-    """Asks for the model's state in bash alone, as compose.yaml does; times are in nanoseconds."""
-    second = 1_000_000_000
-    ask = (
-        "exec 3<>/dev/tcp/127.0.0.1/8501"
-        rf" && printf 'GET /v1/models/{model} HTTP/1.0\r\n\r\n' >&3"
-        " && grep -q AVAILABLE <&3"
-    )
-    return {
-        "test": ["CMD", "bash", "-c", ask],
-        "interval": second,
-        "timeout": 3 * second,
-        "retries": 60,
-    }
-
-
-def _service(container: Container) -> str:
-    return str(container.labels.get(f"{_LABEL}.service", container.name))
-
-
-def _describe(container: Container) -> ContainerStatus:
-    state = container.attrs["State"]
-    ports = tuple(
-        f"{binding['HostIp']}:{binding['HostPort']}->{port.split('/')[0]}"
-        for port, bindings in sorted(container.ports.items())
-        for binding in bindings or ()
-    )
-    return ContainerStatus(
-        service=_service(container),
-        image=container.attrs["Config"]["Image"],
-        state=container.status,
-        health=state.get("Health", {}).get("Status", ""),
-        exit_code=state["ExitCode"] if container.status == "exited" else None,
-        ports=ports,
-    )
-
-
-def _innermost(error: BaseException) -> str:
-    """The cause at the root of nested connection errors, which alone says something."""
-    while error.__context__ is not None:
-        error = error.__context__
-    return str(error) or type(error).__name__

@@ -1,0 +1,81 @@
+"""Docker's engine: reaching it, and the images that it has or can pull."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from exporter.errors import UserError
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+_OWN_IMAGES = {"exporter": "jax-serving-stack/exporter", "embedded": "jax-serving-stack/server"}
+
+
+def connect() -> DockerClient:
+    """Returns a client of the engine that `DOCKER_HOST` names, or of this machine's.
+
+    Raises:
+        UserError: the SDK isn't installed, or no engine answers.
+    """
+    try:
+        import docker
+        from docker.errors import DockerException
+    except ModuleNotFoundError:
+        raise UserError("the stack needs Docker's SDK: pip install docker") from None
+    where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    try:
+        client = docker.from_env()
+        client.ping()
+    except DockerException as error:
+        raise UserError(
+            f"no Docker engine at {where}; `make demo` needs none ({_innermost(error)})"
+        ) from None
+    return client
+
+
+def own_image(client: DockerClient, part: str) -> str:
+    """Returns the name of the image of `exporter` or of the `embedded` server.
+
+    Raises:
+        UserError: it hasn't been built here.
+    """
+    from docker.errors import ImageNotFound
+
+    name = _OWN_IMAGES[part]
+    try:
+        client.images.get(name)
+    except ImageNotFound:
+        raise UserError(
+            f"no image {name} here; build it with: docker compose --profile embedded build"
+        ) from None
+    return name
+
+
+def official_image(client: DockerClient, tag: str) -> str:
+    """Returns the name of TensorFlow Serving's image, pulled if it isn't here.
+
+    Raises:
+        UserError: it can't be pulled.
+    """
+    from docker.errors import APIError, ImageNotFound
+
+    name = f"tensorflow/serving:{tag}"
+    try:
+        client.images.get(name)
+    except ImageNotFound:
+        try:
+            client.images.pull(name)
+        except APIError as error:
+            raise UserError(
+                f"{name} can't be pulled ({error.explanation}); --server embedded needs no pull"
+            ) from None
+    return name
+
+
+def _innermost(error: BaseException) -> str:
+    """The cause at the root of nested connection errors, which alone says something."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return str(error) or type(error).__name__

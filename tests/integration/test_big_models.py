@@ -1,0 +1,34 @@
+"""Big models are exported without a second copy of their parameters, and never into the graph."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
+pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux to count memory")
+def test_memory_is_a_small_multiple_of_the_parameters(tmp_path):
+    """They are there once in JAX and once in TensorFlow's variables, while these are written."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "bench.big_export", "--json", "--verify"),
+            *("--gigabytes", "0.5", "--directory", str(tmp_path)),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["bytes"] > 4e8
+    assert figures["peak_bytes"] < 2.5 * figures["bytes"]
+    assert figures["saved_model_bytes"] < 1e6
+    assert list(tmp_path.iterdir()) == []
