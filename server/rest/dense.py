@@ -91,7 +91,7 @@ def of_dtype(array: np.ndarray, tensor: Tensor) -> np.ndarray | None:
         return None
     if name in scalars.FLOATS:
         limit = 2 ** scalars.FLOATS[name] - 1
-        if array.size and not (-limit <= array.min() and array.max() <= limit):
+        if array.size and not _is_within(array, limit):
             return None
         with np.errstate(over="ignore"):  # beyond float16 is infinite, as in TensorFlow
             return array.astype(dtypes.numpy_dtype(name))
@@ -101,6 +101,15 @@ def of_dtype(array: np.ndarray, tensor: Tensor) -> np.ndarray | None:
             return None
         return array.astype(dtypes.numpy_dtype(name))
     return None
+
+
+def _is_within(array: np.ndarray, limit: int) -> bool:
+    """Tells whether all numbers are between -limit and limit; NaN is not."""
+    if array.dtype.kind == "f":
+        numbers = array.ravel()
+        if numbers.dot(numbers) <= limit**2:  # no square is more than their sum; most often enough
+            return True
+    return bool(-limit <= array.min() and array.max() <= limit)
 
 
 def _has_bool(value: list[Any]) -> bool:
