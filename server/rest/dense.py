@@ -91,9 +91,9 @@ def of_dtype(array: np.ndarray, tensor: Tensor) -> np.ndarray | None:
         return None
     if name in scalars.FLOATS:
         limit = 2 ** scalars.FLOATS[name] - 1
-        if array.size and not _is_within(array, limit):
-            return None
         with np.errstate(over="ignore"):  # beyond float16 is infinite, as in TensorFlow
+            if array.size and not _is_within(array, limit):
+                return None
             return array.astype(dtypes.numpy_dtype(name))
     if name in scalars.INTEGERS and array.dtype.kind == "i":
         low, high = scalars.INTEGERS[name]
