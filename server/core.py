@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from server.inference import Execute
 from server.limits import Admission
 from server.observation import Observer
+from server.report import Gather, Report, Reports
 from server.repository import Repository
+from server.request_log import RequestLog
 from server.servable import Servable
 from server.worker_pipe import Configure
 
@@ -24,22 +26,42 @@ class ModelSpec:
 
 @dataclass
 class Core:
-    """What a face needs: servables, their execution, limits and observation.
+    """What a face needs: servables, their execution, limits, observation and logs.
 
     Attributes:
         configure: Replaces the configuration, in all workers where there are several.
+        reports: Asks all workers how they are.
         is_draining: The server is about to end; it answers still, but is no longer ready.
     """
 
     repository: Repository
     execute: Execute
     observer: Observer
+    request_log: RequestLog
     admission: Admission = field(default_factory=Admission)
     is_draining: bool = False
 
     def __post_init__(self) -> None:
-        """Lets a new configuration go to this process alone, unless told otherwise."""
+        """Lets configurations and reports be of this process alone, unless told otherwise."""
         self.configure: Configure = self.repository.configure
+        self.reports: Gather = self._own_report
+
+    def report(self) -> Report:
+        """Returns how this process is."""
+        models = self.repository.models
+        return Report(
+            is_ready=self.repository.is_ready and not self.is_draining,
+            is_draining=self.is_draining,
+            models={
+                name: latest.version if (latest := models[name].latest) else None
+                for name in sorted(models)
+            },
+            recent=list(self.observer.recent),
+            metrics=self.observer.lines(),
+        )
+
+    async def _own_report(self) -> Reports:
+        return [self.report()]
 
     def servable(self, spec: ModelSpec) -> Servable:
         """Returns the servable of a request; enter it as a context before using it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,13 +33,26 @@ class VersionPolicy:
 
 
 @dataclass(frozen=True)
+class RequestLogging:
+    """Which share of a model's requests is logged, and how the files' names begin."""
+
+    sampling_rate: float
+    filename_prefix: str
+
+
+@dataclass(frozen=True)
 class ModelConfig:
-    """One model: its name in requests, its directory, its versions and their labels."""
+    """One model: its name in requests, its directory, its versions and their labels.
+
+    Attributes:
+        logging: None where requests aren't logged.
+    """
 
     name: str
     base_path: Path
     policy: VersionPolicy = VersionPolicy()
     labels: Mapping[str, int] = field(default_factory=dict)
+    logging: RequestLogging | None = None
 
 
 def parse(text: str) -> list[ModelConfig]:
@@ -80,11 +94,44 @@ def from_message(config: pb.ModelServerConfig) -> list[ModelConfig]:
             raise invalid(f"Expected model {entry.name} to have an absolute path or URI; got ''")
         models[entry.name] = ModelConfig(
             entry.name,
-            Path(entry.base_path.removeprefix("file://")),
+            base_path(entry.base_path),
             _policy(entry.model_version_policy),
             dict(entry.version_labels),
+            _logging(entry),
         )
     return list(models.values())
+
+
+def base_path(text: str) -> Path:
+    """Returns the directory that a base path names.
+
+    Raises:
+        ServingError: it is on another machine.
+    """
+    local = text.removeprefix("file://")
+    if scheme := re.match(r"[a-z][a-z0-9+.-]*://", local):
+        raise invalid(
+            f"base path {text}: {scheme[0]} isn't read by this server; mount the bucket "
+            "(gcsfuse, mount-s3) or copy it (gsutil rsync, aws s3 sync) and name that directory"
+        )
+    return Path(local)
+
+
+def _logging(entry: pb.ModelConfig) -> RequestLogging | None:
+    if not entry.HasField("logging_config"):
+        return None
+    collector = entry.logging_config.log_collector_config
+    if collector.type not in ("", "file"):
+        # Source: tensorflow_serving/core/log_collector.cc
+        raise ServingError(
+            Code.NOT_FOUND, f"Cannot find LogCollector::Factory for type: {collector.type}"
+        )
+    if not collector.filename_prefix:
+        raise invalid(f"Model {entry.name}: log_collector_config has no filename_prefix")
+    rate = entry.logging_config.sampling_config.sampling_rate
+    if not 0 <= rate <= 1:
+        raise invalid(f"Model {entry.name}: sampling_rate {rate:g} isn't within 0 and 1")
+    return RequestLogging(rate, str(base_path(collector.filename_prefix)))
 
 
 def _policy(message: pb.ServableVersionPolicy) -> VersionPolicy:

@@ -157,10 +157,9 @@ class Observer:
             self._access_log.write(line + "\n")
             self._access_log.flush()
 
-    def page(self) -> bytes:
-        """Renders all metrics in Prometheus's text format."""
-        lines = (line for metric in self.metrics for line in metric.lines())
-        return ("\n".join(lines) + "\n").encode(errors="replace")
+    def lines(self) -> list[list[str]]:
+        """Renders each metric in Prometheus's text format."""
+        return [list(metric.lines()) for metric in self.metrics]
 
     def _states(self) -> Samples:
         for name, model in self._repository.models.items():

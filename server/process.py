@@ -22,6 +22,7 @@ from server.model_config import ModelConfig
 from server.observation import Observer
 from server.options import Options
 from server.repository import Repository
+from server.request_log import RequestLog
 from server.rest.front import Front
 from server.settings import Settings
 from server.worker_pipe import WorkerPipe
@@ -100,11 +101,15 @@ class Server:
             self._repository,
             execute,
             Observer(self._repository, found.access_log),
+            RequestLog(self._repository, found.loader.engine.tags),
             Admission(self._options.max_concurrent_requests, self._options.max_requests_per_second),
         )
         if self._pipe is not None:
-            workers = WorkerPipe(self._pipe, self._repository.configure, self._stop.set)
+            workers = WorkerPipe(
+                self._pipe, self._repository.configure, core.report, self._stop.set
+            )
             core.configure = workers.configure
+            core.reports = workers.reports
         self._grpc = GrpcServer(core, found.grpc, found.token)
         front = Front(core, found.front, found.token)
         self._http = HttpServer(front, found.http) if found.http is not None else None
@@ -118,6 +123,7 @@ class Server:
         core.is_draining = True
         await self._drain()
         execute.close()
+        core.request_log.close()
         return 0
 
     async def _load(self) -> None:

@@ -74,8 +74,7 @@ def models(options: Options) -> list[ModelConfig]:
     """
     if options.model_config_file:
         return model_config.parse(Path(options.model_config_file).read_text())
-    path = options.model_base_path.removeprefix("file://")
-    return [ModelConfig(options.model_name, Path(path))]
+    return [ModelConfig(options.model_name, model_config.base_path(options.model_base_path))]
 
 
 def _loader(options: Options, batches: batching.Parameters | None) -> Loader:

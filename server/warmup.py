@@ -6,21 +6,18 @@ Source: https://www.tensorflow.org/tfx/serving/saved_model_warmup
 from __future__ import annotations
 
 import asyncio
-import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
 from artifact import versions
-from server import example_inference, execution, inference
+from server import example_inference, execution, inference, records
 from server.errors import Code, ServingError
 from server.servable import Servable
 from wire import serving_pb2 as pb
 from wire import tensors
 
 MAX_RECORDS = 1000
-_LENGTH_BYTES, _CRC_BYTES = 8, 4
 
 
 def run(version_dir: Path, servable: Servable, *, iterations: int = 1) -> int:
@@ -34,7 +31,7 @@ def run(version_dir: Path, servable: Servable, *, iterations: int = 1) -> int:
     if not path.is_file():
         return 0
     count = 0
-    for data in records(path):
+    for data in records.read(path):
         if count == MAX_RECORDS:
             raise ServingError(
                 Code.INVALID_ARGUMENT,
@@ -77,23 +74,3 @@ async def _replay(log: pb.PredictionLog, servable: Servable) -> None:
         )
     else:
         raise ServingError(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind}")
-
-
-def records(path: Path) -> Iterator[bytes]:
-    """Reads the records of a TFRecord file.
-
-    Each is its length (uint64, little-endian), the length's checksum, the data and the data's
-    checksum; the checksums aren't looked at, the manifest's digests cover the file.
-
-    Raises:
-        ServingError: DATA_LOSS where the file ends within a record.
-    """
-    with path.open("rb") as file:
-        while header := file.read(_LENGTH_BYTES + _CRC_BYTES):
-            size = struct.unpack("<Q", header[:_LENGTH_BYTES])[0] if len(header) == 12 else -1
-            if size < 0 or size > path.stat().st_size:
-                raise ServingError(Code.DATA_LOSS, f"{path}: truncated or damaged record")
-            data = file.read(size)
-            if len(data) < size or len(file.read(_CRC_BYTES)) < _CRC_BYTES:
-                raise ServingError(Code.DATA_LOSS, f"{path}: truncated or damaged record")
-            yield data

@@ -1,8 +1,8 @@
 """Several worker processes on the same ports, and one supervisor.
 
 The kernel spreads connections over the workers (SO_REUSEPORT). Each loads all models and follows
-the base paths itself; a new configuration that one of them is sent goes to all. A worker that
-dies is replaced. The supervisor serves nothing.
+the base paths itself; a new configuration that one of them is sent goes to all, and each speaks
+for all about metrics and readiness. A worker that dies is replaced. The supervisor serves nothing.
 """
 
 from __future__ import annotations
@@ -62,23 +62,28 @@ def _hold(host: str, port: int) -> socket.socket:
 
 @dataclass
 class _Worker:
-    """A worker's process, the pipe to it, and when it was started; None: not yet again."""
+    """A worker's process, the pipe to it, and when it was started; None: not yet again.
+
+    Attributes:
+        is_up: It answers what comes by the pipe.
+    """
 
     process: Any = None
     pipe: Connection | None = None
+    is_up: bool = False
     started: float = 0.0
     delay: float = 0.0
     due: float = 0.0
 
 
 @dataclass
-class _Reload:
-    """A new configuration on its way: who asked, who hasn't answered, what went wrong."""
+class _Round:
+    """A question on its way: who asked, under which number, who hasn't answered, the answers."""
 
     origin: int
     number: int
     waits_for: set[int]
-    error: tuple[int, str] | None = None
+    answers: list[Any]
 
 
 @dataclass
@@ -86,8 +91,8 @@ class _Supervisor:
     options: Options
     workers: list[_Worker] = field(default_factory=list)
     models: Sequence[ModelConfig] | None = None
-    reloads: dict[int, _Reload] = field(default_factory=dict)
-    reload_count: int = 0
+    rounds: dict[int, _Round] = field(default_factory=dict)
+    round_count: int = 0
     is_stopping: bool = False
     status: int = 0
 
@@ -162,8 +167,9 @@ class _Supervisor:
         if worker.pipe is not None:
             worker.pipe.close()
         worker.process = worker.pipe = None
-        for number in list(self.reloads):
-            self._reloaded(number, index, None)
+        worker.is_up = False
+        for number in list(self.rounds):
+            self._answered(number, index, None)
         if self.is_stopping:
             self.status = max(self.status, status if status >= 0 else 1)
             return
@@ -188,23 +194,36 @@ class _Supervisor:
             pipe.close()
             self.workers[index].pipe = None
             return
+        if kind == "up":
+            self.workers[index].is_up = True
+        elif kind == "answer":
+            self._answered(number, index, content)
+        else:
+            self._ask(index, kind, number, content)
+
+    def _ask(self, origin: int, kind: str, number: int, content: Any) -> None:
+        """Hands a worker's question to all; a report isn't expected of one that still starts."""
         if kind == "configure":
             self.models = content
-            self.reload_count += 1
-            asked = {i for i, worker in enumerate(self.workers) if worker.pipe is not None}
-            self.reloads[self.reload_count] = _Reload(index, number, asked)
-            for i in sorted(asked):
-                self._send(i, ("configure", self.reload_count, content))
-        else:
-            self._reloaded(number, index, content)
+        asked = {
+            index
+            for index, worker in enumerate(self.workers)
+            if worker.pipe is not None and (worker.is_up or kind == "configure")
+        }
+        self.round_count += 1
+        answers = [None] * len(self.workers)
+        self.rounds[self.round_count] = _Round(origin, number, asked, answers)
+        for index in sorted(asked):
+            self._send(index, (kind, self.round_count, content))
 
-    def _reloaded(self, number: int, index: int, error: tuple[int, str] | None) -> None:
-        reload = self.reloads[number]
-        reload.waits_for.discard(index)
-        reload.error = reload.error or error
-        if not reload.waits_for:
-            del self.reloads[number]
-            self._send(reload.origin, ("configured", reload.number, reload.error))
+    def _answered(self, number: int, index: int, answer: Any) -> None:
+        asked = self.rounds[number]
+        if index in asked.waits_for:
+            asked.waits_for.discard(index)
+            asked.answers[index] = answer
+        if not asked.waits_for:
+            del self.rounds[number]
+            self._send(asked.origin, ("answers", asked.number, asked.answers))
 
     def _send(self, index: int, message: tuple[str, int, Any]) -> None:
         pipe = self.workers[index].pipe

@@ -4,7 +4,13 @@ import dataclasses
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+# A busy machine is no reason to fail.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 MODELS = ("mnist_flax", "mnist_pure_jax")

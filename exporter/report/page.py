@@ -92,6 +92,8 @@ def _matrix(report: Report, what: str) -> str:
         for signature in report.manifest.signatures:
             cells = {c.batch_size: c for c in report.find(runtime, signature)}
             refusals = {c.refusal for c in cells.values()}
+            if what == "latency" and "" not in refusals:
+                continue
             if len(refusals) == 1 and (refusal := refusals.pop()):
                 span = len(report.batch_sizes)
                 entries = [f'<td colspan="{span}" class="refused">{escape(refusal)}</td>']

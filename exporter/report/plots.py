@@ -43,7 +43,10 @@ def errors(report: Report) -> str:
         fontsize=8,
     )
     axis.set(yscale="log", ylim=(floor / 3, None), ylabel="max |difference| from JAX")
-    axis.set_yticks([floor, 1e-8, 1e-7, 1e-6, 1e-5], ["0", "1e-8", "1e-7", "1e-6", "1e-5"])
+    largest = max(report.manifest.tolerance.atol, np.nan_to_num(report.max_abs_err, posinf=1.0))
+    ends = range(-8, int(np.ceil(np.log10(largest))) + 1)
+    ticks, labels = [10.0**end for end in ends], [f"1e{end}" for end in ends]
+    axis.set_yticks([floor, *ticks], ["≤ 1e-9", *labels])
     return _batches(figure, axis, report)
 
 

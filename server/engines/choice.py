@@ -31,7 +31,9 @@ def load(
         return engine, engine.signatures()
     found = signatures.read(path, options.tags)
     programs = xla.servable(path) if options.engine == "auto" else frozenset()
-    if options.engine == "xla" or (programs and programs >= found.by_name.keys()):
+    # What initialises a SavedModel is a signature, too, but has no method name.
+    servable = {name for name, entry in found.by_name.items() if entry.method_name}
+    if options.engine == "xla" or (programs and programs >= servable):
         return xla.XlaEngine(path, options, functions), found
     try:
         from server.engines.tensorflow import TensorFlowEngine

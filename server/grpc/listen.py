@@ -18,6 +18,7 @@ from server.grpc.prediction import PredictionService
 from server.rpc.aio import AioServer
 from server.security import Tls, Token
 from wire import services
+from wire import serving_pb2 as pb
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,13 @@ _HEALTH_SERVICES = (
     "", "ModelService", "PredictionService", services.MODEL_SERVICE, services.PREDICTION_SERVICE
 )  # fmt: skip
 _SERVING = 1  # HealthCheckResponse.ServingStatus
+_WITH_SPEC = (
+    pb.PredictResponse,
+    pb.ClassificationResponse,
+    pb.RegressionResponse,
+    pb.InferenceResult,
+    pb.GetModelMetadataResponse,
+)
 _PROFILER_SERVICE = "tensorflow.ProfilerService"
 
 
@@ -125,17 +133,29 @@ class GrpcServer:
         )
 
     def _add_profiler(self) -> None:
-        """Answers TensorFlow's profiler clients: there is nothing here that they could profile."""
+        """Answers TensorFlow's profiler clients: there is nothing here that they could profile.
 
-        async def refuse(request: bytes, context: Any) -> bytes:
+        As the official server does without a session (profiler_service_impl.cc), but for the code
+        of Profile, which is INTERNAL there: nothing is wrong with the server.
+        """
+
+        async def profile(request: bytes, context: Any) -> bytes:
             raise ServingError(
                 Code.UNIMPLEMENTED,
                 "the embedded server has no TensorFlow profiler; see /metrics and Server-Timing",
             )
 
+        async def monitor(request: bytes, context: Any) -> bytes:
+            raise ServingError(Code.UNIMPLEMENTED, "unimplemented.")
+
+        async def terminate(request: bytes, context: Any) -> bytes:
+            return b""  # an empty TerminateResponse
+
         handlers = {
-            name: grpc.unary_unary_rpc_method_handler(self._call(refuse, name))
-            for name in ("Profile", "Terminate", "Monitor")
+            method.__name__.capitalize(): grpc.unary_unary_rpc_method_handler(
+                self._call(method, method.__name__.capitalize())
+            )
+            for method in (profile, monitor, terminate)
         }
         self._server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(_PROFILER_SERVICE, handlers),)
@@ -173,9 +193,11 @@ class GrpcServer:
             except Exception:
                 logger.exception("gRPC call %s failed", name)
                 failure = ServingError(Code.INTERNAL, "Internal error of the server")
+            seconds = time.perf_counter() - start
+            context.set_trailing_metadata(_trailing(response, seconds))
             if self._core.observer.logs:
                 code = failure.code if failure else Code.OK
-                self._log(name, request, context, code, time.perf_counter() - start)
+                self._log(name, request, context, code, seconds)
             if failure is not None:
                 await context.abort(_STATUS[failure.code], failure.message[:_MAX_DETAILS])
             return response
@@ -193,6 +215,16 @@ class GrpcServer:
             milliseconds=round(seconds * 1e3, 3),
             bytes_in=request.ByteSize() if hasattr(request, "ByteSize") else len(request),
         )
+
+
+def _trailing(response: Any, seconds: float) -> list[tuple[str, str]]:
+    """Returns what REST's headers say: the time it took and the version that answered."""
+    metadata = [("server-timing", f"total;dur={seconds * 1e3:.3f}")]
+    if isinstance(response, pb.MultiInferenceResponse):
+        response = response.results[0]  # all are by one version
+    if isinstance(response, _WITH_SPEC):
+        metadata.append(("x-model-version", str(response.model_spec.version.value)))
+    return metadata
 
 
 def _authorization(context: Any) -> str:

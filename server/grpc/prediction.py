@@ -43,6 +43,10 @@ class PredictionService:
                     response.outputs[name].CopyFrom(
                         tensors.from_array(array, as_content=self._as_content)
                     )
+                if self._core.request_log.wants(servable.name):
+                    self._core.request_log.add(
+                        servable, signature.name, "predict_log", request, response
+                    )
                 return response
 
     async def Classify(
@@ -76,9 +80,14 @@ class PredictionService:
             with self._core.admission, self._core.servable(spec) as servable:
                 seen.version = servable.version
                 self._count_examples(servable, request.input)
-                return await example_inference.multi_inference(
+                response = await example_inference.multi_inference(
                     self._core.execute, servable, request, deadline=context.deadline
                 )
+                if self._core.request_log.wants(servable.name):
+                    self._core.request_log.add(
+                        servable, seen.signature, "multi_inference_log", request, response
+                    )
+                return response
 
     async def GetModelMetadata(
         self, request: pb.GetModelMetadataRequest, context: Context
@@ -116,6 +125,9 @@ class PredictionService:
                 )
                 answer = response(result=result)
                 _fill(answer.model_spec, servable, spec)
+                if self._core.request_log.wants(servable.name):
+                    kind = f"{method.lower()}_log"
+                    self._core.request_log.add(servable, seen.signature, kind, request, answer)
                 return answer
 
     def _watch(self, method: str, request: Any) -> Observation:

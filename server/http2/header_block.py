@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 
 from hpack import Decoder, HPACKError, OversizedHeaderListError
@@ -11,6 +12,7 @@ from server.http2.frames import ErrorCode, Http2Error
 Headers = Mapping[bytes, bytes]
 
 _MAX_REMEMBERED = 128
+_SHORT = 32
 
 
 class HeaderDecoder:
@@ -57,15 +59,19 @@ class HeaderDecoder:
 
 def encode(headers: Iterable[tuple[str, str]]) -> bytes:
     """Encodes headers as literals that enter no table, so that the bytes may be kept."""
-    block = bytearray()
-    for name, value in headers:
-        if (name, value) == (":status", "200"):
-            block.append(0x88)
-            continue
-        block.append(0)
-        for text in (name, value):
-            block += _string(text.encode("latin-1"))
-    return bytes(block)
+    return b"".join(
+        _short_literal(name, value) if len(value) <= _SHORT else _literal(name, value)
+        for name, value in headers
+    )
+
+
+def _literal(name: str, value: str) -> bytes:
+    if (name, value) == (":status", "200"):
+        return b"\x88"
+    return b"\0" + _string(name.encode("latin-1")) + _string(value.encode("latin-1"))
+
+
+_short_literal = functools.lru_cache(1024)(_literal)  # the same versions and times come again
 
 
 def _string(text: bytes) -> bytes:

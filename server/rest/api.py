@@ -8,12 +8,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
+
 from server import example_inference, inference, signatures
 from server.core import Core, ModelSpec
 from server.errors import Code, ServingError, invalid
 from server.http.messages import Request, Response
 from server.rest import document, examples, messages, numbers, rendering, tensors
 from server.servable import Servable
+from wire import serving_pb2 as pb
+from wire.tensors import from_array
 
 # Source: tensorflow_serving/model_servers/http_rest_api_util.cc
 _VERSION = r"(?:/versions/(\d+)|/labels/([^/:]+))?"
@@ -75,6 +79,12 @@ class RestApi:
         outputs = await inference.predict(
             self._core.execute, servable, signature, inputs, deadline=deadline
         )
+        if self._core.request_log.wants(servable.name):
+            self._core.request_log.add(
+                servable, signature, "predict_log",
+                pb.PredictRequest(model_spec=_spec(servable, signature), inputs=_protos(inputs)),
+                pb.PredictResponse(model_spec=_spec(servable, signature), outputs=_protos(outputs)),
+            )  # fmt: skip
         return (rendering.predictions if is_row else rendering.columns)(outputs)
 
     async def _classify(
@@ -82,22 +92,34 @@ class RestApi:
     ) -> bytes:
         found = examples.read(body)
         self._core.observer.record_examples(servable.name, example_inference.count(found))
-        return rendering.classifications(
-            await example_inference.classify(
-                self._core.execute, servable, signature, found, deadline=deadline
-            )
+        result = await example_inference.classify(
+            self._core.execute, servable, signature, found, deadline=deadline
         )
+        if self._core.request_log.wants(servable.name):
+            spec = _spec(servable, signature)
+            self._core.request_log.add(
+                servable, signature, "classify_log",
+                pb.ClassificationRequest(model_spec=spec, input=found),
+                pb.ClassificationResponse(model_spec=spec, result=result),
+            )  # fmt: skip
+        return rendering.classifications(result)
 
     async def _regress(
         self, servable: Servable, signature: str, body: Mapping[str, Any], deadline: float
     ) -> bytes:
         found = examples.read(body)
         self._core.observer.record_examples(servable.name, example_inference.count(found))
-        return rendering.regressions(
-            await example_inference.regress(
-                self._core.execute, servable, signature, found, deadline=deadline
-            )
+        result = await example_inference.regress(
+            self._core.execute, servable, signature, found, deadline=deadline
         )
+        if self._core.request_log.wants(servable.name):
+            spec = _spec(servable, signature)
+            self._core.request_log.add(
+                servable, signature, "regress_log",
+                pb.RegressionRequest(model_spec=spec, input=found),
+                pb.RegressionResponse(model_spec=spec, result=result),
+            )  # fmt: skip
+        return rendering.regressions(result)
 
     def _describe(self, match: re.Match[str]) -> Response:
         name, version, label, metadata = match.groups()
@@ -108,6 +130,16 @@ class RestApi:
             return Response(messages.metadata(self._core.servable(spec)))
         found = self._core.repository.versions(spec.name, spec.version, spec.label)
         return Response(messages.status(found))
+
+
+def _spec(servable: Servable, signature: str) -> pb.ModelSpec:
+    spec = pb.ModelSpec(name=servable.name, signature_name=signature)
+    spec.version.value = servable.version
+    return spec
+
+
+def _protos(arrays: Mapping[str, np.ndarray]) -> dict[str, pb.TensorProto]:
+    return {name: from_array(array) for name, array in arrays.items()}
 
 
 def _version(digits: str | None) -> int | None:

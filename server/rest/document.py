@@ -9,15 +9,18 @@ through the standard library's parser.
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
+import numpy as np
 import orjson
 
 from server.errors import invalid
 from server.rest import syntax
 
 _MAX_TEXT = 4096
+_LARGEST_FLOAT = 3.4028234e38  # as RapidJSON has it (document.h, IsFloat)
 _BOM = b"\xef\xbb\xbf"
 # Strings are matched to be skipped. RapidJSON takes Inf and -NaN too, Python's parser doesn't.
 _NON_FINITE = re.compile(r'"(?:[^"\\]|\\.)*+"|-?\b(?:Inf(?:inity)?|NaN)\b', re.DOTALL)
@@ -55,12 +58,29 @@ def text(value: Any) -> str:
 
     The cut is ours: the official server sends back whole documents.
     """
+    if isinstance(value, float):
+        return _decimal(value)
     pieces: list[str] = []
     _print(value, "\n", pieces, [_MAX_TEXT])
     printed = "".join(pieces)
     if len(printed) > _MAX_TEXT:
         printed = printed[:_MAX_TEXT] + "…"
     return printed.encode(errors="surrogateescape").decode(errors="replace")
+
+
+def _decimal(value: float) -> str:
+    """Prints a number as the official server does one that stands alone: as a float if it is one.
+
+    Source: JsonValueToString and WriteDecimal in tensorflow_serving/util/json_tensor.cc
+    """
+    if not math.isfinite(value):
+        return json.dumps(value)
+    kind, digits = (np.float32, 9) if abs(value) <= _LARGEST_FLOAT else (np.float64, 17)
+    number = kind(value)
+    printed = f"{number:.6g}"
+    if kind(printed) != number:
+        printed = f"{number:.{digits}g}"
+    return printed if "." in printed or "e" in printed else f"{printed}.0"
 
 
 def _print(value: Any, newline: str, pieces: list[str], budget: list[int]) -> None:

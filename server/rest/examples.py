@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from server.errors import invalid
-from server.rest import document, tensors
+from server.rest import document, scalars
 from wire import serving_pb2 as pb
 
 _KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
@@ -57,10 +57,10 @@ def _example(value: Any) -> pb.Example:
 
 def _add(value: Any, name: str, feature: pb.Feature) -> None:
     kind = document.kind(value)
-    if kind in ("Null", "Array") or (kind == "Object" and not tensors.is_base64(value)):
+    if kind in ("Null", "Array") or (kind == "Object" and not scalars.is_base64(value)):
         raise invalid(f"Feature: {name} has element with unexpected JSON type: {kind}")
     if kind == "Object":
-        _values(feature, "bytes_list", name).append(tensors.decode_base64(value))
+        _values(feature, "bytes_list", name).append(scalars.decode_base64(value))
     elif kind == "String":
         _values(feature, "bytes_list", name).append(value.encode(errors="surrogateescape"))
     elif isinstance(value, float):

@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import quote
 
 from server import signatures
-from server.repository import Model
-from server.rest import tensors
+from server.model import Model
+from server.rest import scalars
 from server.signatures import Signature, Tensor
 from wire import dtypes
 
@@ -123,7 +123,7 @@ def _scalar(dtype: int) -> dict[str, Any]:
         return {"type": "boolean"}
     if name.startswith("complex"):
         return {"not": {}}
-    low, high = tensors.always_taken(name)
+    low, high = scalars.always_taken(name)
     return {"type": "integer" if "int" in name else "number", "minimum": low, "maximum": high}
 
 

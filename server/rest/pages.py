@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from server import report
 from server.core import Core
 from server.errors import Code, ServingError
 from server.http.messages import Request, Response
-from server.repository import Model
+from server.model import Model
 from server.rest import openapi, rendering, status_page
 from server.signatures import Tensor
 from server.version import Version
@@ -23,12 +24,12 @@ class Pages:
 
     def __init__(self, core: Core, *, prometheus_path: str = "") -> None:
         self._core = core
-        self._pages: dict[str, Callable[[], Response]] = {
+        self._pages: dict[str, Callable[[], Awaitable[Response]]] = {
             "/": self._status,
-            "/healthz": lambda: _json({"status": "ok"}),
+            "/healthz": self._health,
             "/readyz": self._readiness,
-            "/models": lambda: _json({"models": [*map(describe, self._models())]}),
-            "/openapi.json": lambda: _json(openapi.document(self._models())),
+            "/models": self._list,
+            "/openapi.json": self._openapi,
             METRICS: self._metrics,
         }
         if prometheus_path:
@@ -49,25 +50,41 @@ class Pages:
         if request.method not in ("GET", "HEAD"):
             body = rendering.error(f"{request.path} takes GET alone")
             return Response(body, 405, headers={"Allow": "GET, HEAD"})
-        return page()
+        return await page()
 
     def _models(self) -> list[Model]:
         models = self._core.repository.models
         return [models[name] for name in sorted(models)]
 
-    def _status(self) -> Response:
-        return status_page.render(self._models(), self._core.observer.recent)
+    async def _health(self) -> Response:
+        return _json({"status": "ok"})
 
-    def _metrics(self) -> Response:
-        return Response(self._core.observer.page(), content_type="text/plain; version=0.0.4")
+    async def _list(self) -> Response:
+        return _json({"models": [*map(describe, self._models())]})
 
-    def _readiness(self) -> Response:
-        is_ready = self._core.repository.is_ready and not self._core.is_draining
-        models = {
-            model.config.name: model.latest.version if model.latest else None
-            for model in self._models()
-        }
-        body = {"ready": is_ready, "draining": self._core.is_draining, "models": models}
+    async def _openapi(self) -> Response:
+        return _json(openapi.document(self._models()))
+
+    async def _status(self) -> Response:
+        found = [one for one in await self._core.reports() if one is not None]
+        return status_page.render(self._models(), sorted(r for one in found for r in one.recent))
+
+    async def _metrics(self) -> Response:
+        page = report.metrics_page(await self._core.reports())
+        return Response(page, content_type="text/plain; version=0.0.4")
+
+    async def _readiness(self) -> Response:
+        """Answers for all workers: a connection may reach any of them."""
+        found = await self._core.reports()
+        own = self._core.report()
+        is_ready = all(one is not None and one.is_ready for one in found)
+        body: dict[str, Any] = {"ready": is_ready, "draining": own.is_draining}
+        body["models"] = own.models
+        if len(found) > 1:
+            body["workers"] = [
+                {"ready": one.is_ready, "models": one.models} if one is not None else None
+                for one in found
+            ]
         return _json(body, 200 if is_ready else 503)
 
 

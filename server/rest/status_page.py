@@ -14,7 +14,7 @@ import numpy as np
 
 from server import signatures
 from server.http.messages import Response
-from server.repository import Model
+from server.model import Model
 from server.servable import Servable
 from server.signatures import Signature, Tensor
 from wire import dtypes

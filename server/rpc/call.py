@@ -207,7 +207,7 @@ class UnaryCall(Call):
         self._done()
         if self._stream.is_open:
             trailing = self._context.trailing
-            ok = status.trailers(Code.OK, "", trailing) if trailing else _OK
+            ok = _OK + encode(trailing) if trailing else _OK
             self._connection.sender.respond(self._stream, _HEAD, answer, ok)
 
     def _parsed(self, body: bytes) -> Any:

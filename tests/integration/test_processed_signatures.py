@@ -222,10 +222,13 @@ def test_another_vocabulary_is_noticed(version_dir, tmp_path):
         verify.check(tmp_path / "1", f"{NAME}/1", process, {})
 
 
-def test_a_signature_of_a_fixed_batch_size(tmp_path):
+@pytest.mark.parametrize("xla", [True, False])
+def test_a_signature_of_a_fixed_batch_size(tmp_path, xla):
+    """Around a JAX program, and around the same function in plain TensorFlow ops."""
     model = models.build(NAME)
     model = replace(model, processed={"photo": model.processed["photo"]})
-    found = Manifest.read(export(model, tmp_path, ExportOptions(serving_batch_size=2)))
+    options = ExportOptions(serving_batch_size=2, xla=xla, compile_model=xla)
+    found = Manifest.read(export(model, tmp_path, options))
     assert found.signatures["photo"].inputs["photo"].shape == (2,)
     assert {p.batch_size for p in found.parity if p.signature == "photo"} == {2}
 

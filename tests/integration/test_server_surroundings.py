@@ -55,9 +55,11 @@ def test_reflection_describes_messages_that_work(tensorflow_server):
 
 def test_the_profiler_service_is_answered(tensorflow_server):
     with tensorflow_server.channel() as channel:
-        call = channel.unary_unary("/tensorflow.ProfilerService/Monitor")
-        with pytest.raises(grpc.RpcError, match="has no TensorFlow profiler"):
-            call(b"")
+        for method, words in (("Profile", "has no TensorFlow profiler"), ("Monitor", "unimpl")):
+            with pytest.raises(grpc.RpcError, match=words) as caught:
+                channel.unary_unary(f"/tensorflow.ProfilerService/{method}")(b"")
+            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        assert channel.unary_unary("/tensorflow.ProfilerService/Terminate")(b"") == b""
 
 
 def test_a_unix_socket_serves_grpc(tensorflow_server):
@@ -164,6 +166,20 @@ def test_responses_carry_version_timing_and_cors(tensorflow_server):
     status, headers, body = tensorflow_server.rest(PREDICT, method="OPTIONS")
     assert (status, body) == (200, b"")
     assert headers["Access-Control-Allow-Methods"] == "POST, GET"
+
+
+def test_grpc_calls_end_with_version_and_timing(tensorflow_server):
+    request = pb.PredictRequest(model_spec=pb.ModelSpec(name="half_plus_two"))
+    request.inputs["x"].CopyFrom(tensors.from_array(np.float32([4])))
+    with tensorflow_server.channel() as channel:
+        predict = services.PREDICTION_METHODS["Predict"].stub(channel)
+        metadata = dict(predict.with_call(request, timeout=60)[1].trailing_metadata())
+        request.model_spec.name = "none"
+        with pytest.raises(grpc.RpcError) as caught:
+            predict(request, timeout=60)
+    assert metadata["x-model-version"] == "123"
+    assert re.fullmatch(r"total;dur=\d+\.\d+", metadata["server-timing"])
+    assert set(dict(caught.value.trailing_metadata())) == {"server-timing"}
 
 
 def test_the_access_log_has_a_line_of_json_for_each_request(tensorflow_server):

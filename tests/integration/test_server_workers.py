@@ -1,5 +1,7 @@
 """Several worker processes behind the same ports."""
 
+import http.client
+import json
 import os
 import re
 import signal
@@ -17,6 +19,9 @@ from wire import serving_pb2 as pb
 
 pytest.importorskip("tensorflow", reason="needs tensorflow to export: pip install tensorflow")
 pytest.importorskip("uvloop", reason="needs uvloop: pip install uvloop")
+parser = pytest.importorskip(
+    "prometheus_client.parser", reason="needs prometheus-client: pip install prometheus-client"
+)
 
 WORKERS = 2
 CONNECTIONS = 16  # enough for each worker to get some
@@ -95,6 +100,61 @@ def test_a_new_configuration_reaches_all_workers_and_their_successors(server, mo
     for _ in range(CONNECTIONS):
         predict(server, "other")
     assert "worker 0 ended with status -9" in server.log
+
+
+def page(server, path):
+    """Asks for a page over a connection of its own."""
+    status, _, body = server.rest(path)
+    return status, body.decode()
+
+
+def test_every_worker_tells_the_metrics_of_all(server):
+    for _ in range(CONNECTIONS):
+        predict(server, "scaled")
+    for _ in range(CONNECTIONS):
+        families = {
+            family.name: family
+            for family in parser.text_string_to_metric_families(page(server, "/metrics")[1])
+        }
+        samples = families[":tensorflow:serving:request_count"].samples
+        assert sum(sample.value for sample in samples) == CONNECTIONS
+        assert {sample.labels["worker"] for sample in samples} <= {"0", "1"}
+        memory = families["process_resident_memory_bytes"].samples
+        assert [sample.labels for sample in memory] == [{"worker": "0"}, {"worker": "1"}]
+    assert f"last {CONNECTIONS} requests" in page(server, "/")[1]
+
+
+def test_readiness_is_that_of_all_workers(server):
+    status, body = page(server, "/readyz")
+    one = {"ready": True, "models": {"scaled": 2}}
+    assert (status, json.loads(body)["workers"]) == (200, [one, one])
+    os.kill(pids(server)[0], signal.SIGKILL)
+    wait_for(lambda: "worker 0 ended" in server.log, server)
+    status, body = page(server, "/readyz")
+    assert (status, json.loads(body)["workers"]) == (503, [None, one])
+    wait_for(lambda: page(server, "/readyz")[0] == 200, server)
+
+
+def test_a_worker_that_hangs_is_told(server):
+    hung = pids(server)[0]
+    os.kill(hung, signal.SIGSTOP)
+    try:
+        wait_for(lambda: answer(server, "/readyz") == 503, server)
+    finally:
+        os.kill(hung, signal.SIGCONT)
+    wait_for(lambda: answer(server, "/readyz") == 200, server)
+
+
+def answer(server, path):
+    """Returns a page's status; None where the connection went to a worker that hangs."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.rest_port, timeout=8)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except TimeoutError:
+        return None
+    finally:
+        connection.close()
 
 
 def test_a_wrong_configuration_is_answered_and_changes_nothing(server):

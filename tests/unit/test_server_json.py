@@ -118,6 +118,27 @@ def test_deep_nesting_is_refused_without_harm():
         assert "nested lists" in problem(body) or "JSON Parse error" in problem(body)
 
 
+LARGEST = np.finfo(np.float32).max
+
+
+def test_the_largest_float_is_written_with_nine_digits_that_no_float_takes():
+    """As in the official server: it writes 3.40282347e+38, compares as double, and refuses it."""
+    body = rendering.predictions({"y": np.float32([LARGEST])})
+    assert b"3.40282347e+38" in body
+    assert problem(body.replace(b'"predictions"', b'"instances"').decode()).endswith(
+        "Cannot convert JSON value: 3.4028234699999998e+38 to float without loss of precision."
+    )
+    for text in ("3.4028234663852886e+38", "-3.4028234663852886e+38"):
+        found, _ = tensors.predict_inputs(
+            document.parse(f'{{"instances": [{text}]}}'.encode()), signature(x="float32")
+        )
+        assert abs(found["x"][0]) == LARGEST
+    found, _ = tensors.predict_inputs(
+        document.parse(b'{"instances": [3.40282347e+38]}'), signature(x="float64")
+    )
+    assert found["x"][0] == 3.40282347e38
+
+
 @settings(max_examples=100)
 @given(
     st.sampled_from(["float32", "float64", "int32", "int64", "uint32", "uint64", "uint8", "bool"])
@@ -128,8 +149,7 @@ def test_deep_nesting_is_refused_without_harm():
             elements={"allow_subnormal": False} if "float" in dtype else None,
         )
     )
-    # Its nine digits are more than a float takes, and the official server refuses them too.
-    .filter(lambda array: not np.any(np.abs(array) == np.finfo(np.float32).max))
+    .filter(lambda array: not np.any(np.abs(array) == LARGEST))
 )
 def test_tensors_survive_the_way_to_json_and_back(array):
     rows = rendering.predictions({"y": array}).replace(b'"predictions"', b'"instances"')

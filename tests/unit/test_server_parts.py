@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from server import flags, monitoring, warmup
+from server import flags, model_config, monitoring, records
 from server.errors import HTTP_STATUS, Code, ServingError
 from server.grpc import descriptors
 from server.limits import Admission
@@ -112,7 +112,7 @@ def record(data):
 def test_warmup_records_are_read(tmp_path):
     file = tmp_path / "records"
     file.write_bytes(record(b"one") + record(b"") + record(b"three"))
-    assert list(warmup.records(file)) == [b"one", b"", b"three"]
+    assert list(records.read(file)) == [b"one", b"", b"three"]
 
 
 @pytest.mark.parametrize("cut", [1, 3, 5, 14])
@@ -120,7 +120,7 @@ def test_truncated_warmup_records_are_refused(tmp_path, cut):
     file = tmp_path / "records"
     file.write_bytes(record(b"one")[:-cut])
     with pytest.raises(ServingError, match="truncated"):
-        list(warmup.records(file))
+        list(records.read(file))
 
 
 def test_descriptors_have_official_names_and_the_same_bytes():
@@ -140,3 +140,31 @@ def test_descriptors_have_official_names_and_the_same_bytes():
     assert set(methods) == {
         "GetModelStatus", "HandleReloadConfigRequest"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ('base_path: "gs://bucket/m"', "gs:// isn't read by this server; mount the bucket"),
+        ('base_path: "s3://bucket/m"', "s3:// isn't read by this server; mount the bucket"),
+        (
+            'base_path: "/m" logging_config { log_collector_config { type: "bigquery" } }',
+            "Cannot find LogCollector::Factory for type: bigquery",
+        ),
+        ('base_path: "/m" logging_config { }', "has no filename_prefix"),
+        (
+            'base_path: "/m" logging_config { log_collector_config { filename_prefix: "/l" } '
+            "sampling_config { sampling_rate: 2 } }",
+            "sampling_rate 2 isn't within 0 and 1",
+        ),
+    ],
+)
+def test_models_that_cant_be_served_as_configured_are_refused(entry, problem):
+    with pytest.raises(ServingError) as caught:
+        model_config.parse(f'model_config_list {{ config {{ name: "m" {entry} }} }}')
+    assert problem in caught.value.message
+
+
+def test_a_base_path_may_be_a_local_uri():
+    text = 'model_config_list { config { name: "m" base_path: "file:///m" } }'
+    assert str(model_config.parse(text)[0].base_path) == "/m"

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from server.errors import Code, ServingError
-from server.model_config import ModelConfig, VersionPolicy, parse
+from server.model_config import ModelConfig, RequestLogging, VersionPolicy, parse
 from server.repository import Repository, RepositoryOptions
 from server.servable import Servable
 from server.signatures import Signatures
@@ -285,12 +285,16 @@ def test_config_files_are_read_as_text_protos():
             name: "m", base_path: "/models/m", model_platform: "tensorflow"
             model_version_policy { specific { versions: 2 versions: 5 } }
             version_labels { key: "stable" value: 2 }
-            logging_config { sampling_config { sampling_rate: 0.1 } }
+            logging_config {
+              log_collector_config { filename_prefix: "/logs/m" }
+              sampling_config { sampling_rate: 0.1 }
+            }
           }
         }"""
     )
     assert (model.name, str(model.base_path)) == ("m", "/models/m")
     assert (model.policy.specific, model.labels) == ((2, 5), {"stable": 2})
+    assert model.logging == RequestLogging(0.1, "/logs/m")
 
 
 @pytest.mark.parametrize(
