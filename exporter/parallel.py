@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from dataclasses import dataclass
@@ -24,7 +25,9 @@ def use_cpu_cores() -> None:
     """
     if jax.config.jax_num_cpu_devices < 1:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        jax.config.update("jax_num_cpu_devices", min(cores or 1, MAX_DEVICES))
+        # Once JAX is in use, it keeps the devices that it has and says so by an error.
+        with contextlib.suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", min(cores or 1, MAX_DEVICES))
 
 
 @dataclass(frozen=True)

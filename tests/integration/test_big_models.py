@@ -15,11 +15,11 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux to count memory")
-def test_memory_is_a_small_multiple_of_the_parameters(tmp_path):
-    """They are there once in JAX and once in TensorFlow's variables, while these are written."""
+def test_an_export_holds_its_parameters_once(tmp_path):
+    """TensorFlow's variables are JAX's own memory: a copy would make it more than twice as much."""
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "bench.big_export", "--json", "--verify"),
+            *(sys.executable, "-m", "bench.big_export", "--json"),
             *("--gigabytes", "0.5", "--directory", str(tmp_path)),
         ],
         cwd=ROOT,
@@ -29,6 +29,6 @@ def test_memory_is_a_small_multiple_of_the_parameters(tmp_path):
     assert done.stdout, done.stderr
     figures = json.loads(done.stdout)
     assert figures["bytes"] > 4e8
-    assert figures["peak_bytes"] < 2.5 * figures["bytes"]
+    assert figures["peak_bytes"] < 1.8 * figures["bytes"]
     assert figures["saved_model_bytes"] < 1e6
     assert list(tmp_path.iterdir()) == []
