@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 _TRUE = ("true", "t", "yes", "y", "1")
@@ -28,6 +29,15 @@ class FlagParser(argparse.ArgumentParser):
             action=_Boolean,
             default=default,
             help=f"{help} (default: %(default)s)",
+        )
+
+    def add_version_dir(self) -> None:
+        """Adds the place of a published version, to be read by `artifact.versions.resolve`."""
+        self.add_argument(
+            "version_dir",
+            type=Path,
+            metavar="DIR",
+            help="<base>/<model>/<version>, or <base>/<model> for its latest version",
         )
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:

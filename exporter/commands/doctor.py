@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter.flags import FlagParser
@@ -28,12 +27,7 @@ exit code: 0 nothing is wrong, 1 something is, 2 wrong flags or no such director
 
 def add_arguments(parser: FlagParser) -> None:
     """Declares the flags."""
-    parser.add_argument(
-        "version_dir",
-        type=Path,
-        metavar="DIR",
-        help="<base>/<model>/<version>, or <base>/<model> for its latest version",
-    )
+    parser.add_version_dir()
     parser.add_argument(
         "--server", metavar="HOST:PORT", help="a server that should serve it, REST or gRPC"
     )

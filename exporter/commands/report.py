@@ -34,12 +34,7 @@ exit code: 0 all outputs agree with JAX, 1 some don't, 2 wrong flags or no such 
 def add_arguments(parser: FlagParser) -> None:
     """Declares the flags."""
     add = parser.add_argument
-    add(
-        "version_dir",
-        type=Path,
-        metavar="DIR",
-        help="<base>/<model>/<version>, or <base>/<model> for its latest version",
-    )
+    parser.add_version_dir()
     add(
         "--out",
         type=Path,

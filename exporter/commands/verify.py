@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 from exporter.flags import FlagParser
 
@@ -17,12 +16,7 @@ examples:
 
 def add_arguments(parser: FlagParser) -> None:
     """Declares the flags."""
-    parser.add_argument(
-        "version_dir",
-        type=Path,
-        metavar="DIR",
-        help="<base>/<model>/<version>, or <base>/<model> for its latest version",
-    )
+    parser.add_version_dir()
     parser.add_argument("--seed", type=int, help="of the new random inputs (default: a new one)")
     parser.add_boolean("json", default=False, help="print one JSON object")
 

@@ -80,46 +80,51 @@ class RestApi:
             self._core.execute, servable, signature, inputs, deadline=deadline
         )
         if self._core.request_log.wants(servable.name):
-            self._core.request_log.add(
-                servable, signature, "predict_log",
-                pb.PredictRequest(model_spec=_spec(servable, signature), inputs=_protos(inputs)),
-                pb.PredictResponse(model_spec=_spec(servable, signature), outputs=_protos(outputs)),
-            )  # fmt: skip
+            request = pb.PredictRequest(inputs=_protos(inputs))
+            answer = pb.PredictResponse(outputs=_protos(outputs))
+            self._log(servable, signature, "predict_log", request, answer)
         return (rendering.predictions if is_row else rendering.columns)(outputs)
 
     async def _classify(
         self, servable: Servable, signature: str, body: Mapping[str, Any], deadline: float
     ) -> bytes:
-        found = examples.read(body)
-        self._core.observer.record_examples(servable.name, example_inference.count(found))
+        found = self._examples(servable, body)
         result = await example_inference.classify(
             self._core.execute, servable, signature, found, deadline=deadline
         )
         if self._core.request_log.wants(servable.name):
-            spec = _spec(servable, signature)
-            self._core.request_log.add(
-                servable, signature, "classify_log",
-                pb.ClassificationRequest(model_spec=spec, input=found),
-                pb.ClassificationResponse(model_spec=spec, result=result),
-            )  # fmt: skip
+            request = pb.ClassificationRequest(input=found)
+            answer = pb.ClassificationResponse(result=result)
+            self._log(servable, signature, "classify_log", request, answer)
         return rendering.classifications(result)
 
     async def _regress(
         self, servable: Servable, signature: str, body: Mapping[str, Any], deadline: float
     ) -> bytes:
-        found = examples.read(body)
-        self._core.observer.record_examples(servable.name, example_inference.count(found))
+        found = self._examples(servable, body)
         result = await example_inference.regress(
             self._core.execute, servable, signature, found, deadline=deadline
         )
         if self._core.request_log.wants(servable.name):
-            spec = _spec(servable, signature)
-            self._core.request_log.add(
-                servable, signature, "regress_log",
-                pb.RegressionRequest(model_spec=spec, input=found),
-                pb.RegressionResponse(model_spec=spec, result=result),
-            )  # fmt: skip
+            request = pb.RegressionRequest(input=found)
+            answer = pb.RegressionResponse(result=result)
+            self._log(servable, signature, "regress_log", request, answer)
         return rendering.regressions(result)
+
+    def _examples(self, servable: Servable, body: Mapping[str, Any]) -> pb.Input:
+        found = examples.read(body)
+        self._core.observer.record_examples(servable.name, example_inference.count(found))
+        return found
+
+    def _log(
+        self, servable: Servable, signature: str, kind: str, request: Any, answer: Any
+    ) -> None:
+        """Logs an exchange as the messages that gRPC has for it."""
+        for message in (request, answer):
+            message.model_spec.name = servable.name
+            message.model_spec.signature_name = signature
+            message.model_spec.version.value = servable.version
+        self._core.request_log.add(servable, signature, kind, request, answer)
 
     def _describe(self, match: re.Match[str]) -> Response:
         name, version, label, metadata = match.groups()
@@ -130,12 +135,6 @@ class RestApi:
             return Response(messages.metadata(self._core.servable(spec)))
         found = self._core.repository.versions(spec.name, spec.version, spec.label)
         return Response(messages.status(found))
-
-
-def _spec(servable: Servable, signature: str) -> pb.ModelSpec:
-    spec = pb.ModelSpec(name=servable.name, signature_name=signature)
-    spec.version.value = servable.version
-    return spec
 
 
 def _protos(arrays: Mapping[str, np.ndarray]) -> dict[str, pb.TensorProto]:
