@@ -14,8 +14,6 @@ from server.errors import Code, ServingError
 Run = Callable[[Tensors], Tensors]
 
 _MEMORY = 0.8  # weight of earlier measurements in the mean
-# A larger size with padding is taken unless a full smaller one is this much better.
-_CLEARLY_BETTER = 1.15
 
 
 class Overloaded(ServingError):
@@ -108,7 +106,7 @@ class Lane:
 
     def take(self, now: float) -> Batch | None:
         """Takes the requests of the next batch; None if all that waited have expired."""
-        wanted = self._best(self.rows) if self.is_mergeable else 0
+        wanted = self.sizes.best(self.rows) if self.is_mergeable else 0
         requests: list[Request] = []
         rows = 0
         while self._queue:
@@ -134,16 +132,6 @@ class Lane:
     def expects(self, size: int) -> float | None:
         """Returns the seconds that an execution of this size has taken of late, if any was."""
         return self._seconds.get(size)
-
-    def _best(self, rows: int) -> int:
-        """Returns the size that gives the most rows a second, for so many that wait."""
-        up, down = self.sizes.up(rows), self.sizes.down(rows)
-        if up <= rows or down > rows:
-            return up
-        padded, full = self._seconds.get(up), self._seconds.get(down)
-        if padded is None or full is None:
-            return up
-        return down if down / full > _CLEARLY_BETTER * rows / padded else up
 
 
 def _expire(request: Request) -> None:

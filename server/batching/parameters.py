@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from google.protobuf import text_format
@@ -16,6 +16,13 @@ _FILE_MAX_BATCH_SIZE = 1000
 _FILE_MAX_ENQUEUED_BATCHES = 10
 
 
+# How much faster another size must be, to be worth rows that wait or are padded.
+_CLEARLY = 1.15
+# What an execution costs beside its own time: a thread is woken, a batch put together and cut.
+_OVERHEAD_S = 0.0005
+_FINE_FROM = 16  # from here on, sizes lie closer together than powers of two
+
+
 @dataclass(frozen=True)
 class Sizes:
     """The numbers of rows that an execution may have.
@@ -23,27 +30,50 @@ class Sizes:
     Attributes:
         largest: At most so many rows.
         allowed: Ascending, the last one equal to `largest`; empty: any up to it.
+        seconds: How long an execution of each allowed size takes; empty where that isn't known.
     """
 
     largest: int
     allowed: tuple[int, ...] = ()
+    seconds: Mapping[int, float] = field(default_factory=dict, compare=False)
 
     def up(self, rows: int) -> int:
-        """Returns the smallest size for so many rows."""
+        """Returns the size for so many rows: the smallest, unless a larger one is faster.
+
+        Compilers choose other code for other sizes, and one can be a multiple slower than its
+        neighbours.
+        """
         if not self.allowed:
             return min(rows, self.largest)
-        return self.allowed[min(bisect.bisect_left(self.allowed, rows), len(self.allowed) - 1)]
+        first = min(bisect.bisect_left(self.allowed, rows), len(self.allowed) - 1)
+        smallest = self.allowed[first]
+        if not self.seconds:
+            return smallest
+        fastest = min(self.allowed[first:], key=self.seconds.__getitem__)
+        is_clear = self.seconds[smallest] > _CLEARLY * self.seconds[fastest]
+        return fastest if is_clear else smallest
 
-    def down(self, rows: int) -> int:
-        """Returns the largest size that so many rows fill; the smallest where they fill none."""
-        if not self.allowed:
-            return min(rows, self.largest)
-        return self.allowed[max(bisect.bisect_right(self.allowed, rows) - 1, 0)]
+    def best(self, rows: int) -> int:
+        """Returns the size that gives the most rows a second, for so many that wait.
+
+        It may be smaller than their number: the rest then is the next execution's.
+        """
+        size = self.up(rows)
+        if not self.seconds:
+            return size
+
+        def rate(size: int) -> float:
+            return min(size, rows) / (self.seconds[size] + _OVERHEAD_S)
+
+        fastest = max((s for s in self.allowed if s <= size), key=rate)
+        return fastest if rate(fastest) > _CLEARLY * rate(size) else size
 
 
-def powers_of_two(largest: int) -> Sizes:
-    """Returns 1, 2, 4, … up to and including the largest size."""
-    below = [1 << n for n in range(largest.bit_length()) if 1 << n < largest]
+def steps(largest: int) -> Sizes:
+    """Returns 1, 2, 4, 8, 16, 24, 32, 48, 64, 96, … up to and including the largest size."""
+    powers = [1 << n for n in range(largest.bit_length())]
+    halfway = [3 * power // 2 for power in powers if power >= _FINE_FROM]
+    below = sorted(size for size in powers + halfway if size < largest)
     return Sizes(largest, (*below, largest))
 
 
@@ -67,7 +97,7 @@ class Parameters:
         pad_variable_length: Merge calls whose other dimensions differ, filled up to the largest.
     """
 
-    sizes: Sizes = field(default_factory=lambda: powers_of_two(128))
+    sizes: Sizes = field(default_factory=lambda: steps(128))
     timeout: float = 0.0
     max_enqueued_batches: int = 100
     threads: int = 2
@@ -77,7 +107,7 @@ class Parameters:
     @property
     def compiled_sizes(self) -> Sizes:
         """Sizes for an engine that compiles each: few of them, even where any is allowed."""
-        return self.sizes if self.sizes.allowed else powers_of_two(self.sizes.largest)
+        return self.sizes if self.sizes.allowed else steps(self.sizes.largest)
 
 
 def parse(text: str) -> Parameters:

@@ -153,8 +153,12 @@ class Scheduler:
             expected = lane.expects(batch.size)
             self._running += 1
             if self._running == 1 and expected is not None and expected < self._inline:
-                self._finish(loop, batch, *_timed(batch))
-                return  # who else waits has woken the dispatcher again
+                outcome, seconds = _timed(batch)
+                self._took(batch, outcome, seconds)
+                _deliver(batch, outcome)
+                if self._waiting:
+                    self._wake(loop)
+                return
             self._pool.submit(self._execute, loop, batch)
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> Lane | None:
@@ -193,20 +197,29 @@ class Scheduler:
     def _finish(
         self, loop: asyncio.AbstractEventLoop, batch: Batch, outcome: _Outcome, seconds: float
     ) -> None:
+        self._took(batch, outcome, seconds)
+        # First the next batch, then the answers: while these are written, it is executed.
+        if self._waiting:
+            self._dispatch(loop)
+        _deliver(batch, outcome)
+
+    def _took(self, batch: Batch, outcome: _Outcome, seconds: float) -> None:
+        """Takes note of an execution that has ended."""
         self._running -= 1
         group = batch.lane.group
         self._used[group] = self._used.get(group, 0.0) + seconds
         if batch.size and not any(isinstance(result, Exception) for result in outcome):
             batch.lane.took(batch.size, seconds)
-        for request, result in zip(batch.requests, outcome, strict=True):
-            if request.result.done():
-                continue
-            if isinstance(result, Exception):
-                request.result.set_exception(result)
-            else:
-                request.result.set_result(result)
-        if self._waiting:
-            self._wake(loop)
+
+
+def _deliver(batch: Batch, outcome: _Outcome) -> None:
+    for request, result in zip(batch.requests, outcome, strict=True):
+        if request.result.done():
+            continue
+        if isinstance(result, Exception):
+            request.result.set_exception(result)
+        else:
+            request.result.set_result(result)
 
 
 def _timed(batch: Batch) -> tuple[_Outcome, float]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from server.batching import preparation
-from server.batching.parameters import Sizes, only, powers_of_two
+from server.batching.parameters import Sizes, only, steps
 from server.engines.engine import EngineOptions
 from server.loading import Loader
 from server.signatures import Signature, Tensor
@@ -39,7 +39,7 @@ def signature(dtype="float32", shape=(-1, 3), output=(-1, 3)):
     }
 
 
-WANTED = powers_of_two(8)
+WANTED = steps(8)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.batching.lane import Overloaded
-from server.batching.parameters import Parameters, Sizes, only, parse, powers_of_two
+from server.batching.parameters import Parameters, Sizes, only, parse, steps
 from server.batching.scheduler import Scheduler
 from server.errors import Code, ServingError
 
@@ -68,7 +68,7 @@ ONE_THREAD = Parameters(threads=1)
 @settings(max_examples=60, deadline=None)
 @given(
     rows=st.lists(st.integers(1, 12), min_size=1, max_size=40),
-    sizes=st.sampled_from([powers_of_two(8), powers_of_two(7), only([3, 10]), Sizes(5), only([1])]),
+    sizes=st.sampled_from([steps(8), steps(7), only([3, 10]), Sizes(5), only([1])]),
     threads=st.integers(1, 3),
     seed=st.integers(0, 2**32 - 1),
 )
@@ -134,7 +134,7 @@ def test_a_full_queue_refuses():
         await asyncio.gather(held, *waiting)
         await call(scheduler, model, x)
 
-    serve(test, Parameters(powers_of_two(4), max_enqueued_batches=2, threads=1))
+    serve(test, Parameters(steps(4), max_enqueued_batches=2, threads=1))
 
 
 def test_an_expired_call_is_answered_and_not_executed_and_makes_room():
@@ -157,7 +157,7 @@ def test_an_expired_call_is_answered_and_not_executed_and_makes_room():
         with pytest.raises(ServingError, match="timeout exceeded"):
             await call(scheduler, model, x, deadline=soon)
 
-    serve(test, Parameters(powers_of_two(4), max_enqueued_batches=1, threads=1))
+    serve(test, Parameters(steps(4), max_enqueued_batches=1, threads=1))
     assert model.sizes == [1, 2]
 
 
@@ -238,7 +238,7 @@ def test_a_model_whose_outputs_are_no_rows_runs_each_call_by_itself(rows):
             for _ in range(2)
         ]
 
-    for results in serve(test, Parameters(powers_of_two(4))):
+    for results in serve(test, Parameters(steps(4))):
         for x, result in zip(calls, results, strict=True):
             np.testing.assert_allclose(result["mean"], [x.mean()])
 
@@ -278,7 +278,7 @@ def test_a_busy_model_leaves_another_its_share():
         few = [asyncio.create_task(scheduler.run(quiet, "s", quiet, x)) for _ in range(2)]
         await asyncio.gather(*flood, *few)
 
-    serve(test, Parameters(powers_of_two(4), threads=1))
+    serve(test, Parameters(steps(4), threads=1))
     assert order.count("busy") == 40
     assert order.index("quiet") <= 2
     assert max(n for n, name in enumerate(order) if name == "quiet") < 20
@@ -345,11 +345,34 @@ def test_a_timeout_ends():
 
 
 @given(rows=st.integers(1, 300), largest=st.integers(1, 200))
-def test_sizes_stand_around_the_rows(rows, largest):
-    for sizes in (powers_of_two(largest), Sizes(largest), only([largest])):
-        assert sizes.up(rows) >= min(rows, largest)
-        assert sizes.up(rows) <= largest
-        assert sizes.down(rows) <= max(rows, min(sizes.allowed or [1]))
+def test_a_size_holds_the_rows_as_far_as_it_may(rows, largest):
+    for sizes in (steps(largest), Sizes(largest), only([largest])):
+        assert min(rows, largest) <= sizes.up(rows) <= largest
+        assert sizes.best(rows) == sizes.up(rows)
+
+
+def test_sizes_are_finer_where_padding_costs_more():
+    assert steps(128).allowed == (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128)
+    assert steps(20).allowed == (1, 2, 4, 8, 16, 20)
+    assert steps(1).allowed == (1,)
+
+
+def test_a_size_that_is_slower_than_a_larger_one_is_not_used():
+    sizes = Sizes(64, (16, 32, 64), {16: 0.004, 32: 0.020, 64: 0.010})
+    assert [sizes.up(rows) for rows in (16, 17, 32, 33)] == [16, 64, 64, 64]
+    # Two executions of 16 take less time than one of 64.
+    assert [sizes.best(rows) for rows in (16, 32, 40, 64)] == [16, 16, 64, 64]
+
+
+@given(
+    rows=st.integers(1, 200),
+    seconds=st.lists(st.floats(1e-5, 1.0), min_size=8, max_size=8),
+)
+def test_no_size_gives_clearly_more_rows_a_second_than_the_best(rows, seconds):
+    allowed = steps(64).allowed[:8]
+    sizes = Sizes(allowed[-1], allowed, dict(zip(allowed, seconds, strict=True)))
+    rate = {size: min(size, rows) / (sizes.seconds[size] + 5e-4) for size in allowed}
+    assert rate[sizes.best(rows)] * 1.16 > max(rate[s] for s in allowed if s <= sizes.up(rows))
 
 
 def test_a_batching_file_is_read():
