@@ -75,6 +75,7 @@ class Lane:
         self.sizes = sizes
         self.is_mergeable = is_mergeable
         self.rows = 0
+        self.running = 0  # executions
         self._seconds: dict[int, float] = {}
         self._queue: deque[Request] = deque()
 
@@ -103,6 +104,10 @@ class Lane:
     def oldest(self) -> float | None:
         """Returns when the first request came; None where nobody waits."""
         return self._queue[0].arrived if self._queue else None
+
+    def may_run(self, partial: int) -> bool:
+        """Tells whether a batch may be taken while others run, `partial` of which needn't be full."""
+        return self.running < partial or not self.is_mergeable or self.rows >= self.sizes.largest
 
     def take(self, now: float) -> Batch | None:
         """Takes the requests of the next batch; None if all that waited have expired."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -92,6 +93,8 @@ class Parameters:
             waits only while others are executed.
         max_enqueued_batches: How many full batches may wait for each signature.
         threads: Executions at a time: one computes while another is put together.
+        partial: Executions at a time of one kind of call that aren't full. Further calls wait, to
+            be executed together: side by side, small batches take each other's cores.
         inline: Seconds within which an execution may hold up the event loop: one that has taken
             less of late runs there when no thread runs another, which saves waking a thread.
         pad_variable_length: Merge calls whose other dimensions differ, filled up to the largest.
@@ -101,6 +104,7 @@ class Parameters:
     timeout: float = 0.0
     max_enqueued_batches: int = 100
     threads: int = 2
+    partial: int = field(default_factory=lambda: max((os.cpu_count() or 1) // 2, 1))
     inline: float = 0.001
     pad_variable_length: bool = False
 
@@ -138,11 +142,13 @@ def parse(text: str) -> Parameters:
         )
     if message.batch_timeout_micros.value < 0:
         raise invalid("batch_timeout_micros must be non-negative")
+    threads = _at_least_1(message, "num_batch_threads", default.threads)
     return Parameters(
         Sizes(largest, allowed),
         message.batch_timeout_micros.value / 1e6,
         _at_least_1(message, "max_enqueued_batches", _FILE_MAX_ENQUEUED_BATCHES),
-        _at_least_1(message, "num_batch_threads", default.threads),
+        threads,
+        threads if message.HasField("num_batch_threads") else default.partial,
         pad_variable_length=message.pad_variable_length_inputs,
     )
 

@@ -20,10 +20,10 @@ _Outcome = list["Tensors | Exception"]
 class Scheduler:
     """Merges calls that arrive while others are executed; lives on one event loop.
 
-    A call that finds a thread free is executed at once, together with those that arrived in the
-    same turn of the loop. All others wait until a thread is free, and then go with as many as
-    fit: under load, batches grow by themselves. Among models, the one that has used the least
-    time is next.
+    A call that finds a thread free and none of its kind under way is executed at once, together
+    with those that arrived in the same turn of the loop. All others wait until one is done, or
+    until they fill a batch and a thread is free, and then go with as many as fit: under load,
+    batches grow by themselves. Among models, the one that has used the least time is next.
     """
 
     def __init__(self, parameters: Parameters) -> None:
@@ -152,6 +152,7 @@ class Scheduler:
                 continue
             expected = lane.expects(batch.size)
             self._running += 1
+            lane.running += 1
             if self._running == 1 and expected is not None and expected < self._inline:
                 outcome, seconds = _timed(batch)
                 self._took(batch, outcome, seconds)
@@ -165,7 +166,8 @@ class Scheduler:
         """Returns the lane whose turn it is; where all may still fill up, wakes up later."""
         for lane in [lane for lane in self._waiting if not lane.rows]:
             del self._waiting[lane]  # those who waited have gone
-        ready: list[Lane] = list(self._waiting)
+        partial = self._parameters.partial
+        ready = [lane for lane in self._waiting if lane.may_run(partial)]
         if self._parameters.timeout:
             start = {lane: self._start(lane) for lane in ready}
             ready = [lane for lane in ready if start[lane] <= loop.time()]
@@ -206,6 +208,7 @@ class Scheduler:
     def _took(self, batch: Batch, outcome: _Outcome, seconds: float) -> None:
         """Takes note of an execution that has ended."""
         self._running -= 1
+        batch.lane.running -= 1
         group = batch.lane.group
         self._used[group] = self._used.get(group, 0.0) + seconds
         if batch.size and not any(isinstance(result, Exception) for result in outcome):

@@ -119,6 +119,42 @@ def test_calls_of_one_turn_and_calls_behind_a_busy_thread_are_merged():
     assert model.sizes == [4, 1, 8]
 
 
+@pytest.mark.parametrize("partial, sizes", [(1, [1, 4]), (2, [1, 1, 3])])
+def test_calls_of_a_kind_wait_to_be_executed_together(partial, sizes):
+    model = Model()
+
+    async def test(scheduler):
+        held = await hold(scheduler, model)
+        tasks = []
+        for _ in range(4):
+            tasks.append(asyncio.create_task(call(scheduler, model, np.zeros((1, 2), np.float32))))
+            await asyncio.sleep(0.01)
+        model.gate.set()
+        await asyncio.gather(held, *tasks)
+
+    serve(test, Parameters(only([1, 2, 3, 4, 8]), threads=2, partial=partial))
+    assert model.sizes == sizes
+
+
+def test_a_full_batch_and_other_models_do_not_wait():
+    model, other = Model(), Model()
+
+    async def test(scheduler):
+        held = await hold(scheduler, model)
+        model.entered.clear()
+        full = asyncio.create_task(call(scheduler, model, np.zeros((4, 2), np.float32)))
+        await asyncio.to_thread(model.entered.wait, 30)
+        model.gate.set()
+        await asyncio.gather(held, full)
+        held = await hold(scheduler, model)
+        await call(scheduler, other, np.zeros((1, 2), np.float32))
+        model.gate.set()
+        await held
+
+    serve(test, Parameters(steps(4), threads=2, partial=1))
+    assert (model.sizes, other.sizes) == ([1, 4, 1], [1])
+
+
 def test_a_full_queue_refuses():
     model = Model()
 
@@ -382,7 +418,9 @@ def test_a_batching_file_is_read():
       thread_pool_name { value: "any" }  pad_variable_length_inputs: true
       allowed_batch_sizes: 1  allowed_batch_sizes: 8  allowed_batch_sizes: 32
     """
-    assert parse(text) == Parameters(Sizes(32, (1, 8, 32)), 0.0015, 7, 3, pad_variable_length=True)
+    assert parse(text) == Parameters(
+        Sizes(32, (1, 8, 32)), 0.0015, 7, 3, 3, pad_variable_length=True
+    )
     assert parse("").sizes == Sizes(1000)
 
 
