@@ -106,7 +106,7 @@ class Lane:
         return self._queue[0].arrived if self._queue else None
 
     def may_run(self, partial: int) -> bool:
-        """Tells whether a batch may be taken while others run, `partial` of which needn't be full."""
+        """Tells whether a batch may be taken: a full one, or one of `partial` at a time."""
         return self.running < partial or not self.is_mergeable or self.rows >= self.sizes.largest
 
     def take(self, now: float) -> Batch | None:

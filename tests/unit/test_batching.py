@@ -119,7 +119,7 @@ def test_calls_of_one_turn_and_calls_behind_a_busy_thread_are_merged():
     assert model.sizes == [4, 1, 8]
 
 
-@pytest.mark.parametrize("partial, sizes", [(1, [1, 4]), (2, [1, 1, 3])])
+@pytest.mark.parametrize(("partial", "sizes"), [(1, [1, 4]), (2, [1, 1, 3])])
 def test_calls_of_a_kind_wait_to_be_executed_together(partial, sizes):
     model = Model()
 
@@ -151,7 +151,7 @@ def test_a_full_batch_and_other_models_do_not_wait():
         model.gate.set()
         await held
 
-    serve(test, Parameters(steps(4), threads=2, partial=1))
+    serve(test, Parameters(steps(4), threads=2, partial=1, inline=0.0))
     assert (model.sizes, other.sizes) == ([1, 4, 1], [1])
 
 
