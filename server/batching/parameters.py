@@ -16,7 +16,6 @@ from wire import serving_pb2 as pb
 _FILE_MAX_BATCH_SIZE = 1000
 _FILE_MAX_ENQUEUED_BATCHES = 10
 
-
 # How much faster another size must be, to be worth rows that wait or are padded.
 _CLEARLY = 1.15
 # What an execution costs beside its own time: a thread is woken, a batch put together and cut.
