@@ -73,6 +73,7 @@ class Lane:
         """Takes the number of the group whose share of time the lane uses."""
         self.group = group
         self.sizes = sizes
+        self.enough = sizes.enough()
         self.is_mergeable = is_mergeable
         self.rows = 0
         self.running = 0  # executions
@@ -94,12 +95,12 @@ class Lane:
             return
         self.rows -= request.rows
 
-    def drop_expired(self, now: float) -> None:
-        """Answers the requests whose deadline has passed, wherever they stand."""
+    def take_expired(self, now: float) -> list[Request]:
+        """Takes out the requests whose deadline has passed, wherever they stand."""
         late = [r for r in self._queue if r.deadline is not None and r.deadline <= now]
         for request in late:
             self.leave(request)
-            _expire(request)
+        return late
 
     def oldest(self) -> float | None:
         """Returns when the first request came; None where nobody waits."""
@@ -109,8 +110,11 @@ class Lane:
         """Tells whether a batch may be taken: a full one, or one of `partial` at a time."""
         return self.running < partial or not self.is_mergeable or self.rows >= self.sizes.largest
 
-    def take(self, now: float) -> Batch | None:
-        """Takes the requests of the next batch; None if all that waited have expired."""
+    def take(self, now: float, late: list[Request]) -> Batch | None:
+        """Takes the requests of the next batch; None where nobody waits.
+
+        Those whose deadline has passed are put with the `late` ones.
+        """
         wanted = self.sizes.best(self.rows) if self.is_mergeable else 0
         requests: list[Request] = []
         rows = 0
@@ -121,7 +125,7 @@ class Lane:
                 break
             self.leave(request)
             if is_late:
-                _expire(request)
+                late.append(request)
             else:
                 requests.append(request)
                 rows += request.rows
@@ -138,7 +142,3 @@ class Lane:
         """Returns the seconds that an execution of this size has taken of late, if any was."""
         return self._seconds.get(size)
 
-
-def _expire(request: Request) -> None:
-    if not request.result.done():
-        request.result.set_exception(expired())

@@ -18,6 +18,8 @@ _FILE_MAX_ENQUEUED_BATCHES = 10
 
 # How much faster another size must be, to be worth rows that wait or are padded.
 _CLEARLY = 1.15
+# The share of the best rate from which on a batch needn't grow.
+_NEARLY = 0.75
 # What an execution costs beside its own time: a thread is woken, a batch put together and cut.
 _OVERHEAD_S = 0.0005
 _FINE_FROM = 16  # from here on, sizes lie closer together than powers of two
@@ -67,6 +69,14 @@ class Sizes:
 
         fastest = max((s for s in self.allowed if s <= size), key=rate)
         return fastest if rate(fastest) > _CLEARLY * rate(size) else size
+
+    def enough(self) -> int:
+        """Returns the rows from which on more of them hardly make an execution more efficient."""
+        if not self.seconds:
+            return self.largest
+        rate = {size: size / seconds for size, seconds in self.seconds.items()}
+        best = max(rate.values())
+        return min(size for size in self.allowed if rate[size] >= _NEARLY * best)
 
 
 def steps(largest: int) -> Sizes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 import time
 import weakref
 from collections.abc import Hashable
@@ -13,6 +14,9 @@ from server.batching import tensors
 from server.batching.lane import Batch, Lane, Overloaded, Request, Run, expired
 from server.batching.parameters import Parameters, Sizes
 from server.batching.tensors import Tensors
+
+# So few that the first clients read theirs and ask again while the others' are written.
+_ANSWERS_A_TURN = 8
 
 _Outcome = list["Tensors | Exception"]
 
@@ -24,16 +28,20 @@ class Scheduler:
     with those that arrived in the same turn of the loop. All others wait until one is done, or
     until they fill a batch and a thread is free, and then go with as many as fit: under load,
     batches grow by themselves. Among models, the one that has used the least time is next.
+
+    A thread that is done takes the next batch itself. The event loop, which may be busy with
+    requests and answers for milliseconds, would leave the cores idle until it came to that.
     """
 
     def __init__(self, parameters: Parameters) -> None:
         self._parameters = parameters
         self._pool = ThreadPoolExecutor(parameters.threads, thread_name_prefix="batch")
-        self._inline = parameters.inline
         self._running = 0
         self._lanes: weakref.WeakKeyDictionary[object, dict[Hashable, Lane]]
         self._lanes = weakref.WeakKeyDictionary()
+        self._lock = threading.Lock()  # of what follows, and of the lanes' queues
         self._waiting: dict[Lane, None] = {}
+        self._late: list[Request] = []
         self._groups = itertools.count()
         self._used: dict[int, float] = {}  # seconds by group
         self._clock = 0.0  # the seconds that the group had used which went last
@@ -99,14 +107,20 @@ class Scheduler:
     ) -> Tensors:
         loop = asyncio.get_running_loop()
         request = Request(inputs, rows, run, deadline, now, loop.create_future())
-        if not lane.rows:
-            self._waiting[lane] = None
-        lane.add(request)
-        self._wake(loop)
+        with self._lock:
+            if not lane.rows:
+                self._waiting[lane] = None
+            lane.add(request)
+            may_run = self._running < self._parameters.threads and self._may_run(lane)
+        if may_run and not self._running and lane.rows >= lane.enough:
+            self._dispatch(loop, 0.0)  # the rest of this turn's calls are read while it computes
+        elif may_run:
+            self._wake(loop)
         try:
             return await request.result
         except asyncio.CancelledError:
-            lane.leave(request)
+            with self._lock:
+                lane.leave(request)
             raise
 
     def _lane(
@@ -126,53 +140,74 @@ class Scheduler:
     def _admit(self, lane: Lane, rows: int, now: float) -> None:
         capacity = self._parameters.max_enqueued_batches * lane.sizes.largest
         if lane.rows and lane.rows + rows > capacity:
-            lane.drop_expired(now)
+            with self._lock:
+                self._late += lane.take_expired(now)
+            self._expire()
             if lane.rows and lane.rows + rows > capacity:
                 raise Overloaded(lane.rows)
 
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
         # In the loop's next turn, when all calls that have arrived in this one are here.
-        if not self._is_awake and self._running < self._parameters.threads:
+        if not self._is_awake:
             self._is_awake = True
-            loop.call_soon(self._dispatch, loop)
+            loop.call_soon(self._dispatch, loop, self._parameters.inline)
 
-    def _dispatch(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _dispatch(self, loop: asyncio.AbstractEventLoop, inline: float) -> None:
+        """Lets free threads begin; what takes less than `inline` seconds runs here."""
         self._is_awake = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._running < self._parameters.threads and self._waiting:
-            lane = self._next(loop)
-            if lane is None:
-                return
-            batch = lane.take(loop.time())
-            if not lane.rows:
-                del self._waiting[lane]
+        while True:
+            with self._lock:
+                batch = self._take()
+                is_alone = self._running == 1
+            self._expire()
             if batch is None:
-                continue
-            expected = lane.expects(batch.size)
-            self._running += 1
-            lane.running += 1
-            if self._running == 1 and expected is not None and expected < self._inline:
+                break
+            expected = batch.lane.expects(batch.size)
+            if is_alone and expected is not None and expected < inline:
                 outcome, seconds = _timed(batch)
-                self._took(batch, outcome, seconds)
-                _deliver(batch, outcome)
+                with self._lock:
+                    self._took(batch, outcome, seconds)
+                _deliver(loop, list(zip(batch.requests, outcome, strict=True)))
                 if self._waiting:
                     self._wake(loop)
                 return
             self._pool.submit(self._execute, loop, batch)
+        if self._parameters.timeout and self._waiting and self._running < self._parameters.threads:
+            self._set_timer(loop)
 
-    def _next(self, loop: asyncio.AbstractEventLoop) -> Lane | None:
-        """Returns the lane whose turn it is; where all may still fill up, wakes up later."""
+    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wakes up when the first of the lanes that may still fill up has waited enough."""
+        with self._lock:
+            starts = [self._start(lane) for lane in self._waiting if self._may_run(lane)]
+        if starts:
+            self._timer = loop.call_at(min(starts), self._dispatch, loop, self._parameters.inline)
+
+    def _take(self) -> Batch | None:
+        """Takes the next batch, if a thread is free and one may begin; needs the lock."""
+        now = time.monotonic()  # of which the loop's time is a rounded or earlier reading
+        while self._running < self._parameters.threads:
+            lane = self._next(now)
+            if lane is None:
+                return None
+            batch = lane.take(now, self._late)
+            if not lane.rows:
+                del self._waiting[lane]
+            if batch is not None:
+                self._running += 1
+                lane.running += 1
+                return batch
+        return None
+
+    def _next(self, now: float) -> Lane | None:
+        """Returns the lane whose turn it is."""
         for lane in [lane for lane in self._waiting if not lane.rows]:
             del self._waiting[lane]  # those who waited have gone
-        partial = self._parameters.partial
-        ready = [lane for lane in self._waiting if lane.may_run(partial)]
+        ready = [lane for lane in self._waiting if self._may_run(lane)]
         if self._parameters.timeout:
-            start = {lane: self._start(lane) for lane in ready}
-            ready = [lane for lane in ready if start[lane] <= loop.time()]
-            if not ready and start:
-                self._timer = loop.call_at(min(start.values()), self._dispatch, loop)
+            ready = [lane for lane in ready if self._start(lane) <= now]
         if not ready:
             return None
         # A model that comes back doesn't get the time that it didn't ask for.
@@ -182,6 +217,9 @@ class Scheduler:
         self._clock = self._used[chosen.group]
         return chosen
 
+    def _may_run(self, lane: Lane) -> bool:
+        return lane.may_run(self._parameters.partial)
+
     def _start(self, lane: Lane) -> float:
         oldest = lane.oldest()
         if oldest is None or lane.rows >= lane.sizes.largest or not lane.is_mergeable:
@@ -189,24 +227,34 @@ class Scheduler:
         return oldest + self._parameters.timeout
 
     def _execute(self, loop: asyncio.AbstractEventLoop, batch: Batch) -> None:
-        """Runs a batch, on a thread."""
-        outcome, seconds = _timed(batch)
-        try:
-            loop.call_soon_threadsafe(self._finish, loop, batch, outcome, seconds)
-        except RuntimeError:  # the loop is closed: nobody waits any more
-            return
+        """Runs a batch and those that wait when it is done, on a thread."""
+        following: Batch | None = batch
+        while following is not None:
+            batch = following
+            outcome, seconds = _timed(batch)
+            with self._lock:
+                self._took(batch, outcome, seconds)
+                following = self._take()
+            try:
+                loop.call_soon_threadsafe(self._finish, loop, batch, outcome)
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                return
 
-    def _finish(
-        self, loop: asyncio.AbstractEventLoop, batch: Batch, outcome: _Outcome, seconds: float
-    ) -> None:
-        self._took(batch, outcome, seconds)
-        # First the next batch, then the answers: while these are written, it is executed.
-        if self._waiting:
-            self._dispatch(loop)
-        _deliver(batch, outcome)
+    def _finish(self, loop: asyncio.AbstractEventLoop, batch: Batch, outcome: _Outcome) -> None:
+        self._expire()
+        if self._waiting and self._running < self._parameters.threads:
+            self._dispatch(loop, self._parameters.inline)
+        _deliver(loop, list(zip(batch.requests, outcome, strict=True)))
+
+    def _expire(self) -> None:
+        """Answers the calls that were taken out because their deadline has passed."""
+        while self._late:
+            request = self._late.pop()
+            if not request.result.done():
+                request.result.set_exception(expired())
 
     def _took(self, batch: Batch, outcome: _Outcome, seconds: float) -> None:
-        """Takes note of an execution that has ended."""
+        """Takes note of an execution that has ended; needs the lock."""
         self._running -= 1
         batch.lane.running -= 1
         group = batch.lane.group
@@ -215,14 +263,19 @@ class Scheduler:
             batch.lane.took(batch.size, seconds)
 
 
-def _deliver(batch: Batch, outcome: _Outcome) -> None:
-    for request, result in zip(batch.requests, outcome, strict=True):
+def _deliver(
+    loop: asyncio.AbstractEventLoop, answers: list[tuple[Request, Tensors | Exception]]
+) -> None:
+    """Answers some calls in this turn of the loop, whose end sends them off, the rest in later ones."""
+    for request, result in answers[:_ANSWERS_A_TURN]:
         if request.result.done():
             continue
         if isinstance(result, Exception):
             request.result.set_exception(result)
         else:
             request.result.set_result(result)
+    if rest := answers[_ANSWERS_A_TURN:]:
+        loop.call_soon(_deliver, loop, rest)
 
 
 def _timed(batch: Batch) -> tuple[_Outcome, float]:

@@ -297,9 +297,11 @@ def test_inputs_without_rows_run_by_themselves(shape):
 
 def test_a_busy_model_leaves_another_its_share():
     order = []
+    gate = threading.Event()
 
     def model(name):
         def run(inputs):
+            assert gate.wait(30)
             order.append(name)
             return inputs
 
@@ -312,6 +314,8 @@ def test_a_busy_model_leaves_another_its_share():
         flood = [asyncio.create_task(scheduler.run(busy, "s", busy, x)) for _ in range(40)]
         await asyncio.sleep(0)
         few = [asyncio.create_task(scheduler.run(quiet, "s", quiet, x)) for _ in range(2)]
+        await asyncio.sleep(0)
+        gate.set()
         await asyncio.gather(*flood, *few)
 
     serve(test, Parameters(steps(4), threads=1))
