@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from server.inference import Execute
 from server.limits import Admission
@@ -14,8 +15,7 @@ from server.servable import Servable
 from server.worker_pipe import Configure
 
 
-@dataclass(frozen=True)
-class ModelSpec:
+class ModelSpec(NamedTuple):
     """Which servable and signature a request is for; at most one of version and label."""
 
     name: str

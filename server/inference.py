@@ -7,7 +7,7 @@ tensorflow_serving/servables/tensorflow/predict_util.cc
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,8 +20,7 @@ from wire import dtypes
 _METHODS = (signatures.PREDICT, signatures.CLASSIFY, signatures.REGRESS)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One execution that an engine is asked for.
 
     Attributes:
@@ -32,7 +31,7 @@ class Call:
 
     signature: str
     inputs: Mapping[str, np.ndarray]
-    outputs: Sequence[str]
+    outputs: tuple[str, ...]
     deadline: float | None = None
 
 
@@ -95,17 +94,14 @@ def checked_inputs(signature: Signature, inputs: Mapping[str, np.ndarray]) -> di
         inputs = {**signature.defaults, **inputs}
     if inputs.keys() != signature.inputs.keys():
         raise invalid(_wrong_inputs(signature.inputs.keys(), inputs.keys()))
-    checked = {}
     for index, (name, tensor) in enumerate(signature.inputs.items()):
-        array = inputs[name]
-        wanted = dtypes.numpy_dtype(dtypes.name(tensor.dtype))
-        if array.dtype != wanted:
+        dtype = inputs[name].dtype
+        if dtype != tensor.numpy_dtype:
             raise invalid(
                 f"Expects arg[{index}] to be {dtype_string(tensor.dtype)} but "
-                f"{dtype_string(dtype_number(array.dtype))} is provided"
+                f"{dtype_string(dtype_number(dtype))} is provided"
             )
-        checked[name] = array
-    return checked
+    return {name: inputs[name] for name in signature.inputs}
 
 
 def _wrong_inputs(wanted: Iterable[str], sent: Iterable[str]) -> str:
@@ -121,9 +117,9 @@ def _wrong_inputs(wanted: Iterable[str], sent: Iterable[str]) -> str:
     )
 
 
-def _outputs(signature: Signature, output_filter: Sequence[str]) -> Sequence[str]:
+def _outputs(signature: Signature, output_filter: Sequence[str]) -> tuple[str, ...]:
     if not output_filter:
-        return tuple(signature.outputs)
+        return signature.output_names
     for index, name in enumerate(output_filter):
         if name not in signature.outputs:
             known = ",".join(signature.outputs)

@@ -13,22 +13,35 @@ Labels = tuple[str, ...]
 Samples = Iterable[tuple[Labels, float]]
 
 
+class Count:
+    """The number of one set of label values."""
+
+    __slots__ = ("number",)
+
+    def __init__(self) -> None:
+        self.number: float = 0
+
+    def add(self, amount: float = 1) -> None:
+        """Adds to the number."""
+        self.number += amount
+
+
 class Counter:
     """A number that grows, by label values."""
 
     def __init__(self, name: str, text: str, labels: Labels) -> None:
         self._name, self._text, self._labels = name, text, labels
-        self.values: dict[Labels, float] = {}
+        self._counts: dict[Labels, Count] = {}
 
-    def add(self, labels: Labels, amount: float = 1) -> None:
-        """Adds to the number of these label values."""
-        self.values[labels] = self.values.get(labels, 0) + amount
+    def of(self, *values: str) -> Count:
+        """Returns the number of these label values, to be kept where it is needed often."""
+        return self._counts.setdefault(values, Count())
 
     def lines(self) -> Iterable[str]:
         """Renders the counter."""
         yield from _head(self._name, self._text, "counter")
-        for values, number in sorted(self.values.items()):
-            yield f"{self._name}{_braces(self._labels, values)} {number:.17g}"
+        for values, count in sorted(self._counts.items(), key=lambda item: item[0]):
+            yield f"{self._name}{_braces(self._labels, values)} {count.number:.17g}"
 
 
 class Gauge:
@@ -44,33 +57,45 @@ class Gauge:
             yield f"{self._name}{_braces(self._labels, values)} {number:.17g}"
 
 
+class Distribution:
+    """The numbers of one set of label values, counted between bounds."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def add(self, number: float) -> None:
+        """Counts a number."""
+        self.counts[bisect_left(self.bounds, number)] += 1
+        self.total += number
+
+
 class Histogram:
     """A distribution, by label values."""
 
     def __init__(self, name: str, text: str, labels: Labels, bounds: Sequence[float]) -> None:
         self._name, self._text, self._labels, self._bounds = name, text, labels, bounds
-        self.values: dict[Labels, tuple[list[int], list[float]]] = {}
+        self._found: dict[Labels, Distribution] = {}
 
-    def add(self, labels: Labels, number: float) -> None:
-        """Adds a number to the distribution of these label values."""
-        found = self.values.get(labels)
-        if found is None:
-            found = self.values[labels] = ([0] * (len(self._bounds) + 1), [0.0])
-        found[0][bisect_left(self._bounds, number)] += 1
-        found[1][0] += number
+    def of(self, *values: str) -> Distribution:
+        """Returns the distribution of these label values, to be kept where it is needed often."""
+        return self._found.setdefault(values, Distribution(self._bounds))
 
     def lines(self) -> Iterable[str]:
         """Renders the histogram."""
         yield from _head(self._name, self._text, "histogram")
-        for values, (counts, (total,)) in sorted(self.values.items()):
+        for values, found in sorted(self._found.items(), key=lambda item: item[0]):
             count = 0
-            for bound, more in zip((*self._bounds, float("inf")), counts, strict=True):
+            for bound, more in zip((*self._bounds, float("inf")), found.counts, strict=True):
                 count += more
                 le = "+Inf" if bound == float("inf") else f"{bound:.6g}"
                 braces = _braces((*self._labels, "le"), (*values, le))
                 yield f"{self._name}_bucket{braces} {count}"
             braces = _braces(self._labels, values)
-            yield f"{self._name}_sum{braces} {total:.17g}"
+            yield f"{self._name}_sum{braces} {found.total:.17g}"
             yield f"{self._name}_count{braces} {count}"
 
 

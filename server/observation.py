@@ -14,8 +14,18 @@ from typing import TextIO
 import orjson
 
 from server.errors import Code, ServingError
-from server.metrics import Counter, Gauge, Histogram, Samples, exponential
+from server.metrics import (
+    Count,
+    Counter,
+    Distribution,
+    Gauge,
+    Histogram,
+    Samples,
+    exponential,
+)
 from server.repository import Repository
+
+_Kept = tuple[Count, Distribution, Count, Distribution]
 
 _RECENT = 1000  # latencies for the status page's plot
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -74,6 +84,7 @@ class Observer:
         self._repository = repository
         self._access_log = access_log
         self.recent: deque[tuple[float, float]] = deque(maxlen=_RECENT)
+        self._kinds: dict[tuple[object, ...], _Kept] = {}
         micros = exponential(10, 1.8, 33)
         self._count = Counter(
             ":tensorflow:serving:request_count",
@@ -132,23 +143,40 @@ class Observer:
         return self._access_log is not None
 
     def record(self, seen: Observation) -> None:
-        """Keeps one request on a model; names that clients make up don't become labels."""
+        """Keeps one request on a model."""
+        kind = (seen.model, seen.version, seen.signature, seen.face, seen.method, seen.code)
+        count, latency, by_signature, latency_by_signature = (
+            self._kinds.get(kind) or self._kind(seen, kind)
+        )
+        count.add()
+        latency.add(seen.seconds * 1e6)
+        by_signature.add()
+        latency_by_signature.add(seen.seconds)
+        self.recent.append((time.time(), seen.seconds))
+
+    def _kind(self, seen: Observation, kind: tuple[object, ...]) -> _Kept:
+        """Returns where a kind of request is counted; names that clients make up are no labels."""
         model = self._repository.models.get(seen.model)
         name = seen.model if model is not None else ""
         servable = model.available.get(seen.version) if model is not None else None
         signature = seen.signature if servable and seen.signature in servable.signatures else ""
         version = str(seen.version or "")
-        self._count.add((name, seen.code.name))
-        self._latency.add((name, seen.method, seen.face), seen.seconds * 1e6)
-        key = (name, version, signature, seen.face, seen.method)
-        self._by_signature.add((*key, seen.code.name))
-        self._latency_by_signature.add(key, seen.seconds)
-        self.recent.append((time.time(), seen.seconds))
+        code = seen.code.name
+        labels = (name, version, signature, seen.face, seen.method)
+        kept = (
+            self._count.of(name, code),
+            self._latency.of(name, seen.method, seen.face),
+            self._by_signature.of(*labels, code),
+            self._latency_by_signature.of(*labels),
+        )
+        if signature:
+            self._kinds[kind] = kept
+        return kept
 
     def record_examples(self, model: str, count: int) -> None:
         """Keeps how many examples a Classify, Regress or MultiInference had."""
-        self._examples.add((model,), count)
-        self._example_total.add((model,), count)
+        self._examples.of(model).add(count)
+        self._example_total.of(model).add(count)
 
     def log(self, **entry: object) -> None:
         """Writes a line of JSON to the access log, where there is one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,8 @@ from google.protobuf.message import DecodeError
 
 from artifact import versions
 from server.errors import Code, ServingError
+from wire import dtypes, tensors
 from wire import serving_pb2 as pb
-from wire import tensors
 
 # Source: tensorflow/cc/saved_model/signature_constants.h
 DEFAULT = "serving_default"
@@ -35,6 +36,15 @@ class Tensor:
     dtype: int
     shape: tuple[int, ...] | None
 
+    @functools.cached_property
+    def numpy_dtype(self) -> np.dtype:
+        """The dtype of arrays with its values.
+
+        Raises:
+            ValueError: no array has values of this dtype.
+        """
+        return dtypes.numpy_dtype(dtypes.name(self.dtype))
+
 
 @dataclass(frozen=True)
 class Signature:
@@ -49,6 +59,11 @@ class Signature:
     outputs: Mapping[str, Tensor]
     method_name: str
     defaults: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @functools.cached_property
+    def output_names(self) -> tuple[str, ...]:
+        """The outputs' names, in their order."""
+        return tuple(self.outputs)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ _ALIGNMENT = 64
 
 def count_rows(inputs: Tensors) -> int | None:
     """Returns the inputs' common leading dimension; None where they have none, or it is 0."""
-    sizes = {array.shape[0] if array.ndim else 0 for array in inputs.values()}
+    sizes = {array.shape[0] if array.shape else 0 for array in inputs.values()}
     return sizes.pop() or None if len(sizes) == 1 else None
 
 
@@ -27,8 +27,8 @@ def layout(inputs: Tensors, *, ranks_only: bool) -> tuple[object, ...]:
         ranks_only: Leave sizes open, for tensors that are padded to a common shape.
     """
     if ranks_only:
-        return tuple(array.ndim for array in inputs.values())
-    return tuple(array.shape[1:] for array in inputs.values())
+        return tuple([array.ndim for array in inputs.values()])
+    return tuple([array.shape[1:] for array in inputs.values()])
 
 
 def merge(calls: Sequence[Tensors], size: int) -> dict[str, np.ndarray]:

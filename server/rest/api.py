@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -24,6 +25,7 @@ _VERSION = r"(?:/versions/(\d+)|/labels/([^/:]+))?"
 _INFERENCE = re.compile(rf"(?i:/v1/models)/([^/:]+){_VERSION}:(classify|regress|predict)")
 _MODEL = re.compile(rf"(?i:/v1/models)(?:/([^/:]+))?{_VERSION}(?:/(metadata))?")
 _INT64_MAX = 2**63 - 1
+_KEPT = 128  # paths, of which a server has few
 _TIMED_OUT = "the answer took longer than --rest_api_timeout_in_ms"
 
 Infer = Callable[[Servable, str, Mapping[str, Any], float], Awaitable[bytes]]
@@ -45,24 +47,25 @@ class RestApi:
         """Returns the answer to a request, errors included."""
         try:
             if request.method == "POST":
-                if match := _INFERENCE.fullmatch(request.path):
-                    return await self._infer(match, request.body)
+                if target := _inference(request.path):
+                    return await self._infer(*target, request.body)
             elif request.method in ("GET", "HEAD") and (match := _MODEL.fullmatch(request.path)):
                 return self._describe(match)
             raise invalid(f"Malformed request: {request.method} {request.path}")
         except ServingError as error:
             return Response(rendering.error(error.message), error.http_status)
 
-    async def _infer(self, match: re.Match[str], body: bytes) -> Response:
-        name, version, label, verb = match.groups()
+    async def _infer(
+        self, name: str, version: str | None, label: str, verb: str, body: bytes
+    ) -> Response:
         method, infer = self._methods[verb]
-        with self._core.observer.watch("REST", method, unquote(name)) as seen:
-            spec = ModelSpec(seen.model, _version(version), unquote(label or ""))
+        with self._core.observer.watch("REST", method, name) as seen:
+            spec = ModelSpec(name, _version(version), label)
             parsed = numbers.parse(body) if verb == "predict" else document.parse(body)
             seen.signature = _signature_name(parsed)
-            deadline = asyncio.get_running_loop().time() + self._timeout_s
             with self._core.admission, self._core.servable(spec) as servable:
                 seen.version = servable.version
+                deadline = asyncio.get_running_loop().time() + self._timeout_s
                 try:
                     async with asyncio.timeout_at(deadline):
                         rendered = await infer(servable, seen.signature, parsed, deadline)
@@ -135,6 +138,16 @@ class RestApi:
             return Response(messages.metadata(self._core.servable(spec)))
         found = self._core.repository.versions(spec.name, spec.version, spec.label)
         return Response(messages.status(found))
+
+
+@functools.lru_cache(_KEPT)
+def _inference(path: str) -> tuple[str, str | None, str, str] | None:
+    """Returns an inference's model, version, label and verb, as its path has them."""
+    match = _INFERENCE.fullmatch(path)
+    if match is None:
+        return None
+    name, version, label, verb = match.groups()
+    return unquote(name), version, unquote(label or ""), verb
 
 
 def _protos(arrays: Mapping[str, np.ndarray]) -> dict[str, pb.TensorProto]:

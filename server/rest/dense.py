@@ -91,10 +91,12 @@ def of_dtype(array: np.ndarray, tensor: Tensor) -> np.ndarray | None:
         return None
     if name in scalars.FLOATS:
         limit = 2 ** scalars.FLOATS[name] - 1
-        with np.errstate(over="ignore"):  # beyond float16 is infinite, as in TensorFlow
-            if array.size and not _is_within(array, limit):
-                return None
+        if array.size and not _is_within(array, limit):
+            return None
+        if name != "float16":
             return array.astype(dtypes.numpy_dtype(name))
+        with np.errstate(over="ignore"):  # beyond float16 is infinite, as in TensorFlow
+            return array.astype(np.float16)
     if name in scalars.INTEGERS and array.dtype.kind == "i":
         low, high = scalars.INTEGERS[name]
         if array.size and not (low <= int(array.min()) and int(array.max()) <= high):
@@ -105,7 +107,8 @@ def of_dtype(array: np.ndarray, tensor: Tensor) -> np.ndarray | None:
 
 def _is_within(array: np.ndarray, limit: int) -> bool:
     """Tells whether all numbers are between -limit and limit; NaN is not."""
-    return bool(-limit <= array.min() and array.max() <= limit)
+    lowest, highest = np.minimum.reduce(array, None), np.maximum.reduce(array, None)
+    return bool(-limit <= lowest and highest <= limit)
 
 
 def _has_bool(value: list[Any]) -> bool:

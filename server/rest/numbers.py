@@ -18,12 +18,17 @@ from server.errors import ServingError
 from server.rest import document
 
 _MAX_ENVELOPE_BYTES = 4096
-_MAX_KEPT_BYTES = 4096
-_KEPT = 64  # requests differ in their numbers, seldom in what is around them
+# Requests differ in their numbers, seldom in what is around them.
+_KEPT = 32
+_MAX_KEPT_BYTES = 2**20
 _MAX_RANK = 64  # NumPy's
 _IN_NUMBERS = b"0123456789+-.eE \t\r\n"
 # Stands for the array while what is around it is parsed.
-_PLACEHOLDER = "array 9c0e4f51"
+_PLACEHOLDER = b"array 9c0e4f51"
+
+# Only the event loop's thread parses. A parser keeps memory of about ten times what it has parsed.
+_parser = simdjson.Parser()
+_shapes: dict[int, tuple[bytes, tuple[int, ...]]] = {}  # by the length of the brackets
 
 
 class Envelope(dict[str, Any]):
@@ -52,40 +57,39 @@ def _parse(body: bytes) -> Envelope | None:
     start, end = body.find(b"["), body.rfind(b"]") + 1
     if not 0 <= start < end or len(body) - (end - start) > _MAX_ENVELOPE_BYTES:
         return None
-    around = body[:start] + b'"' + _PLACEHOLDER.encode() + b'"' + body[end:]
-    if b"\\" in around or around.count(_PLACEHOLDER.encode()) != 1:
+    members = _members(body[:start] + b'"' + _PLACEHOLDER + b'"' + body[end:])
+    if members is None:
         return None
     text = body[start:end]
     if b"{" in text or b'"' in text:
         return None
     array = _array(text)
-    if array is None:
-        return None
-    members = _members(around)
-    if members is None or _PLACEHOLDER not in (members.get("instances"), members.get("inputs")):
-        return None
-    if not isinstance(members.get("signature_name", ""), str):
-        return None
-    return Envelope(members, array, body)
+    return None if array is None else Envelope(members, array, body)
 
 
 @functools.lru_cache(_KEPT)
 def _members(around: bytes) -> dict[str, Any] | None:
+    """Returns what is around the array, where the placeholder is the instances or the inputs."""
+    if b"\\" in around or around.count(_PLACEHOLDER) != 1:
+        return None
     try:
-        return document.parse(around)
+        members = document.parse(around)
     except ServingError:
         return None
+    if _PLACEHOLDER.decode() not in (members.get("instances"), members.get("inputs")):
+        return None
+    return members if isinstance(members.get("signature_name", ""), str) else None
 
 
 def _array(text: bytes) -> np.ndarray | None:
     """Returns a JSON array of numbers, int64 or float64; None where it isn't a regular one."""
-    brackets = text.translate(None, _IN_NUMBERS)
-    shape = _known_shape(brackets) if len(brackets) <= _MAX_KEPT_BYTES else _shape(brackets)
+    shape = _known_shape(text.translate(None, _IN_NUMBERS))
     if shape is None:
         return None
     has_fractions = b"." in text or b"e" in text or b"E" in text
+    parser = _parser if len(text) <= _MAX_KEPT_BYTES else simdjson.Parser()
     try:
-        found: Any = simdjson.Parser().parse(text)
+        found: Any = parser.parse(text)
         buffer = found.as_buffer(of_type="d" if has_fractions else "i")
     except (ValueError, TypeError, RuntimeError):
         return None
@@ -93,9 +97,16 @@ def _array(text: bytes) -> np.ndarray | None:
     return array.reshape(shape) if array.size == math.prod(shape) else None
 
 
-@functools.lru_cache(_KEPT)
 def _known_shape(brackets: bytes) -> tuple[int, ...] | None:
-    return _shape(brackets)
+    known = _shapes.get(len(brackets))
+    if known is not None and known[0] == brackets:
+        return known[1]
+    shape = _shape(brackets)
+    if shape is not None and len(brackets) <= _MAX_KEPT_BYTES:
+        if len(_shapes) == _KEPT:
+            del _shapes[next(iter(_shapes))]
+        _shapes[len(brackets)] = brackets, shape
+    return shape
 
 
 def _shape(brackets: bytes) -> tuple[int, ...] | None:

@@ -8,6 +8,7 @@ digits where that is exact, all digits where not, and always recognisable as suc
 from __future__ import annotations
 
 import base64
+from array import array as narrow
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -160,19 +161,16 @@ def _scalars(array: np.ndarray, name: str) -> list[str]:
 
 
 def _decimals(array: np.ndarray) -> list[str]:
-    if array.dtype != np.float64:
-        array = array.astype(np.float32)
-    flat = array.ravel()
-    if not flat.size:
-        return []
-    values = flat.tolist()
-    digits = 17 if array.dtype == np.float64 else 9
-    short = (" ".join(["%.6g"] * len(values)) % tuple(values)).split()
-    exact = (np.array(list(map(float, short))).astype(array.dtype) == flat).tolist()
-    for index, is_exact in enumerate(exact):
-        if not is_exact:
-            short[index] = f"{values[index]:.{digits}g}"
-    return [text if "." in text or "e" in text else _marked(text) for text in short]
+    is_double = array.dtype == np.float64
+    values = (array if is_double else array.astype(np.float32, copy=False)).ravel().tolist()
+    short = ("%.6g " * len(values) % tuple(values)).split()
+    found = list(map(float, short)) if is_double else narrow("f", map(float, short)).tolist()
+    digits = "%.17g" if is_double else "%.9g"
+    exact = [
+        text if number == value else digits % value
+        for text, number, value in zip(short, found, values, strict=True)
+    ]
+    return [text if "." in text or "e" in text else _marked(text) for text in exact]
 
 
 def _marked(text: str) -> str:

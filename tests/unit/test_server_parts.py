@@ -62,14 +62,14 @@ def test_admission_limits_what_is_under_way():
 
 def test_metrics_are_written_in_prometheus_format():
     counter = Counter(":a:b", "text", ("model",))
-    counter.add(('q"\\\n',))
-    counter.add(('q"\\\n',), 2)
+    counter.of('q"\\\n').add()
+    counter.of('q"\\\n').add(2)
     assert list(counter.lines()) == [
         "# HELP :a:b text", "# TYPE :a:b counter", ':a:b{model="q\\"\\\\\\n"} 3'
     ]  # fmt: skip
     histogram = Histogram("h", "text", (), [1, 10])
     for value in (0.5, 1, 5, 100):
-        histogram.add((), value)
+        histogram.of().add(value)
     assert list(histogram.lines())[2:] == [
         'h_bucket{le="1"} 2', 'h_bucket{le="10"} 3', 'h_bucket{le="+Inf"} 4', "h_sum 106.5",
         "h_count 4",
