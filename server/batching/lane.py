@@ -108,7 +108,7 @@ class Lane:
 
     def may_run(self, partial: int) -> bool:
         """Tells whether a batch may be taken: a full one, or one of `partial` at a time."""
-        return self.running < partial or not self.is_mergeable or self.rows >= self.sizes.largest
+        return self.running < partial or not self.is_mergeable or self.rows >= self.enough
 
     def take(self, now: float, late: list[Request]) -> Batch | None:
         """Takes the requests of the next batch; None where nobody waits.

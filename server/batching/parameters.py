@@ -19,7 +19,7 @@ _FILE_MAX_ENQUEUED_BATCHES = 10
 # How much faster another size must be, to be worth rows that wait or are padded.
 _CLEARLY = 1.15
 # The share of the best rate from which on a batch needn't grow.
-_NEARLY = 0.75
+_NEARLY = 0.9
 # What an execution costs beside its own time: a thread is woken, a batch put together and cut.
 _OVERHEAD_S = 0.0005
 _FINE_FROM = 16  # from here on, sizes lie closer together than powers of two
