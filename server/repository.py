@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from server import discovery, memory
+from server import discovery, memory, priority
 from server.errors import Code, ServingError, invalid
 from server.model import Model
 from server.model_config import ModelConfig
@@ -51,7 +51,10 @@ class Repository:
         self._models: dict[str, Model] = {}
         self._removed: dict[str, Model] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._threads = ThreadPoolExecutor(options.load_threads, thread_name_prefix="load")
+        # The runtimes' own threads, which are started by these, give way, too.
+        self._threads = ThreadPoolExecutor(
+            options.load_threads, thread_name_prefix="load", initializer=priority.give_way
+        )
         self._scan = ThreadPoolExecutor(1, thread_name_prefix="scan")
         self._lock = asyncio.Lock()
 
