@@ -145,8 +145,8 @@ class Observer:
     def record(self, seen: Observation) -> None:
         """Keeps one request on a model."""
         kind = (seen.model, seen.version, seen.signature, seen.face, seen.method, seen.code)
-        count, latency, by_signature, latency_by_signature = (
-            self._kinds.get(kind) or self._kind(seen, kind)
+        count, latency, by_signature, latency_by_signature = self._kinds.get(kind) or self._kind(
+            seen, kind
         )
         count.add()
         latency.add(seen.seconds * 1e6)

@@ -77,7 +77,7 @@ class Lane:
         self.is_mergeable = is_mergeable
         self.rows = 0
         self.running = 0  # executions
-        self._seconds: dict[int, float] = {}
+        self._seconds = dict(sizes.seconds)
         self._queue: deque[Request] = deque()
 
     def add(self, request: Request) -> None:
@@ -134,11 +134,10 @@ class Lane:
         return Batch(self, requests, self.sizes.up(rows) if self.is_mergeable else 0)
 
     def took(self, size: int, seconds: float) -> None:
-        """Learns how long an execution of this size takes."""
+        """Learns how long an execution of this size takes under the present load."""
         before = self._seconds.get(size, seconds)
         self._seconds[size] = _MEMORY * before + (1 - _MEMORY) * seconds
 
     def expects(self, size: int) -> float | None:
-        """Returns the seconds that an execution of this size has taken of late, if any was."""
+        """Returns the seconds that an execution of this size has taken of late; None: unknown."""
         return self._seconds.get(size)
-

@@ -266,7 +266,7 @@ class Scheduler:
 def _deliver(
     loop: asyncio.AbstractEventLoop, answers: list[tuple[Request, Tensors | Exception]]
 ) -> None:
-    """Answers some calls in this turn of the loop, whose end sends them off, the rest in later ones."""
+    """Answers some calls in this turn of the loop, whose end sends them off; the rest later."""
     for request, result in answers[:_ANSWERS_A_TURN]:
         if request.result.done():
             continue
