@@ -107,7 +107,7 @@ class Lane:
         return self._queue[0].arrived if self._queue else None
 
     def may_run(self, partial: int) -> bool:
-        """Tells whether a batch may be taken: a full one, or one of `partial` at a time."""
+        """Tells whether a batch may be taken: one of enough rows, or one of `partial` at a time."""
         return self.running < partial or not self.is_mergeable or self.rows >= self.enough
 
     def take(self, now: float, late: list[Request]) -> Batch | None:

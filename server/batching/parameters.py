@@ -102,8 +102,9 @@ class Parameters:
             waits only while others are executed.
         max_enqueued_batches: How many full batches may wait for each signature.
         threads: Executions at a time: one computes while another is put together.
-        partial: Executions at a time of one kind of call that aren't full. Further calls wait, to
-            be executed together: side by side, small batches take each other's cores.
+        partial: Executions at a time of one kind of call for which less than enough rows wait.
+            Further calls wait, to be executed together: side by side, small batches take each
+            other's cores.
         inline: Seconds within which an execution may hold up the event loop: one that has taken
             less of late runs there when no thread runs another, which saves waking a thread.
         pad_variable_length: Merge calls whose other dimensions differ, filled up to the largest.

@@ -12,13 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from server.batching import tensors
 from server.batching.lane import Batch, Lane, Overloaded, Request, Run, expired
+from server.batching.outcome import Outcome, deliver, timed
 from server.batching.parameters import Parameters, Sizes
 from server.batching.tensors import Tensors
-
-# So few that the first clients read theirs and ask again while the others' are written.
-_ANSWERS_A_TURN = 8
-
-_Outcome = list["Tensors | Exception"]
 
 
 class Scheduler:
@@ -26,7 +22,7 @@ class Scheduler:
 
     A call that finds a thread free and none of its kind under way is executed at once, together
     with those that arrived in the same turn of the loop. All others wait until one is done, or
-    until they fill a batch and a thread is free, and then go with as many as fit: under load,
+    until they are enough for a batch beside it, and then go with as many as fit: under load,
     batches grow by themselves. Among models, the one that has used the least time is next.
 
     A thread that is done takes the next batch itself. The event loop, which may be busy with
@@ -167,10 +163,10 @@ class Scheduler:
                 break
             expected = batch.lane.expects(batch.size)
             if is_alone and expected is not None and expected < inline:
-                outcome, seconds = _timed(batch)
+                outcome, seconds = timed(batch)
                 with self._lock:
                     self._took(batch, outcome, seconds)
-                _deliver(loop, list(zip(batch.requests, outcome, strict=True)))
+                deliver(loop, batch, outcome)
                 if self._waiting:
                     self._wake(loop)
                 return
@@ -231,7 +227,7 @@ class Scheduler:
         following: Batch | None = batch
         while following is not None:
             batch = following
-            outcome, seconds = _timed(batch)
+            outcome, seconds = timed(batch)
             with self._lock:
                 self._took(batch, outcome, seconds)
                 following = self._take()
@@ -240,11 +236,11 @@ class Scheduler:
             except RuntimeError:  # the loop is closed: nobody waits any more
                 return
 
-    def _finish(self, loop: asyncio.AbstractEventLoop, batch: Batch, outcome: _Outcome) -> None:
+    def _finish(self, loop: asyncio.AbstractEventLoop, batch: Batch, outcome: Outcome) -> None:
         self._expire()
         if self._waiting and self._running < self._parameters.threads:
             self._dispatch(loop, self._parameters.inline)
-        _deliver(loop, list(zip(batch.requests, outcome, strict=True)))
+        deliver(loop, batch, outcome)
 
     def _expire(self) -> None:
         """Answers the calls that were taken out because their deadline has passed."""
@@ -253,7 +249,7 @@ class Scheduler:
             if not request.result.done():
                 request.result.set_exception(expired())
 
-    def _took(self, batch: Batch, outcome: _Outcome, seconds: float) -> None:
+    def _took(self, batch: Batch, outcome: Outcome, seconds: float) -> None:
         """Takes note of an execution that has ended; needs the lock."""
         self._running -= 1
         batch.lane.running -= 1
@@ -261,51 +257,3 @@ class Scheduler:
         self._used[group] = self._used.get(group, 0.0) + seconds
         if batch.size and not any(isinstance(result, Exception) for result in outcome):
             batch.lane.took(batch.size, seconds)
-
-
-def _deliver(
-    loop: asyncio.AbstractEventLoop, answers: list[tuple[Request, Tensors | Exception]]
-) -> None:
-    """Answers some calls in this turn of the loop, whose end sends them off; the rest later."""
-    for request, result in answers[:_ANSWERS_A_TURN]:
-        if request.result.done():
-            continue
-        if isinstance(result, Exception):
-            request.result.set_exception(result)
-        else:
-            request.result.set_result(result)
-    if rest := answers[_ANSWERS_A_TURN:]:
-        loop.call_soon(_deliver, loop, rest)
-
-
-def _timed(batch: Batch) -> tuple[_Outcome, float]:
-    start = time.perf_counter()
-    outcome = _run(batch)
-    return outcome, time.perf_counter() - start
-
-
-def _run(batch: Batch) -> _Outcome:
-    """Returns each request's outputs or error."""
-    requests = batch.requests
-    if not batch.size:
-        return [_run_alone(request) for request in requests]
-    rows = [request.rows for request in requests]
-    try:
-        outputs = requests[0].run(tensors.merge([r.inputs for r in requests], batch.size))
-        parts = tensors.split(outputs, rows, batch.size)
-    except Exception as error:
-        if rows == [batch.size]:
-            return [error]
-        # Which request was wrong, and in which words, shows when each is alone.
-        return [_run_alone(request) for request in requests]
-    if parts is None:
-        batch.lane.is_mergeable = False
-        return [outputs] if rows == [batch.size] else [_run_alone(request) for request in requests]
-    return list(parts)
-
-
-def _run_alone(request: Request) -> Tensors | Exception:
-    try:
-        return request.run(request.inputs)
-    except Exception as error:
-        return error

@@ -136,6 +136,63 @@ def test_calls_of_a_kind_wait_to_be_executed_together(partial, sizes):
     assert model.sizes == sizes
 
 
+def test_a_thread_that_is_done_takes_the_next_batch_while_the_loop_is_busy():
+    model = Model()
+
+    async def test(scheduler):
+        held = await hold(scheduler, model)
+        waiting = asyncio.create_task(call(scheduler, model, np.zeros((1, 2), np.float32)))
+        await asyncio.sleep(0)
+        model.entered.clear()
+        model.gate.set()
+        assert model.entered.wait(30)  # on the loop's thread
+        await asyncio.gather(held, waiting)
+
+    serve(test, ONE_THREAD)
+    assert model.sizes == [1, 1]
+
+
+def test_an_idle_scheduler_begins_with_enough_calls_before_it_has_read_the_others():
+    model = Model()
+    sizes = Sizes(8, (1, 2, 8), {1: 0.002, 2: 0.002, 8: 0.008})
+
+    async def test(scheduler):
+        async def busy():
+            assert model.entered.wait(30)  # on the loop's thread
+
+        x = np.zeros((1, 2), np.float32)
+        first = [call(scheduler, model, x) for _ in range(2)]
+        await asyncio.gather(*first, busy(), call(scheduler, model, x))
+
+    serve(test, Parameters(sizes, threads=1))
+    assert model.sizes == [2, 1]
+
+
+def test_enough_rows_are_those_from_which_on_others_gain_little():
+    sizes = (1, 2, 4, 8)
+    assert Sizes(8, sizes, {1: 0.001, 2: 0.001, 4: 0.00105, 8: 0.002}).enough() == 4
+    assert Sizes(8, sizes, dict.fromkeys(sizes, 0.001)).enough() == 8
+    assert Sizes(8, sizes, {size: size * 0.001 for size in sizes}).enough() == 1
+    assert Sizes(8, sizes).enough() == 8
+
+
+def test_enough_calls_run_beside_a_batch_of_their_kind():
+    model = Model()
+    sizes = Sizes(8, (1, 2, 8), {1: 0.002, 2: 0.002, 8: 0.008})
+
+    async def test(scheduler):
+        held = await hold(scheduler, model)
+        model.entered.clear()
+        x = np.zeros((1, 2), np.float32)
+        tasks = [asyncio.create_task(call(scheduler, model, x)) for _ in range(2)]
+        await asyncio.to_thread(model.entered.wait, 30)
+        model.gate.set()
+        await asyncio.gather(held, *tasks)
+
+    serve(test, Parameters(sizes, threads=2, partial=1))
+    assert model.sizes == [1, 2]
+
+
 def test_a_full_batch_and_other_models_do_not_wait():
     model, other = Model(), Model()
 
