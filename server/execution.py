@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -47,8 +47,8 @@ class Batches:
         self._merges_all = merges_all
         self._threads = Threads()
 
-    async def __call__(self, servable: Servable, call: Call) -> Mapping[str, np.ndarray]:
-        """Returns the call's outputs by name.
+    def __call__(self, servable: Servable, call: Call) -> Awaitable[Mapping[str, np.ndarray]]:
+        """Returns the call's outputs by name, to be awaited.
 
         Raises:
             ServingError: too much waits already, or the deadline has passed.
@@ -56,19 +56,19 @@ class Batches:
         engine, signature, outputs = servable.engine, call.signature, call.outputs
         sizes = servable.batches.get(signature)
         if sizes is None and not self._merges_all:
-            return await self._threads(servable, call)
+            return self._threads(servable, call)
         fixed = engine.batch_sizes(signature)
         if sizes is None and engine.compiles_sizes:
             sizes = only(fixed) if fixed else self._compiled_sizes
         if fixed is not None and tensors.count_rows(call.inputs) not in fixed:
-            return await self._threads(servable, call)  # to hear which sizes there are
+            return self._threads(servable, call)  # to hear which sizes there are
 
         def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             return engine.run(signature, inputs, outputs)
 
-        return await self._scheduler.run(
+        return self._scheduler.run(
             servable,
-            (signature, tuple(outputs)),
+            (signature, outputs),
             run,
             call.inputs,
             deadline=call.deadline,

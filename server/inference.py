@@ -38,7 +38,7 @@ class Call(NamedTuple):
 Execute = Callable[[Servable, Call], Awaitable[Mapping[str, np.ndarray]]]
 
 
-async def predict(
+def predict(
     execute: Execute,
     servable: Servable,
     signature_name: str,
@@ -46,8 +46,8 @@ async def predict(
     *,
     output_filter: Sequence[str] = (),
     deadline: float | None = None,
-) -> Mapping[str, np.ndarray]:
-    """Runs a signature on named tensors and returns the named outputs.
+) -> Awaitable[Mapping[str, np.ndarray]]:
+    """Runs a signature on named tensors; await the named outputs.
 
     Raises:
         ServingError: unknown signature, wrong inputs or outputs, or a failure of the model.
@@ -59,7 +59,7 @@ async def predict(
         _outputs(signature, output_filter),
         deadline,
     )
-    return await execute(servable, call)
+    return execute(servable, call)
 
 
 def find(servable: Servable, signature_name: str) -> Signature:

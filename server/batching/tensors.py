@@ -73,10 +73,8 @@ def _merge(arrays: Sequence[np.ndarray], size: int) -> np.ndarray:
     first = arrays[0]
     if all(array.shape[1:] == first.shape[1:] for array in arrays):
         merged = _empty((size, *first.shape[1:]), first.dtype)
-        start = 0
-        for array in arrays:
-            merged[start : start + len(array)] = array
-            start += len(array)
+        start = sum(map(len, arrays))
+        np.concatenate(arrays, out=merged[:start])
     else:
         widest = np.max([array.shape[1:] for array in arrays], axis=0)
         merged = _empty((size, *map(int, widest)), first.dtype)
@@ -95,5 +93,5 @@ def _empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         return np.empty(shape, dtype)
     nbytes = math.prod(shape) * dtype.itemsize
     memory = np.empty(nbytes + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
+    start = -memory.__array_interface__["data"][0] % _ALIGNMENT  # `ctypes.data` takes longer
     return memory[start : start + nbytes].view(dtype).reshape(shape)

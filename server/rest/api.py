@@ -16,6 +16,7 @@ from server.core import Core, ModelSpec
 from server.errors import Code, ServingError, invalid
 from server.http.messages import Request, Response
 from server.rest import document, examples, messages, numbers, rendering, tensors
+from server.rest.timeout import Timeout
 from server.servable import Servable
 from wire import serving_pb2 as pb
 from wire.tensors import from_array
@@ -36,7 +37,7 @@ class RestApi:
 
     def __init__(self, core: Core, *, timeout_s: float = 30.0) -> None:
         self._core = core
-        self._timeout_s = timeout_s
+        self._timeout = Timeout(timeout_s)
         self._methods: dict[str, tuple[str, Infer]] = {
             "predict": ("Predict", self._predict),
             "classify": ("Classify", self._classify),
@@ -65,13 +66,23 @@ class RestApi:
             seen.signature = _signature_name(parsed)
             with self._core.admission, self._core.servable(spec) as servable:
                 seen.version = servable.version
-                deadline = asyncio.get_running_loop().time() + self._timeout_s
-                try:
-                    async with asyncio.timeout_at(deadline):
-                        rendered = await infer(servable, seen.signature, parsed, deadline)
-                except TimeoutError:
-                    raise ServingError(Code.DEADLINE_EXCEEDED, _TIMED_OUT) from None
+                rendered = await self._in_time(infer, servable, seen.signature, parsed)
         return Response(rendered, headers={"X-Model-Version": str(seen.version)})
+
+    async def _in_time(
+        self, infer: Infer, servable: Servable, signature: str, parsed: Mapping[str, Any]
+    ) -> bytes:
+        task = asyncio.current_task()
+        assert task is not None
+        deadline = self._timeout.begin(task)
+        try:
+            return await infer(servable, signature, parsed, deadline)
+        except asyncio.CancelledError:
+            if self._timeout.end(task):
+                raise ServingError(Code.DEADLINE_EXCEEDED, _TIMED_OUT) from None
+            raise
+        finally:
+            self._timeout.end(task)
 
     async def _predict(
         self, servable: Servable, signature: str, body: Mapping[str, Any], deadline: float
