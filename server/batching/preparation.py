@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -17,7 +17,11 @@ logger = logging.getLogger(__name__)
 
 # A size that takes longer is as large as batches get: who waits behind it waits that long.
 _LONGEST_S = 0.25
-_RUNS = 3  # of each size, of which the fastest counts
+# All sizes are timed in turn, again and again, and the fastest run of each counts: other work on
+# the machine would otherwise decide which look slow.
+_ROUNDS = 5
+_RUNS = 2  # one after the other, so that the second finds the caches as under a steady load
+_ROUNDS_S = 0.3
 _SEED = 0
 
 
@@ -54,12 +58,14 @@ def _usable(engine: Engine, signature: Signature, wanted: Sizes) -> Sizes | None
         return None
     rows = _random_rows(signature, allowed[-1])
     outputs = tuple(signature.outputs)
+    parts = {size: {name: array[-size:] for name, array in rows.items()} for size in allowed}
     seconds: dict[int, float] = {}
     first: Mapping[str, np.ndarray] = {}
     for size in allowed:
-        part = {name: array[-size:] for name, array in rows.items()}
-        engine.run(signature.name, part, outputs)  # compiles
-        answers, seconds[size] = _fastest(engine, signature.name, part, outputs)
+        engine.run(signature.name, parts[size], outputs)  # compiles
+        start = time.perf_counter()
+        answers = engine.run(signature.name, parts[size], outputs)
+        seconds[size] = time.perf_counter() - start
         if any(array.shape[:1] != (size,) for array in answers.values()):
             logger.info("signature %s is not batched: its outputs have other rows", signature.name)
             return None
@@ -75,21 +81,14 @@ def _usable(engine: Engine, signature: Signature, wanted: Sizes) -> Sizes | None
         first = answers
         if seconds[size] > _LONGEST_S:
             break
+    end = time.perf_counter() + _ROUNDS_S
+    for size in tuple(seconds) * _ROUNDS:
+        for _ in range(_RUNS):
+            start = time.perf_counter()
+            if start < end:
+                engine.run(signature.name, parts[size], outputs)
+                seconds[size] = min(seconds[size], time.perf_counter() - start)
     return Sizes(max(seconds), tuple(seconds), seconds)
-
-
-def _fastest(
-    engine: Engine, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
-) -> tuple[Mapping[str, np.ndarray], float]:
-    """Returns the answers, and the seconds of the fastest of some runs; one run if it is long."""
-    fastest = float("inf")
-    for _ in range(_RUNS):
-        start = time.perf_counter()
-        answers = engine.run(signature, inputs, outputs)
-        fastest = min(fastest, time.perf_counter() - start)
-        if fastest > _LONGEST_S:
-            break
-    return answers, fastest
 
 
 def _has_rows(signature: Signature) -> bool:
