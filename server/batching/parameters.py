@@ -22,7 +22,7 @@ _CLEARLY = 1.15
 _NEARLY = 0.9
 # What an execution costs beside its own time: a thread is woken, a batch put together and cut.
 _OVERHEAD_S = 0.0005
-_FINE_FROM = 16  # from here on, sizes lie closer together than powers of two
+_FINE_FROM = 16  # from here on, there are four sizes where there is one power of two
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,10 @@ class Sizes:
 
 
 def steps(largest: int) -> Sizes:
-    """Returns 1, 2, 4, 8, 16, 24, 32, 48, 64, 96, … up to and including the largest size."""
+    """Returns 1, 2, 4, 8, 16, 20, 24, 28, 32, 40, … up to and including the largest size."""
     powers = [1 << n for n in range(largest.bit_length())]
-    halfway = [3 * power // 2 for power in powers if power >= _FINE_FROM]
-    below = sorted(size for size in powers + halfway if size < largest)
+    quarters = [power * n // 4 for power in powers if power >= _FINE_FROM for n in (5, 6, 7)]
+    below = sorted(size for size in powers + quarters if size < largest)
     return Sizes(largest, (*below, largest))
 
 

@@ -449,8 +449,9 @@ def test_a_size_holds_the_rows_as_far_as_it_may(rows, largest):
 
 
 def test_sizes_are_finer_where_padding_costs_more():
-    assert steps(128).allowed == (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128)
-    assert steps(20).allowed == (1, 2, 4, 8, 16, 20)
+    fine = (16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128)
+    assert steps(128).allowed == (1, 2, 4, 8, *fine)
+    assert steps(18).allowed == (1, 2, 4, 8, 16, 18)
     assert steps(1).allowed == (1,)
 
 
