@@ -125,7 +125,7 @@ def _plot_ratios(path: Path, rows: Sequence[Row]) -> Path:
     axes.axhline(1.0, color="black", linewidth=0.8)
     axes.set_xticks(range(len(cells)), [f"batch {b}\n{c} in flight" for b, c in cells])
     axes.set_ylabel("examples/s, in-process jitted JAX = 1")
-    axes.legend(fontsize=8, ncols=2)
+    axes.legend(fontsize=8, ncols=2, loc="upper left")
     axes.grid(axis="y", alpha=0.3)
     figure.savefig(path, dpi=130)
     plt.close(figure)
@@ -153,6 +153,7 @@ def _plot_scaling(path: Path, points: Sequence[Mapping[str, Any]]) -> Path:
                 plural = "s" if workers > 1 else ""
                 axes.plot(*zip(*sorted(line), strict=True), "o-", label=f"{workers} worker{plural}")
         axes.set_xscale("log", base=2)
+        axes.set_xticks(sizes := sorted({one["value"] for one in points}), map(str, sizes))
         axes.set_ylim(bottom=0)
         axes.set_xlabel(grows)
         axes.set_title("gRPC" if api == "grpc" else "REST")
