@@ -1,5 +1,6 @@
 """Small parts of the server: flags, limits, metrics, tokens, errors, warm-up records."""
 
+import asyncio
 import struct
 
 import numpy as np
@@ -10,6 +11,7 @@ from server.errors import HTTP_STATUS, Code, ServingError
 from server.grpc import descriptors
 from server.limits import Admission
 from server.metrics import Counter, Gauge, Histogram, exponential
+from server.rest.timeout import Timeout
 from server.security import Tls, Token
 from wire import serving_pb2 as pb
 
@@ -168,3 +170,29 @@ def test_models_that_cant_be_served_as_configured_are_refused(entry, problem):
 def test_a_base_path_may_be_a_local_uri():
     text = 'model_config_list { config { name: "m" base_path: "file:///m" } }'
     assert str(model_config.parse(text)[0].base_path) == "/m"
+
+
+def test_one_timer_ends_all_tasks_that_take_too_long_and_no_others():
+    async def work(timeout, seconds):
+        task = asyncio.current_task()
+        timeout.begin(task)
+        try:
+            await asyncio.sleep(seconds)
+            return "done"
+        except asyncio.CancelledError:
+            return "late" if timeout.end(task) else "cancelled by somebody else"
+        finally:
+            timeout.end(task)
+
+    async def test():
+        timeout = Timeout(0.05)
+        tasks = [asyncio.create_task(work(timeout, seconds)) for seconds in (30, 0.001, 30, 30)]
+        await asyncio.sleep(0.01)
+        tasks[2].cancel()
+        first = await asyncio.wait_for(asyncio.gather(*tasks), 10)
+        assert not any(task.cancelling() for task in tasks[:2])
+        again = asyncio.create_task(work(timeout, 30))
+        return [*first, await asyncio.wait_for(again, 10)]
+
+    expected = ["late", "done", "cancelled by somebody else", "late", "late"]
+    assert asyncio.run(test()) == expected
