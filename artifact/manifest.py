@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from artifact import versions
+from wire import methods
 
 FORMAT = 1
 
@@ -56,7 +57,7 @@ class Signature:
 
     inputs: Mapping[str, Tensor]
     outputs: Mapping[str, Tensor]
-    method_name: str = "tensorflow/serving/predict"
+    method_name: str = methods.PREDICT
     program: Program | None = None
     processing: Mapping[str, Any] | None = None
 

@@ -15,8 +15,7 @@ from rich.table import Table
 from client.client import Client
 from client.servable import Servable
 from client.signature import DEFAULT, Signature
-
-_PREDICT = "tensorflow/serving/predict"
+from wire import methods
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,8 @@ def _choose(signatures: Mapping[str, Signature], servable: str, wanted: str) -> 
     taking = [
         name
         for name, entry in signatures.items()
-        if entry.method_name == _PREDICT and [s.dtype for s in entry.inputs.values()] == ["string"]
+        if entry.method_name == methods.PREDICT
+        and [s.dtype for s in entry.inputs.values()] == ["string"]
     ]
     if wanted in taking:
         return wanted

@@ -15,7 +15,7 @@ from server.errors import Code, ServingError, invalid
 from server.inference import Call, Execute, checked_inputs, dtype_number
 from server.servable import Servable
 from server.signatures import Signature
-from wire import dtypes
+from wire import dtypes, methods
 from wire import serving_pb2 as pb
 
 
@@ -79,9 +79,9 @@ async def multi_inference(
         if name not in servable.signatures:
             raise invalid(f"Requested signature not found in model graph: {name}")
         signature = servable.signatures[name]
-        if task.method_name == signatures.CLASSIFY:
+        if task.method_name == methods.CLASSIFY:
             outputs = _classify_outputs(servable, signature)
-        elif task.method_name == signatures.REGRESS:
+        elif task.method_name == methods.REGRESS:
             outputs = _regress_outputs(servable, signature)
         else:
             raise ServingError(
@@ -98,7 +98,7 @@ async def multi_inference(
         result.model_spec.signature_name = signature.name
         result.model_spec.version.value = servable.version
         number = count(request.input)
-        if task.method_name == signatures.CLASSIFY:
+        if task.method_name == methods.CLASSIFY:
             result.classification_result.CopyFrom(_classification_result(values, number))
         else:
             result.regression_result.CopyFrom(_regression_result(values, number))
@@ -113,7 +113,7 @@ def _find_for_examples(servable: Servable, signature_name: str) -> Signature:
 
 
 def _classify_outputs(servable: Servable, signature: Signature) -> tuple[str, ...]:
-    _check_method(servable, signature, "classification", signatures.CLASSIFY)
+    _check_method(servable, signature, "classification", methods.CLASSIFY)
     if len(signature.outputs) not in (1, 2):
         raise invalid(f"Expected one or two output Tensors, found {len(signature.outputs)}")
     outputs = tuple(name for name in ("classes", "scores") if name in signature.outputs)
@@ -127,7 +127,7 @@ def _classify_outputs(servable: Servable, signature: Signature) -> tuple[str, ..
 
 
 def _regress_outputs(servable: Servable, signature: Signature) -> tuple[str, ...]:
-    _check_method(servable, signature, "regression", signatures.REGRESS)
+    _check_method(servable, signature, "regression", methods.REGRESS)
     if len(signature.outputs) != 1:
         raise invalid("Expected one output Tensor.")
     if "outputs" not in signature.outputs:

@@ -15,9 +15,9 @@ from server import signatures
 from server.errors import Code, ServingError, invalid
 from server.servable import Servable
 from server.signatures import Signature
-from wire import dtypes
+from wire import dtypes, methods
 
-_METHODS = (signatures.PREDICT, signatures.CLASSIFY, signatures.REGRESS)
+_METHODS = (methods.PREDICT, methods.CLASSIFY, methods.REGRESS)
 
 
 class Call(NamedTuple):

@@ -17,9 +17,6 @@ from wire import serving_pb2 as pb
 
 # Source: tensorflow/cc/saved_model/signature_constants.h
 DEFAULT = "serving_default"
-PREDICT = "tensorflow/serving/predict"
-CLASSIFY = "tensorflow/serving/classify"
-REGRESS = "tensorflow/serving/regress"
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,13 @@ after. The function in the middle stays the version's own program.
 from __future__ import annotations
 
 from exporter.processing.declaration import (
-    CLASSIFY,
-    PREDICT,
-    REGRESS,
     Classes,
     Feature,
     ImageFile,
     ProcessedSignature,
     Value,
 )
+from wire.methods import CLASSIFY, PREDICT, REGRESS
 
 __all__ = [
     "CLASSIFY",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from exporter.processing.declaration import CLASSIFY, Classes, ImageFile, ProcessedSignature
+from exporter.processing.declaration import Classes, ImageFile, ProcessedSignature
+from wire.methods import CLASSIFY
 
 _COUNT = 3  # classes that are given, where there are so many
 

@@ -13,9 +13,6 @@ from artifact.manifest import Tensor
 from exporter.errors import UserError
 from exporter.model import Model, TensorSpec
 from exporter.processing.declaration import (
-    CLASSIFY,
-    PREDICT,
-    REGRESS,
     Classes,
     Feature,
     ImageFile,
@@ -23,6 +20,7 @@ from exporter.processing.declaration import (
     Value,
 )
 from exporter.program import Traced
+from wire.methods import CLASSIFY, PREDICT, REGRESS
 
 # The input of classify and regress signatures.
 # Source: tensorflow/cc/saved_model/signature_constants.h

@@ -13,7 +13,7 @@ import numpy as np
 from server import signatures
 from server.errors import Code, ServingError, invalid
 from server.signatures import Signatures
-from wire import dtypes
+from wire import dtypes, methods
 from wire import serving_pb2 as pb
 
 FILE = "model.tflite"
@@ -57,7 +57,7 @@ class TfliteEngine:
             for name in interpreter.get_signature_list():
                 runner = interpreter.get_signature_runner(name)
                 entry = message.signature_def[name]
-                entry.method_name = signatures.PREDICT
+                entry.method_name = methods.PREDICT
                 for key, detail in runner.get_input_details().items():
                     _describe(entry.inputs[key], detail)
                 for key, detail in runner.get_output_details().items():

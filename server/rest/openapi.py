@@ -10,7 +10,7 @@ from server import signatures
 from server.model import Model
 from server.rest import scalars
 from server.signatures import Signature, Tensor
-from wire import dtypes
+from wire import dtypes, methods
 
 _ERRORS = {
     "400": "The request is wrong in itself.",
@@ -56,7 +56,7 @@ def _inference(path: str, found: Mapping[str, Signature]) -> dict[str, Any]:
     usable = [s for _, s in sorted(found.items()) if s.inputs]
     examples = {
         verb: [s for s in usable if s.method_name == method]
-        for verb, method in (("classify", signatures.CLASSIFY), ("regress", signatures.REGRESS))
+        for verb, method in (("classify", methods.CLASSIFY), ("regress", methods.REGRESS))
     }
     paths = {}
     if usable:

@@ -17,7 +17,7 @@ from server.http.messages import Response
 from server.model import Model
 from server.servable import Servable
 from server.signatures import Signature, Tensor
-from wire import dtypes
+from wire import dtypes, methods
 
 _WIDTH, _HEIGHT, _MARGIN = 720, 160, 60  # of the plot
 _INTERNAL = "__"  # signatures that begin so are TensorFlow's own
@@ -111,7 +111,7 @@ def _options(models: Sequence[Model]) -> Iterable[str]:
         for name, signature in sorted(model.latest.signatures.items()):
             if not signature.inputs:
                 continue
-            verb = {signatures.CLASSIFY: "classify", signatures.REGRESS: "regress"}.get(
+            verb = {methods.CLASSIFY: "classify", methods.REGRESS: "regress"}.get(
                 signature.method_name, "predict"
             )
             body = json.dumps(_example(signature, verb))
