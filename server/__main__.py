@@ -6,13 +6,13 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from server import flags
+from server import flags, log
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the server until it is told to end; returns the exit status."""
     options, warnings = flags.parse(sys.argv[1:] if arguments is None else arguments)
-    start_logging()
+    log.start()
     for warning in warnings:
         logging.getLogger("server").warning(warning)
     from server import process
@@ -24,14 +24,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return workers.run(options)
     return process.run(options)
-
-
-def start_logging() -> None:
-    """Sends the log to standard error."""
-    logging.basicConfig(
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO
-    )
-    logging.getLogger("jax").setLevel(logging.WARNING)  # it tells which devices aren't there
 
 
 if __name__ == "__main__":

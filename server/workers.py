@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from server import sockets
+from server import log, sockets
 from server.model_config import ModelConfig
 from server.options import Options
 
@@ -238,7 +238,6 @@ class _Supervisor:
 def _work(options: Options, pipe: Connection, models: Sequence[ModelConfig] | None) -> None:
     """Serves in a worker's process."""
     from server import process
-    from server.__main__ import start_logging
 
-    start_logging()
+    log.start()
     raise SystemExit(process.run(options, pipe, models))
