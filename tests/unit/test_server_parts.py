@@ -1,12 +1,14 @@
 """Small parts of the server: flags, limits, metrics, tokens, errors, warm-up records."""
 
 import asyncio
+import os
 import struct
+import threading
 
 import numpy as np
 import pytest
 
-from server import flags, model_config, monitoring, records
+from server import flags, model_config, monitoring, priority, records
 from server.errors import HTTP_STATUS, Code, ServingError
 from server.grpc import descriptors
 from server.limits import Admission
@@ -196,3 +198,25 @@ def test_one_timer_ends_all_tasks_that_take_too_long_and_no_others():
 
     expected = ["late", "done", "cancelled by somebody else", "late", "late"]
     assert asyncio.run(test()) == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="a Linux scheduling policy")
+def test_threads_that_compute_and_those_that_they_start_give_way_and_no_others():
+    seen = []
+
+    def note():
+        seen.append(os.sched_getscheduler(0))
+
+    def compute():
+        priority.give_way()
+        note()
+        child = threading.Thread(target=note)
+        child.start()
+        child.join()
+
+    before = os.sched_getscheduler(0)
+    thread = threading.Thread(target=compute)
+    thread.start()
+    thread.join()
+    assert seen == [os.SCHED_BATCH, os.SCHED_BATCH]
+    assert os.sched_getscheduler(0) == before
