@@ -94,14 +94,16 @@ def checked_inputs(signature: Signature, inputs: Mapping[str, np.ndarray]) -> di
         inputs = {**signature.defaults, **inputs}
     if inputs.keys() != signature.inputs.keys():
         raise invalid(_wrong_inputs(signature.inputs.keys(), inputs.keys()))
+    checked = {}
     for index, (name, tensor) in enumerate(signature.inputs.items()):
-        dtype = inputs[name].dtype
-        if dtype != tensor.numpy_dtype:
+        array = inputs[name]
+        if array.dtype != tensor.numpy_dtype:
             raise invalid(
                 f"Expects arg[{index}] to be {dtype_string(tensor.dtype)} but "
-                f"{dtype_string(dtype_number(dtype))} is provided"
+                f"{dtype_string(dtype_number(array.dtype))} is provided"
             )
-    return {name: inputs[name] for name in signature.inputs}
+        checked[name] = array
+    return checked
 
 
 def _wrong_inputs(wanted: Iterable[str], sent: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ client library doesn't write; what is needed of it fits here.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 Labels = tuple[str, ...]
@@ -31,11 +32,11 @@ class Counter:
 
     def __init__(self, name: str, text: str, labels: Labels) -> None:
         self._name, self._text, self._labels = name, text, labels
-        self._counts: dict[Labels, Count] = {}
+        self._counts: defaultdict[Labels, Count] = defaultdict(Count)
 
     def of(self, *values: str) -> Count:
         """Returns the number of these label values, to be kept where it is needed often."""
-        return self._counts.setdefault(values, Count())
+        return self._counts[values]
 
     def lines(self) -> Iterable[str]:
         """Renders the counter."""
@@ -78,11 +79,11 @@ class Histogram:
 
     def __init__(self, name: str, text: str, labels: Labels, bounds: Sequence[float]) -> None:
         self._name, self._text, self._labels, self._bounds = name, text, labels, bounds
-        self._found: dict[Labels, Distribution] = {}
+        self._found: defaultdict[Labels, Distribution] = defaultdict(lambda: Distribution(bounds))
 
     def of(self, *values: str) -> Distribution:
         """Returns the distribution of these label values, to be kept where it is needed often."""
-        return self._found.setdefault(values, Distribution(self._bounds))
+        return self._found[values]
 
     def lines(self) -> Iterable[str]:
         """Renders the histogram."""

@@ -11,7 +11,6 @@ import numpy as np
 from server.batching.parameters import Sizes
 from server.engines.engine import Engine
 from server.signatures import Signature
-from wire import dtypes
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +56,7 @@ def _usable(engine: Engine, signature: Signature, wanted: Sizes) -> Sizes | None
     if not allowed:
         return None
     rows = _random_rows(signature, allowed[-1])
-    outputs = tuple(signature.outputs)
+    outputs = signature.output_names
     parts = {size: {name: array[-size:] for name, array in rows.items()} for size in allowed}
     seconds: dict[int, float] = {}
     first: Mapping[str, np.ndarray] = {}
@@ -105,7 +104,7 @@ def _random_rows(signature: Signature, count: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(_SEED)
     rows = {}
     for name, tensor in signature.inputs.items():
-        dtype = dtypes.numpy_dtype(dtypes.name(tensor.dtype))
+        dtype = tensor.numpy_dtype
         shape = (count, *(tensor.shape or ())[1:])
         if dtype.kind in "biu":
             rows[name] = rng.integers(0, 2, shape).astype(dtype)

@@ -109,7 +109,7 @@ class Scheduler:
             lane.add(request)
             may_run = self._running < self._parameters.threads and self._may_run(lane)
         if may_run and not self._running and lane.rows >= lane.enough:
-            self._dispatch(loop, 0.0)  # the rest of this turn's calls are read while it computes
+            self._dispatch(loop, may_run_here=False)  # the loop reads the rest of this turn's calls
         elif may_run:
             self._wake(loop)
         try:
@@ -146,10 +146,10 @@ class Scheduler:
         # In the loop's next turn, when all calls that have arrived in this one are here.
         if not self._is_awake:
             self._is_awake = True
-            loop.call_soon(self._dispatch, loop, self._parameters.inline)
+            loop.call_soon(self._dispatch, loop)
 
-    def _dispatch(self, loop: asyncio.AbstractEventLoop, inline: float) -> None:
-        """Lets free threads begin; what takes less than `inline` seconds runs here."""
+    def _dispatch(self, loop: asyncio.AbstractEventLoop, *, may_run_here: bool = True) -> None:
+        """Lets free threads begin; what is short runs here where it may."""
         self._is_awake = False
         if self._timer is not None:
             self._timer.cancel()
@@ -162,7 +162,8 @@ class Scheduler:
             if batch is None:
                 break
             expected = batch.lane.expects(batch.size)
-            if is_alone and expected is not None and expected < inline:
+            is_short = expected is not None and expected < self._parameters.inline
+            if may_run_here and is_alone and is_short:
                 outcome, seconds = timed(batch)
                 with self._lock:
                     self._took(batch, outcome, seconds)
@@ -179,7 +180,7 @@ class Scheduler:
         with self._lock:
             starts = [self._start(lane) for lane in self._waiting if self._may_run(lane)]
         if starts:
-            self._timer = loop.call_at(min(starts), self._dispatch, loop, self._parameters.inline)
+            self._timer = loop.call_at(min(starts), self._dispatch, loop)
 
     def _take(self) -> Batch | None:
         """Takes the next batch, if a thread is free and one may begin; needs the lock."""
@@ -238,8 +239,8 @@ class Scheduler:
 
     def _finish(self, loop: asyncio.AbstractEventLoop, batch: Batch, outcome: Outcome) -> None:
         self._expire()
-        if self._waiting and self._running < self._parameters.threads:
-            self._dispatch(loop, self._parameters.inline)
+        if self._waiting:
+            self._dispatch(loop)
         deliver(loop, batch, outcome)
 
     def _expire(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -66,23 +65,13 @@ class RestApi:
             seen.signature = _signature_name(parsed)
             with self._core.admission, self._core.servable(spec) as servable:
                 seen.version = servable.version
-                rendered = await self._in_time(infer, servable, seen.signature, parsed)
+                try:
+                    rendered = await self._timeout.run(
+                        lambda deadline: infer(servable, seen.signature, parsed, deadline)
+                    )
+                except TimeoutError:
+                    raise ServingError(Code.DEADLINE_EXCEEDED, _TIMED_OUT) from None
         return Response(rendered, headers={"X-Model-Version": str(seen.version)})
-
-    async def _in_time(
-        self, infer: Infer, servable: Servable, signature: str, parsed: Mapping[str, Any]
-    ) -> bytes:
-        task = asyncio.current_task()
-        assert task is not None
-        deadline = self._timeout.begin(task)
-        try:
-            return await infer(servable, signature, parsed, deadline)
-        except asyncio.CancelledError:
-            if self._timeout.end(task):
-                raise ServingError(Code.DEADLINE_EXCEEDED, _TIMED_OUT) from None
-            raise
-        finally:
-            self._timeout.end(task)
 
     async def _predict(
         self, servable: Servable, signature: str, body: Mapping[str, Any], deadline: float

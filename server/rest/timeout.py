@@ -7,6 +7,10 @@ all wait equally long, one timer for the oldest does.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class Timeout:
@@ -14,27 +18,30 @@ class Timeout:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._deadlines: dict[asyncio.Task[object], float] = {}  # the oldest first
-        self._late: set[asyncio.Task[object]] = set()
+        self._deadlines: dict[asyncio.Task[Any], float] = {}  # of those in time, the oldest first
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self, task: asyncio.Task[object]) -> float:
-        """Starts a task's time and returns the loop's time at which it ends."""
+    async def run(self, work: Callable[[float], Awaitable[T]]) -> T:
+        """Awaits `work(deadline)`, with the loop's time at which it is cancelled.
+
+        Raises:
+            TimeoutError: it took too long.
+        """
+        task = asyncio.current_task()
+        assert task is not None
         loop = task.get_loop()
-        deadline = loop.time() + self._seconds
-        self._deadlines[task] = deadline
+        deadline = self._deadlines[task] = loop.time() + self._seconds
         if self._timer is None:
             self._timer = loop.call_at(deadline, self._cancel_late, loop)
-        return deadline
-
-    def end(self, task: asyncio.Task[object]) -> bool:
-        """Ends a task's time; True where it was cancelled because that had run out."""
-        self._deadlines.pop(task, None)
-        if task in self._late:
-            self._late.remove(task)
-            task.uncancel()
-            return True
-        return False
+        try:
+            return await work(deadline)
+        except asyncio.CancelledError:
+            if task in self._deadlines:  # somebody else did
+                raise
+            raise TimeoutError from None
+        finally:
+            if self._deadlines.pop(task, None) is None:
+                task.uncancel()
 
     def _cancel_late(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
@@ -45,5 +52,4 @@ class Timeout:
                 self._timer = loop.call_at(deadline, self._cancel_late, loop)
                 return
             del self._deadlines[task]
-            self._late.add(task)
             task.cancel()

@@ -176,15 +176,12 @@ def test_a_base_path_may_be_a_local_uri():
 
 def test_one_timer_ends_all_tasks_that_take_too_long_and_no_others():
     async def work(timeout, seconds):
-        task = asyncio.current_task()
-        timeout.begin(task)
         try:
-            await asyncio.sleep(seconds)
-            return "done"
+            return await timeout.run(lambda deadline: asyncio.sleep(seconds, "done"))
+        except TimeoutError:
+            return "late"
         except asyncio.CancelledError:
-            return "late" if timeout.end(task) else "cancelled by somebody else"
-        finally:
-            timeout.end(task)
+            return "cancelled by somebody else"
 
     async def test():
         timeout = Timeout(0.05)
