@@ -54,10 +54,10 @@ def measure(directory: Path, num_bytes: int, *, verify: bool) -> dict[str, Any]:
     import jax
 
     from exporter import ExportOptions, export, own_model
-    from exporter.quiet import import_tensorflow
+    from exporter.commands.quiet import import_tensorflow
 
     import_tensorflow()
-    import exporter.contents  # noqa: F401
+    import exporter.publish.writing  # noqa: F401
 
     jax.numpy.zeros(1).block_until_ready()
     imports = _memory("VmRSS")

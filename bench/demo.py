@@ -206,7 +206,7 @@ def _compare(
 def _test_images(version_dir: Path) -> Samples:
     """Returns all bundled test images, with the answers of the version's JAX program."""
     from client.samples import Samples, live_reference
-    from exporter.datasets import load
+    from exporter.training.datasets import load
 
     test = load().test
     images = test.examples(len(test)).inputs

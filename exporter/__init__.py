@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from exporter.model import Examples, Model, Signature, TensorSpec
-    from exporter.options import ExportOptions
-    from exporter.own import own_model
-    from exporter.pipeline import export
-    from exporter.processing import Classes, Feature, ImageFile, ProcessedSignature, Value
+    from exporter.model.user_function import own_model
+    from exporter.publish.export import export
+    from exporter.publish.options import ExportOptions
+    from exporter.signatures import Classes, Feature, ImageFile, ProcessedSignature, Value
 
 __all__ = [
     "Classes",
@@ -32,11 +32,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "export": "pipeline",
-    "ExportOptions": "options",
-    "own_model": "own",
+    "export": "publish.export",
+    "ExportOptions": "publish.options",
+    "own_model": "model.user_function",
     **dict.fromkeys(
-        ("Classes", "Feature", "ImageFile", "ProcessedSignature", "Value"), "processing"
+        ("Classes", "Feature", "ImageFile", "ProcessedSignature", "Value"), "signatures"
     ),
 }
 

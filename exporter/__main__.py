@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from exporter.commands import COMMANDS, DEFAULT
+from exporter.commands.flags import FlagParser
 from exporter.errors import UserError
-from exporter.flags import FlagParser
 
 _INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 

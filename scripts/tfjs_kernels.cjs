@@ -1,4 +1,4 @@
-// Writes exporter/tfjs/kernels.json: what TensorFlow.js can run, read off its npm packages.
+// Writes exporter/formats/tfjs/kernels.json: what TensorFlow.js can run, read off its npm packages.
 //
 //   npm ci --prefix web && node scripts/tfjs_kernels.cjs [FILE]
 //
@@ -12,7 +12,7 @@ const path = require('path');
 
 const root = path.join(__dirname, '..');
 const packages = path.join(root, 'web', 'node_modules', '@tensorflow');
-const target = process.argv[2] ?? path.join(root, 'exporter', 'tfjs', 'kernels.json');
+const target = process.argv[2] ?? path.join(root, 'exporter', 'formats', 'tfjs', 'kernels.json');
 const load = (name) => require(path.join(packages, name));
 
 /** The source of each module in a folder, by its name, without its source map. */

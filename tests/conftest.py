@@ -24,8 +24,9 @@ def published(tmp_path_factory):
     """
     pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
     pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
-    from exporter import ExportOptions, datasets, export, models
-    from exporter.training import TrainOptions, train
+    from exporter import ExportOptions, export
+    from exporter.training import datasets, models
+    from exporter.training.loop import TrainOptions, train
 
     base = tmp_path_factory.mktemp("published")
     dataset = datasets.load()

@@ -41,7 +41,7 @@ class PageModel:
         """Names of its classes."""
         if self.preparation == "mnist":
             return tuple(str(digit) for digit in range(num_classes))
-        from exporter.datasets.quickdraw import choose
+        from exporter.training.datasets.quickdraw import choose
 
         return choose(num_classes)
 

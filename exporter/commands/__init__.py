@@ -21,4 +21,5 @@ COMMANDS: Mapping[str, str] = {
     "doctor": "say why a version does not load or answers wrongly, and the fix",
     "report": "write a page about a version: signatures, errors in each runtime, latencies",
     "verify": "check a published version again: digests, golden examples, live JAX",
+    "reuse": "train Keras networks on top of exported features, through TF Hub and Keras 3",
 }

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress
 
-    from exporter.datasets import tfds
+    from exporter.training.datasets import tfds
 
     console = Console(stderr=True)
     bar = Progress(

@@ -10,10 +10,10 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from exporter.flags import FlagParser
+from exporter.commands.flags import FlagParser
 
 if TYPE_CHECKING:
-    from exporter.doctor import Finding
+    from exporter.inspect.doctor import Finding
 
 EXAMPLES = """\
 examples:
@@ -40,8 +40,8 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from artifact import versions
-    from exporter.doctor import examine
     from exporter.errors import CheckFailed, UserError
+    from exporter.inspect.doctor import examine
 
     if not args.version_dir.is_dir():
         raise UserError(f"{args.version_dir}: there is no such directory")

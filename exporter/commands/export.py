@@ -17,9 +17,9 @@ from exporter.commands import export_flags
 from exporter.commands.export_flags import add_arguments
 
 if TYPE_CHECKING:
-    from exporter.datasets import Dataset
+    from exporter.commands.progress import Stages
     from exporter.model import Model
-    from exporter.stages import Stages
+    from exporter.training.datasets import Dataset
 
 EXAMPLES = """\
 examples:
@@ -47,8 +47,8 @@ _SHOWN = 40  # images in the picture
 
 def run(args: argparse.Namespace) -> int:
     """Exports one model, or tests one that is there."""
-    from exporter import description
-    from exporter.stages import Stages
+    from exporter.commands.progress import Stages
+    from exporter.inspect import description
 
     stages = Stages()
     if not args.generate_model:
@@ -69,11 +69,11 @@ def generate(args: argparse.Namespace, stages: Stages) -> tuple[Model, Path, Dat
         The model, the version's directory, and what it was trained on, if it was.
 
     Raises:
-        UserError: the flags, the data or the model are no good; see `exporter.pipeline.export`.
+        UserError: the flags, the data or the model are no good; see `exporter.export`.
     """
-    from exporter import publish
     from exporter.errors import UserError
-    from exporter.pipeline import export
+    from exporter.publish import staging
+    from exporter.publish.export import export
 
     if not args.build and (args.params or args.name):
         raise UserError("--params and --name are for a model of one's own: pkg.module:build")
@@ -83,7 +83,7 @@ def generate(args: argparse.Namespace, stages: Stages) -> tuple[Model, Path, Dat
             "exporter.Model with processed={…}"
         )
     options = export_flags.export_options(args)
-    publish.check_version(
+    staging.check_version(
         export_flags.model_dir(args), options.version, overwrite=options.overwrite
     )
     dataset = None if args.build else _load(args, stages)
@@ -95,23 +95,24 @@ def generate(args: argparse.Namespace, stages: Stages) -> tuple[Model, Path, Dat
 
 
 def _load(args: argparse.Namespace, stages: Stages) -> Dataset:
-    from exporter.datasets import load
+    from exporter.training.datasets import load
 
     with stages("load the data"):
         return load(export_flags.data_options(args))
 
 
 def _own(args: argparse.Namespace, stages: Stages) -> Model:
-    from exporter import own
+    from exporter.model import user_function
 
     with stages(f"build {args.build}"):
-        return own.load(args.build, args.name, args.params)
+        return user_function.load(args.build, args.name, args.params)
 
 
 def _trained(args: argparse.Namespace, dataset: Dataset) -> Model:
-    from exporter import cases, models, parallel
-    from exporter.processing.images import image_signatures
-    from exporter.training import train
+    from exporter.training import models, parallel
+    from exporter.training.image_signatures import image_signatures
+    from exporter.training.loop import train
+    from exporter.verify import inputs as cases
 
     parallel.use_cpu_cores()
     definition = models.get(args.model).for_classes(len(dataset.classes))
@@ -131,10 +132,10 @@ def _trained(args: argparse.Namespace, dataset: Dataset) -> Model:
 def _test(args: argparse.Namespace, stages: Stages) -> int:
     """Tests the version that is there: files, differences from JAX, accuracy on the test images."""
     from artifact import program, versions
-    from exporter import description
-    from exporter.accuracy import accuracy
     from exporter.errors import UserError
-    from exporter.recheck import recheck
+    from exporter.inspect import description
+    from exporter.training.accuracy import accuracy
+    from exporter.verify.published import recheck
 
     published = versions.find(export_flags.model_dir(args))
     version = max(published, default=1) if args.model_version == "auto" else args.model_version
@@ -175,7 +176,7 @@ def _show(
         return
     from artifact import golden
     from artifact.golden import EXAMPLES as REAL
-    from exporter.images import draw_confusion, draw_grid
+    from exporter.training.pictures import draw_confusion, draw_grid
 
     (found,) = (case for (_, name), case in golden.read(version_dir).items() if name == REAL)
     (images,), (scores,), labels = found.inputs.values(), found.outputs.values(), found.labels

@@ -6,13 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter.flags import FlagParser, listed
+from exporter.commands.flags import FlagParser, listed
 
 if TYPE_CHECKING:
-    from exporter.datasets import DataOptions
-    from exporter.models import ModelDefinition
-    from exporter.options import ExportOptions
-    from exporter.training import TrainOptions
+    from exporter.publish.options import ExportOptions
+    from exporter.training.datasets import DataOptions
+    from exporter.training.loop import TrainOptions
+    from exporter.training.models import ModelDefinition
 
 
 def add_arguments(parser: FlagParser) -> None:
@@ -137,7 +137,7 @@ def _add_export_arguments(parser: FlagParser) -> None:
 
 def export_options(args: argparse.Namespace) -> ExportOptions:
     """How to export, as the flags say."""
-    from exporter.options import ExportOptions
+    from exporter.publish.options import ExportOptions
 
     return ExportOptions(
         version=args.model_version,
@@ -154,8 +154,8 @@ def export_options(args: argparse.Namespace) -> ExportOptions:
 
 def data_options(args: argparse.Namespace) -> DataOptions:
     """Where the data come from, as the flags say."""
-    from exporter import models
-    from exporter.datasets import DataOptions, download
+    from exporter.training import models
+    from exporter.training.datasets import DataOptions, download
 
     return DataOptions(
         source=args.data_source or models.get(args.model).data_source,
@@ -168,7 +168,7 @@ def data_options(args: argparse.Namespace) -> DataOptions:
 
 def train_options(args: argparse.Namespace, definition: ModelDefinition) -> TrainOptions:
     """How to train, as the flags say, and as suits the model where they say nothing."""
-    from exporter.training import TrainOptions
+    from exporter.training.loop import TrainOptions
 
     return TrainOptions(
         num_epochs=definition.num_epochs if args.num_epochs is None else args.num_epochs,
@@ -185,7 +185,7 @@ def train_options(args: argparse.Namespace, definition: ModelDefinition) -> Trai
 def model_dir(args: argparse.Namespace) -> Path:
     """Where the versions of the model are that the flags name."""
     if args.build:
-        from exporter.own import default_name
+        from exporter.model.user_function import default_name
 
         return Path(args.model_path) / (args.name or default_name(args.build))
     suffix = "" if args.model_classifier_layer else "_features"

@@ -12,13 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter.flags import FlagParser
+from exporter.commands.flags import FlagParser
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from exporter.report import Report
-    from exporter.report.collection import Cell
+    from exporter.inspect.report import Report
+    from exporter.inspect.report.collection import Cell
 
 EXAMPLES = """\
 examples:
@@ -56,9 +56,9 @@ def run(args: argparse.Namespace) -> int:
     """Measures one version and writes the page."""
     from artifact import versions
     from artifact.manifest import Manifest, ManifestError
+    from exporter.commands.progress import Stages
+    from exporter.commands.quiet import import_tensorflow
     from exporter.errors import CheckFailed, UserError
-    from exporter.quiet import import_tensorflow
-    from exporter.stages import Stages
 
     directory = versions.resolve(args.version_dir)
     try:
@@ -68,8 +68,8 @@ def run(args: argparse.Namespace) -> int:
     stages = Stages()
     with stages("start TensorFlow"):
         import_tensorflow()
-        from exporter.atomic import replacing
-        from exporter.report import collect, page, runtimes
+        from exporter.inspect.report import collect, page, runtimes
+        from exporter.storage.atomic import replacing
     model = args.model or directory.absolute().parent.name
     servers = [runtimes.served(directory, address, model) for address in args.server]
     with stages("run the golden examples in each runtime"):

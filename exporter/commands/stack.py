@@ -11,7 +11,7 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING
 
-from exporter.flags import FlagParser
+from exporter.commands.flags import FlagParser
 
 if TYPE_CHECKING:
     from exporter.stack import ContainerStatus, Stack

@@ -10,10 +10,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter.flags import FlagParser, listed
+from exporter.commands.flags import FlagParser, listed
 
 if TYPE_CHECKING:
-    from exporter.tfjs import Result
+    from exporter.formats.tfjs import Result
 
 EXAMPLES = """\
 examples:
@@ -67,15 +67,15 @@ def run(args: argparse.Namespace) -> int:
     """Writes one model."""
     from dataclasses import asdict
 
-    from exporter import republish
-    from exporter.quiet import import_tensorflow
-    from exporter.stages import Stages
+    from exporter.commands.progress import Stages
+    from exporter.commands.quiet import import_tensorflow
+    from exporter.publish import reading
 
-    version_dir = republish.find(args.model_path, args.model, args.model_version)
+    version_dir = reading.find(args.model_path, args.model, args.model_version)
     stages = Stages()
     with stages("start TensorFlow"):
         import_tensorflow()
-    from exporter import tfjs
+    from exporter.formats import tfjs
 
     options = tfjs.Options(
         weights=args.weights,
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     )
     tfjs.check_target(args.out, options)
     with stages(f"read {version_dir}"):
-        model = republish.read_model(version_dir)
+        model = reading.read_model(version_dir)
     result = tfjs.export(model, args.out, options, stage=stages)
     stages.note(f"wrote {result.directory}: {result.num_bytes / 1e6:.2f} MB of weights")
     if args.json:

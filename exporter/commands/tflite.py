@@ -11,14 +11,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter.flags import FlagParser, listed
+from exporter.commands.flags import FlagParser, listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from exporter.commands.progress import Stages
+    from exporter.formats.tflite import Result
     from exporter.model import Model
-    from exporter.stages import Stages
-    from exporter.tflite import Result
 
 EXAMPLES = """\
 examples:
@@ -66,16 +66,16 @@ def run(args: argparse.Namespace) -> int:
     """Writes the files of one model."""
     from dataclasses import asdict
 
+    from exporter.commands.progress import Stages
+    from exporter.commands.quiet import import_tensorflow
     from exporter.errors import UserError
-    from exporter.quiet import import_tensorflow
-    from exporter.stages import Stages
 
     if args.batch_size < 1:
         raise UserError(f"--batch_size {args.batch_size}: it must be positive")
     stages = Stages()
     with stages("start TensorFlow"):
         import_tensorflow()
-    from exporter import tflite
+    from exporter.formats import tflite
 
     model = _model(args, stages)
     with stages("convert and compare with JAX"):
@@ -97,18 +97,19 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _model(args: argparse.Namespace, stages: Stages) -> Model:
-    from exporter import inspection, own, republish
     from exporter.errors import UserError
+    from exporter.model import checks, user_function
+    from exporter.publish import reading
 
     if args.build:
-        model = own.load(args.build, args.name, args.params)
-        inspection.check(model)
+        model = user_function.load(args.build, args.name, args.params)
+        checks.check(model)
         return model
     if args.name or args.params:
         raise UserError("--params and --name are for a model of one's own: pkg.module:build")
-    version_dir = republish.find(args.model_path, args.model, args.model_version)
+    version_dir = reading.find(args.model_path, args.model, args.model_version)
     with stages(f"read {version_dir}"):
-        return republish.read_model(version_dir)
+        return reading.read_model(version_dir)
 
 
 def _print(name: str, results: Sequence[Result]) -> None:

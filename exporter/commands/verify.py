@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from exporter.flags import FlagParser
+from exporter.commands.flags import FlagParser
 
 EXAMPLES = """\
 examples:
@@ -24,9 +24,9 @@ def add_arguments(parser: FlagParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Checks one version."""
     from artifact import versions
-    from exporter import description
-    from exporter.recheck import recheck
-    from exporter.stages import Stages
+    from exporter.commands.progress import Stages
+    from exporter.inspect import description
+    from exporter.verify.published import recheck
 
     result = recheck(versions.resolve(args.version_dir), seed=args.seed, stage=Stages())
     if args.json:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from artifact import versions
-from exporter.datasets import DataOptions, load
+from exporter.training.datasets import DataOptions, load
 from tests.support.page import STROKES, png
 
 DIGITS = "0123456789"
@@ -14,7 +14,7 @@ DRAWINGS = [name for name in STROKES if name not in DIGITS]
 @pytest.fixture(scope="module")
 def jax_scores(model_path):
     """`(model, images) -> scores` by the function and parameters that were published."""
-    from exporter.republish import read_model
+    from exporter.publish.reading import read_model
 
     def run(name, images):
         model = models[name]

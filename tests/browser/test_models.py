@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from exporter.stages import Stages
-from exporter.tfjs import Options, export
+from exporter.commands.progress import Stages
+from exporter.formats.tfjs import Options, export
 from tests import models
 from tests.browser.conftest import ROOT, launch, missing
 

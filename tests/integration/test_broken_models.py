@@ -6,8 +6,8 @@ import pytest
 jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
 pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
 
-from exporter import ExportOptions, Model, TensorSpec, export  # noqa: E402
-from exporter.errors import CheckFailed, UserError  # noqa: E402
+from exporter import ExportOptions, Model, TensorSpec, export
+from exporter.errors import CheckFailed, UserError
 
 
 def broken(func):

@@ -14,11 +14,11 @@ import pytest
 pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
 tf = pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
 
-from artifact import versions  # noqa: E402
-from exporter import ExportOptions, Model, TensorSpec, export  # noqa: E402
-from exporter.doctor import examine, files, runtime, serving  # noqa: E402
-from tests.support import exports  # noqa: E402
-from tests.support.servers import ROOT, ServerProcess  # noqa: E402
+from artifact import versions
+from exporter import ExportOptions, Model, TensorSpec, export
+from exporter.inspect.doctor import examine, files, runtime, serving
+from tests.support import exports
+from tests.support.servers import ROOT, ServerProcess
 
 COPY = "copy the whole directory again"
 ORDER = ["files", "digests", "variables", "TensorFlow"]
@@ -98,7 +98,7 @@ def xla_call(version_dir):
 
 def chill(version_dir):
     """Replaces the warm-up by a request that the model refuses."""
-    from exporter import warmup
+    from exporter.publish import warmup
 
     requests = {"serving_default": [{"inputs": np.zeros((1, 5), np.float32)}]}
     methods = {"serving_default": "tensorflow/serving/predict"}

@@ -10,12 +10,12 @@ import pytest
 jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
 pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
 
-from artifact import golden, versions  # noqa: E402
-from artifact.manifest import Manifest, damaged_files, digest_files  # noqa: E402
-from artifact.variables import Bundle  # noqa: E402
-from exporter import ExportOptions, Model, TensorSpec, export  # noqa: E402
-from exporter.__main__ import main  # noqa: E402
-from exporter.errors import CheckFailed  # noqa: E402
+from artifact import golden, versions
+from artifact.manifest import Manifest, damaged_files, digest_files
+from artifact.variables import Bundle
+from exporter import ExportOptions, Model, TensorSpec, export
+from exporter.__main__ import main
+from exporter.errors import CheckFailed
 
 jnp = jax.numpy
 MODELS = ("mnist_flax", "mnist_pure_jax")

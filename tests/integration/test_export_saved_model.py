@@ -8,13 +8,14 @@ import pytest
 jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
 tf = pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
 
-from artifact import program, versions  # noqa: E402
-from artifact.manifest import Manifest  # noqa: E402
-from artifact.variables import Bundle  # noqa: E402
-from exporter import contents, models  # noqa: E402
-from exporter.errors import UserError  # noqa: E402
-from exporter.model import Model, TensorSpec  # noqa: E402
-from exporter.options import ExportOptions  # noqa: E402
+from artifact import program, versions
+from artifact.manifest import Manifest
+from artifact.variables import Bundle
+from exporter.errors import UserError
+from exporter.model import Model, TensorSpec
+from exporter.publish import writing
+from exporter.publish.options import ExportOptions
+from exporter.training import models
 
 jnp = jax.numpy
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -32,7 +33,7 @@ def untrained(name, *, with_classifier=True):
 
 
 def written(model, directory, **options):
-    contents.write(model, directory, ExportOptions(check_batch_sizes=(2,), **options))
+    writing.write(model, directory, ExportOptions(check_batch_sizes=(2,), **options))
     return tf.saved_model.load(str(directory))
 
 

@@ -11,11 +11,11 @@ import jax
 import numpy as np
 import pytest
 
+from exporter.commands.progress import Stages
+from exporter.convert.plain_ops import lower, save_lowered
 from exporter.errors import CheckFailed, UserError
-from exporter.lowering import lower, save_lowered
+from exporter.formats.tfjs import Options, UnsupportedOp, export, graph_model, node
 from exporter.model import Model, TensorSpec
-from exporter.stages import Stages
-from exporter.tfjs import Options, UnsupportedOp, export, graph_model, node
 from tests import models
 
 BATCHES = (1, 3, 17)

@@ -11,16 +11,17 @@ import pytest
 jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
 tf = pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
 
-from tensorflow.core.protobuf.saved_model_pb2 import SavedModel  # noqa: E402
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from artifact import golden, versions  # noqa: E402
-from artifact.manifest import Manifest  # noqa: E402
-from exporter import ExportOptions, contents, export  # noqa: E402
-from exporter.__main__ import main  # noqa: E402
-from tests import models  # noqa: E402
-from tests.support.servers import ROOT, ServerProcess  # noqa: E402
-from wire import services, tensors  # noqa: E402
-from wire import serving_pb2 as pb  # noqa: E402
+from artifact import golden, versions
+from artifact.manifest import Manifest
+from exporter import ExportOptions, export
+from exporter.__main__ import main
+from exporter.publish import writing
+from tests import models
+from tests.support.servers import ROOT, ServerProcess
+from wire import services, tensors
+from wire import serving_pb2 as pb
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 MUST_COMPILE = "_XlaMustCompile"
@@ -58,7 +59,7 @@ def test_it_answers_in_tensorflow_with_xla_disabled(published, name):
     request = {"version_dir": str(published[name]), "cases": [str(published[name])]}
     flags = "--tf_xla_auto_jit=-1 --tf_xla_enable_xla_devices=false"
     done = subprocess.run(
-        [sys.executable, "-m", "exporter.reload"],
+        [sys.executable, "-m", "exporter.verify.reload"],
         input=json.dumps(request) + "\n",
         cwd=ROOT,
         env=os.environ | {"TF_XLA_FLAGS": flags},
@@ -116,7 +117,7 @@ def test_signatures_dtypes_and_batch_modes_are_those_of_other_exports(
     options = ExportOptions(
         xla=False, serving_batch_size=serving_batch_size, check_batch_sizes=(1, 3)
     )
-    manifest, _ = contents.write(models.build(name), tmp_path, options)
+    manifest, _ = writing.write(models.build(name), tmp_path, options)
     loaded = tf.saved_model.load(str(tmp_path))
     assert loaded.signatures.keys() == manifest.signatures.keys()
     tolerance = {"rtol": manifest.tolerance.rtol, "atol": manifest.tolerance.atol}
@@ -133,7 +134,7 @@ def test_signatures_dtypes_and_batch_modes_are_those_of_other_exports(
 
 def test_gradients_are_those_of_jax(tmp_path):
     model = models.build("mnist_cnn")
-    contents.write(
+    writing.write(
         model,
         tmp_path,
         ExportOptions(xla=False, serving_batch_size=-1, with_gradient=True, check_batch_sizes=(1,)),

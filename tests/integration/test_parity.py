@@ -12,17 +12,18 @@ tf = pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e 
 for library, package in (("equinox", "equinox"), ("haiku", "dm-haiku")):
     pytest.importorskip(library, reason=f"needs {package}: pip install -e '.[dev]'")
 
-import grpc  # noqa: E402
+import grpc
 
-from artifact import golden  # noqa: E402
-from artifact.comparison import difference  # noqa: E402
-from artifact.manifest import Manifest  # noqa: E402
-from exporter import ExportOptions, TensorSpec, export, tflite  # noqa: E402
-from exporter.errors import UserError  # noqa: E402
-from tests import models  # noqa: E402
-from tests.support.servers import ServerProcess  # noqa: E402
-from wire import services, tensors  # noqa: E402
-from wire import serving_pb2 as pb  # noqa: E402
+from artifact import golden
+from artifact.comparison import difference
+from artifact.manifest import Manifest
+from exporter import ExportOptions, TensorSpec, export
+from exporter.errors import UserError
+from exporter.formats import tflite
+from tests import models
+from tests.support.servers import ServerProcess
+from wire import services, tensors
+from wire import serving_pb2 as pb
 
 NAMES = ("mnist_mlp", "mnist_cnn", "resnet", "vit", "text_encoder", "lstm", *models.UNUSUAL)
 # What a runtime can't do, by runtime and model, and the words in which it says so.
@@ -72,7 +73,7 @@ def through_hub(version_dir, server, signature, inputs):
 
 def through_keras(version_dir, server, signature, inputs):
     pytest.importorskip("keras", reason="needs keras: pip install -e '.[reuse]'")
-    from exporter.reuse.layers import SavedModelLayer
+    from exporter.formats.keras.layers import SavedModelLayer
 
     layer = SavedModelLayer(str(version_dir))
     return by_name(version_dir, layer(tree(version_dir, inputs)))

@@ -16,21 +16,22 @@ jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'
 pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
 Image = pytest.importorskip("PIL.Image", reason="needs Pillow: pip install -e '.[exporter]'")
 
-from artifact import golden, program  # noqa: E402
-from artifact.manifest import Manifest  # noqa: E402
-from exporter import ExportOptions, export, verify  # noqa: E402
-from exporter.cases import draw  # noqa: E402
-from exporter.errors import CheckFailed  # noqa: E402
-from exporter.processing import requests  # noqa: E402
-from exporter.processing.images import image_signatures  # noqa: E402
-from exporter.processing.plan import Plan  # noqa: E402
-from exporter.recheck import recheck  # noqa: E402
-from exporter.stages import Stages  # noqa: E402
-from tests import models  # noqa: E402
-from tests.models.image_and_size import CLASSES  # noqa: E402
-from tests.support.servers import ROOT, ServerProcess  # noqa: E402
-from wire import services, tensors  # noqa: E402
-from wire import serving_pb2 as pb  # noqa: E402
+from artifact import golden, program
+from artifact.manifest import Manifest
+from exporter import ExportOptions, export
+from exporter.commands.progress import Stages
+from exporter.errors import CheckFailed
+from exporter.signatures import requests
+from exporter.signatures.plan import Plan
+from exporter.training.image_signatures import image_signatures
+from exporter.verify import check
+from exporter.verify.inputs import draw
+from exporter.verify.published import recheck
+from tests import models
+from tests.models.image_and_size import CLASSES
+from tests.support.servers import ROOT, ServerProcess
+from wire import services, tensors
+from wire import serving_pb2 as pb
 
 NAME = "image_and_size"
 BATCH_SIZES = (1, 3, 16)
@@ -218,8 +219,8 @@ def test_another_vocabulary_is_noticed(version_dir, tmp_path):
     vocabulary = tmp_path / "1" / "assets" / "classes.txt"
     first, second, *rest = CLASSES
     vocabulary.write_text("".join(f"{name}\n" for name in (second, first, *rest)))
-    with verify.reloader(("cpu",)) as process, pytest.raises(CheckFailed, match="classes differs"):
-        verify.check(tmp_path / "1", f"{NAME}/1", process, {})
+    with check.reloader(("cpu",)) as process, pytest.raises(CheckFailed, match="classes differs"):
+        check.check(tmp_path / "1", f"{NAME}/1", process, {})
 
 
 @pytest.mark.parametrize("xla", [True, False])

@@ -14,7 +14,7 @@ pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[ex
 
 from artifact import golden
 from artifact.manifest import Manifest
-from exporter.report import collect, page, runtimes
+from exporter.inspect.report import collect, page, runtimes
 from tests.support.servers import ROOT, ServerProcess
 
 RUNTIMES = ("JAX program", "TensorFlow signature", "TensorFlow __call__")

@@ -11,8 +11,8 @@ import pytest
 for package, extra in (("tensorflow", "exporter"), ("tf_keras", "reuse"), ("keras", "reuse")):
     pytest.importorskip(package, reason=f"needs {package}: pip install -e '.[{extra}]'")
 
-from exporter.errors import UserError  # noqa: E402
-from tests.support.servers import ServerProcess  # noqa: E402
+from exporter.errors import UserError
+from tests.support.servers import ServerProcess
 
 ROOT = Path(__file__).parents[2]
 WAYS = {"hub_frozen", "hub_fine_tuned", "keras_frozen", "keras_fine_tuned"}
@@ -26,7 +26,15 @@ def reused(tmp_path_factory):
     base = tmp_path_factory.mktemp("reuse")
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "exporter.reuse", "--model", "mnist_pure_jax", "--json"),
+            *(
+                sys.executable,
+                "-m",
+                "exporter",
+                "reuse",
+                "--model",
+                "mnist_pure_jax",
+                "--json",
+            ),
             *("--num_epochs=1", "--reuse_epochs=1", "--notest_savedmodel"),
             *("--model_path", str(base), "--save_network", str(base / "network" / "1")),
         ],
@@ -75,7 +83,7 @@ def test_the_fine_tuned_network_is_served_with_its_own_answers(reused, tmp_path)
 @pytest.mark.slow
 def test_features_without_gradients_are_not_fine_tuned(reused, tmp_path):
     from exporter import ExportOptions, Model, TensorSpec, export
-    from exporter.reuse.layers import SavedModelLayer
+    from exporter.formats.keras.layers import SavedModelLayer
 
     model = Model("m", lambda p, x: x * p, np.float32(2), TensorSpec(("b", 2)))
     options = ExportOptions(verify=False, serving_batch_size=-1, check_batch_sizes=(1,))

@@ -10,7 +10,7 @@ apis = pytest.importorskip(
     "tensorflow_serving.apis.prediction_service_pb2_grpc",
     reason="needs tensorflow-serving-api: pip install tensorflow-serving-api",
 )
-from tensorflow_serving.apis import (  # noqa: E402
+from tensorflow_serving.apis import (
     classification_pb2,
     inference_pb2,
     input_pb2,

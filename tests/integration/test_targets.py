@@ -13,8 +13,8 @@ import pytest
 jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
 pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
 
-from artifact.manifest import Manifest  # noqa: E402
-from exporter import ExportOptions, Model, TensorSpec, export  # noqa: E402
+from artifact.manifest import Manifest
+from exporter import ExportOptions, Model, TensorSpec, export
 
 ROOT = Path(__file__).parents[2]
 
@@ -84,7 +84,7 @@ def run_in(python, version_dir):
     """The differences from JAX that another environment's TensorFlow finds."""
     request = {"version_dir": str(version_dir), "cases": [str(version_dir)]}
     done = subprocess.run(
-        [str(python), "-m", "exporter.reload"],
+        [str(python), "-m", "exporter.verify.reload"],
         input=json.dumps(request) + "\n",
         cwd=ROOT,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"},

@@ -11,11 +11,12 @@ jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'
 pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
 pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert: pip install -e '.[reuse]'")
 
-from artifact import golden  # noqa: E402
-from exporter import own_model, tflite  # noqa: E402
-from exporter.__main__ import main  # noqa: E402
-from exporter.errors import UserError  # noqa: E402
-from tests import models  # noqa: E402
+from artifact import golden
+from exporter import own_model
+from exporter.__main__ import main
+from exporter.errors import UserError
+from exporter.formats import tflite
+from tests import models
 
 
 @pytest.mark.slow

@@ -10,8 +10,8 @@ import importlib
 import jax
 import numpy as np
 
-from exporter.cases import random_inputs
 from exporter.model import Model, PyTree
+from exporter.verify.inputs import random_inputs
 
 # Of other libraries, dtypes and shapes than those of the usual networks.
 UNUSUAL = (

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 
 from exporter.model import Model
-from exporter.own import own_model
+from exporter.model.user_function import own_model
 
 
 def model() -> Model:

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from exporter.model import Model
-from exporter.own import own_model
+from exporter.model.user_function import own_model
 
 
 def model() -> Model:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from exporter.model import Model, TensorSpec
-from exporter.processing import (
+from exporter.signatures import (
     CLASSIFY,
     REGRESS,
     Classes,

@@ -4,7 +4,7 @@ import jax
 from flax import nnx
 
 from exporter.model import Model
-from exporter.own import own_model
+from exporter.model.user_function import own_model
 
 
 class Network(nnx.Module):

@@ -8,8 +8,8 @@ def scaled(base, version, *, name="scaled", serving_batch_size=-1, verify=False)
     import jax.numpy as jnp
 
     from exporter.model import Model, TensorSpec
-    from exporter.options import ExportOptions
-    from exporter.pipeline import export
+    from exporter.publish.export import export
+    from exporter.publish.options import ExportOptions
 
     model = Model(
         name,
@@ -39,8 +39,8 @@ def named(base, version):
     import jax.numpy as jnp
 
     from exporter.model import Model, TensorSpec
-    from exporter.options import ExportOptions
-    from exporter.pipeline import export
+    from exporter.publish.export import export
+    from exporter.publish.options import ExportOptions
 
     model = Model(
         "named",

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from exporter.datasets import DataError, DataOptions, Split, load, scale
-from exporter.datasets.bundled import SAMPLE
+from exporter.training.datasets import DataError, DataOptions, Split, load, scale
+from exporter.training.datasets.bundled import SAMPLE
 
 
 @pytest.fixture(scope="module")

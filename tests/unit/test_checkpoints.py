@@ -7,19 +7,19 @@ import jax
 import numpy as np
 import pytest
 
-from exporter import models
-from exporter.checkpoints import CheckpointError
-from exporter.datasets import Dataset, load
-from exporter.training import TrainOptions, train
+from exporter.training import models
+from exporter.training.checkpoints import CheckpointError
+from exporter.training.datasets import Dataset, load
+from exporter.training.loop import TrainOptions, train
 
 NUM_EPOCHS = 12
 
 PROGRAM = """
 import sys
 from pathlib import Path
-from exporter import models
-from exporter.datasets import Dataset, load
-from exporter.training import TrainOptions, train
+from exporter.training import models
+from exporter.training.datasets import Dataset, load
+from exporter.training.loop import TrainOptions, train
 sample = load()
 tiny = Dataset(sample.train.head(512), sample.test.head(64), sample.classes)
 options = TrainOptions(num_epochs=%d, batch_size=32, checkpoint_dir=Path(sys.argv[1]))

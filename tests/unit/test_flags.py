@@ -7,7 +7,7 @@ import pytest
 
 from exporter.__main__ import main
 from exporter.commands import COMMANDS
-from exporter.flags import FlagParser, listed
+from exporter.commands.flags import FlagParser, listed
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import struct
 import numpy as np
 import pytest
 
-from exporter.datasets import DataError, DataOptions, load
-from exporter.datasets.idx import read
+from exporter.training.datasets import DataError, DataOptions, load
+from exporter.training.datasets.idx import read
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 28, 28), np.uint8)
 LABELS = np.array([3, 1, 4, 1, 9], np.uint8)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from exporter.history import Epoch
-from exporter.images import draw_grid, draw_history
+from exporter.training.history import Epoch
+from exporter.training.pictures import draw_grid, draw_history
 
 GREEN, RED = (0.17, 0.63, 0.17), (0.84, 0.15, 0.16)
 

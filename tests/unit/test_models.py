@@ -2,10 +2,10 @@ import jax
 import numpy as np
 import pytest
 
-from exporter import models
-from exporter.augmentation import random_shift
 from exporter.errors import UserError
 from exporter.model import TensorSpec
+from exporter.training import models
+from exporter.training.augmentation import random_shift
 
 PARAMETERS = {"mnist_flax": 824_458, "mnist_pure_jax": 669_706}
 FEATURES = {"mnist_flax": 256, "mnist_pure_jax": 512}

@@ -6,9 +6,11 @@ import pytest
 
 jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
 
-from exporter import naming  # noqa: E402
-from exporter.errors import UserError  # noqa: E402
-from exporter.model import TensorSpec  # noqa: E402
+from exporter.errors import UserError
+from exporter.model import (
+    TensorSpec,
+    naming,
+)
 
 
 class Pair(NamedTuple):

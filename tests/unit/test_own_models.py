@@ -7,11 +7,10 @@ import pytest
 
 jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
 
-from exporter import inspection, own  # noqa: E402
-from exporter.dimensions import allowed, choose  # noqa: E402
-from exporter.errors import UserError  # noqa: E402
-from exporter.model import Model, Signature, TensorSpec  # noqa: E402
-from exporter.program import trace  # noqa: E402
+from exporter.errors import UserError
+from exporter.model import Model, Signature, TensorSpec, checks, user_function
+from exporter.model.dimensions import allowed, choose
+from exporter.trace.trace import trace
 
 jnp = jax.numpy
 PARAMS = {"dense": {"kernel": np.ones((4, 3), np.float32)}}
@@ -37,7 +36,7 @@ def module(tmp_path, monkeypatch):
 
 def test_examples_become_specs_with_an_open_batch():
     inputs = [np.ones((3, 4)), np.ones((3, 7), bool), np.ones((5, 2), np.int64), 2.0]
-    model = own.own_model("m", linear, PARAMS, inputs)
+    model = user_function.own_model("m", linear, PARAMS, inputs)
     assert model.inputs == [
         TensorSpec(("b", 4)),
         TensorSpec(("b", 7), "bool"),
@@ -49,7 +48,7 @@ def test_examples_become_specs_with_an_open_batch():
 
 def test_shapes_have_no_examples():
     shapes = (jax.ShapeDtypeStruct((1, 4), "bfloat16"), TensorSpec(("b", "s"), "int32"))
-    model = own.own_model("m", linear, PARAMS, shapes)
+    model = user_function.own_model("m", linear, PARAMS, shapes)
     assert model.inputs == (TensorSpec(("b", 4), "bfloat16"), TensorSpec(("b", "s"), "int32"))
     assert model.examples is None
 
@@ -61,11 +60,11 @@ def test_build_gives_three_things_or_a_model(module):
         "def build():\n    return lambda p, x: x * p, np.float32(2), np.ones((1, 2))\n"
         "def whole():\n    return Model('whole', *build()[:2], TensorSpec(('b', 2)))\n"
     )
-    assert own.load(f"{name}:build").name == name
-    assert own.load(f"{name}:build", "other").name == "other"
-    assert own.load(f"{name}:whole").name == "whole"
-    assert own.load(f"{name}:whole", "other").name == "other"
-    model = own.load(f"{name}:build")
+    assert user_function.load(f"{name}:build").name == name
+    assert user_function.load(f"{name}:build", "other").name == "other"
+    assert user_function.load(f"{name}:whole").name == "whole"
+    assert user_function.load(f"{name}:whole", "other").name == "other"
+    model = user_function.load(f"{name}:build")
     np.testing.assert_array_equal(model.func(model.params, np.ones(2)), [2, 2])
 
 
@@ -86,15 +85,15 @@ BROKEN_BUILDS = {
 def test_a_broken_build_is_named_with_its_fix(text, module):
     name = module(text)
     with pytest.raises(UserError, match=BROKEN_BUILDS[text]) as caught:
-        own.load(f"{name}:build")
+        user_function.load(f"{name}:build")
     assert "\n" not in str(caught.value)
 
 
 def test_a_module_that_is_not_there_is_named(module):
     with pytest.raises(UserError, match="no module 'nowhere_to_be_found'"):
-        own.load("nowhere_to_be_found:build")
+        user_function.load("nowhere_to_be_found:build")
     with pytest.raises(UserError, match=r"package\.module:function"):
-        own.load("just_a_name")
+        user_function.load("just_a_name")
 
 
 def broken(**changes):
@@ -143,13 +142,13 @@ BROKEN_MODELS = {
 def test_a_model_that_cannot_be_exported_is_named_with_its_fix(case):
     model, message = BROKEN_MODELS[case]
     with pytest.raises(UserError, match=message) as caught:
-        inspection.check(model)
+        checks.check(model)
     assert "\n" not in str(caught.value)
 
 
 def test_a_sound_model_passes():
-    inspection.check(broken())
-    inspection.check(broken(params={"w": jnp.array([np.inf, -np.inf], jnp.bfloat16), "n": 3}))
+    checks.check(broken())
+    checks.check(broken(params={"w": jnp.array([np.inf, -np.inf], jnp.bfloat16), "n": 3}))
 
 
 def test_an_error_while_tracing_says_where():

@@ -10,9 +10,9 @@ import pytest
 TRAIN = """
 import json, sys
 import jax, numpy as np
-from exporter import models, parallel
-from exporter.datasets import Dataset, load
-from exporter.training import TrainOptions, train
+from exporter.training import models, parallel
+from exporter.training.datasets import Dataset, load
+from exporter.training.loop import TrainOptions, train
 
 parallel.use_cpu_cores()
 whole = load()

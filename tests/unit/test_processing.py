@@ -9,11 +9,11 @@ import pytest
 jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
 Image = pytest.importorskip("PIL.Image", reason="needs Pillow: pip install -e '.[exporter]'")
 
-from artifact import golden  # noqa: E402
-from artifact.golden import GoldenCase  # noqa: E402
-from exporter.errors import UserError  # noqa: E402
-from exporter.model import Model, TensorSpec  # noqa: E402
-from exporter.processing import (  # noqa: E402
+from artifact import golden
+from artifact.golden import GoldenCase
+from exporter.errors import UserError
+from exporter.model import Model, TensorSpec
+from exporter.signatures import (
     CLASSIFY,
     REGRESS,
     Classes,
@@ -23,9 +23,9 @@ from exporter.processing import (  # noqa: E402
     Value,
     reference,
 )
-from exporter.processing.plan import Input, Plan, plans  # noqa: E402
-from exporter.program import trace  # noqa: E402
-from tests import models  # noqa: E402
+from exporter.signatures.plan import Input, Plan, plans
+from exporter.trace.trace import trace
+from tests import models
 
 
 def settled(model):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter import exchange
 from exporter.errors import UserError
-from exporter.publish import check_version, publish, staging
+from exporter.publish.staging import check_version, publish, staging
+from exporter.storage import swap
 
 
 def put(model_dir: Path, version, *, overwrite=False, text="new"):
@@ -79,7 +79,7 @@ def test_overwrite_where_directories_cannot_be_swapped(tmp_path, monkeypatch):
     def unsupported(first, second):
         raise OSError(errno.EINVAL, "Invalid argument")
 
-    monkeypatch.setattr(exchange, "_swap", unsupported)
+    monkeypatch.setattr(swap, "_swap", unsupported)
     put(tmp_path, 1, text="old")
     put(tmp_path, 1, overwrite=True)
     assert content(tmp_path / "1") == "new"

@@ -3,7 +3,7 @@ import io
 import numpy as np
 import pytest
 
-from exporter.datasets import DataError, DataOptions, download, load, quickdraw
+from exporter.training.datasets import DataError, DataOptions, download, load, quickdraw
 from tests.support.ranges import RangeServer
 
 NAMES = quickdraw.class_names()

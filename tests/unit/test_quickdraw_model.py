@@ -2,11 +2,11 @@ import jax
 import numpy as np
 import pytest
 
-from exporter import models
-from exporter.augmentation import random_affine
-from exporter.datasets import DataOptions, load
-from exporter.images import draw_confusion
-from exporter.training import TrainOptions, train
+from exporter.training import models
+from exporter.training.augmentation import random_affine
+from exporter.training.datasets import DataOptions, load
+from exporter.training.loop import TrainOptions, train
+from exporter.training.pictures import draw_confusion
 
 
 @pytest.mark.parametrize("num_classes", [2, 10, 345])

@@ -5,8 +5,8 @@ import pytest
 
 jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
 
-from exporter import stored_parameters  # noqa: E402
-from exporter.errors import UserError  # noqa: E402
+from exporter.errors import UserError
+from exporter.model import stored_parameters
 
 jnp = jax.numpy
 

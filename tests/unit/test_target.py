@@ -7,11 +7,11 @@ import pytest
 
 jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
 
-from exporter import target  # noqa: E402
-from exporter.errors import UserError  # noqa: E402
-from exporter.model import Model, TensorSpec  # noqa: E402
-from exporter.program import trace  # noqa: E402
-from exporter.target import Target, retarget  # noqa: E402
+from exporter.convert.xla import target
+from exporter.convert.xla.target import Target, retarget
+from exporter.errors import UserError
+from exporter.model import Model, TensorSpec
+from exporter.trace.trace import trace
 
 
 def program(func, batch_size=-1):

@@ -3,8 +3,8 @@ import struct
 import numpy as np
 import pytest
 
-from exporter.datasets import DataError, DataOptions, load, tfds
-from exporter.datasets.dataset import Split
+from exporter.training.datasets import DataError, DataOptions, load, tfds
+from exporter.training.datasets.dataset import Split
 
 # TFDS's writer and reader are the real ones; only the amount is small.
 COUNTS = {"train": 30, "test": 20}

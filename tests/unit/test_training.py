@@ -5,11 +5,11 @@ import jax
 import numpy as np
 import pytest
 
-from exporter import models
-from exporter.accuracy import accuracy
-from exporter.datasets import Dataset, Split, load
 from exporter.errors import UserError
-from exporter.training import TrainOptions, train
+from exporter.training import models
+from exporter.training.accuracy import accuracy
+from exporter.training.datasets import Dataset, Split, load
+from exporter.training.loop import TrainOptions, train
 
 
 @pytest.fixture(scope="module")

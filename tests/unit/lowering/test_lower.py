@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from exporter.convert.plain_ops import UnsupportedPrimitive, coverage, lower
 from exporter.errors import UserError
-from exporter.lowering import UnsupportedPrimitive, coverage, lower
 from exporter.model import Model, TensorSpec
 
 ROW = TensorSpec(("b", 4))
@@ -103,4 +103,4 @@ def test_two_open_dimensions_and_arithmetic_on_them():
 
 def test_coverage_table_is_current():
     text = coverage.DOCUMENT.read_text()
-    assert coverage.updated(text) == text, "run python -m exporter.lowering.coverage"
+    assert coverage.updated(text) == text, "run python -m exporter.convert.plain_ops.coverage"

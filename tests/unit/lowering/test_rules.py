@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from jax.extend import core
 
-from exporter.lowering import lower, rules
+from exporter.convert.plain_ops import lower, rules
 from exporter.model import Model, TensorSpec
 from tests.unit.lowering.cases import ALL, draw_inputs
 

@@ -1,0 +1,157 @@
+"""Runs a jaxpr with TensorFlow ops: equation by equation, each by its primitive's rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+import tensorflow as tf
+from jax.extend import core, source_info_util
+
+from exporter.convert.plain_ops.broadcasting import materialize
+from exporter.convert.plain_ops.dimensions import Dimensions, is_static, static_shape
+from exporter.convert.plain_ops.errors import UnsupportedForm, UnsupportedPrimitive
+from exporter.convert.plain_ops.rule import Rule, Site, Value
+
+# Folding a larger result would only swell the graph.
+_LARGEST_FOLDED = 2**22
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """Lowers jaxprs inside a TensorFlow graph.
+
+    Attributes:
+        rules: By the primitive's name.
+        dimensions: The sizes of the symbolic dimensions.
+        portable: Whether only ops that TensorFlow.js has may be used.
+    """
+
+    rules: Mapping[str, Rule]
+    dimensions: Dimensions
+    portable: bool = False
+
+    def run(self, jaxpr: Any, consts: Sequence[Value], *args: Value) -> list[Value]:
+        """Runs a jaxpr.
+
+        Args:
+            jaxpr: A `Jaxpr`, without its constants.
+            consts: Its constants.
+            args: Its inputs: tensors or NumPy arrays.
+
+        Returns:
+            Its results, in full shape.
+
+        Raises:
+            UnsupportedPrimitive: there is no rule for an equation.
+        """
+        values: dict[Any, Value] = {}
+        values.update(zip(jaxpr.constvars, map(constant, consts), strict=True))
+        values.update(zip(jaxpr.invars, args, strict=True))
+
+        def read(atom: Any) -> Value:
+            if isinstance(atom, core.Literal):
+                return np.asarray(atom.val, atom.aval.dtype)
+            return values[atom]
+
+        for equation in jaxpr.eqns:
+            operands = [read(atom) for atom in equation.invars]
+            results = self._fold(equation, operands) or self._apply(equation, operands)
+            values.update(zip(equation.outvars, results, strict=True))
+        site = self._site(None)
+        return [materialize(site, read(atom), atom.aval.shape) for atom in jaxpr.outvars]
+
+    def _fold(self, equation: Any, operands: Sequence[Value]) -> list[Value] | None:
+        """Lets JAX compute what depends on neither inputs nor parameters."""
+        name = equation.primitive.name
+        shapes = [var.aval.shape for var in equation.outvars]
+        if (
+            any(map(tf.is_tensor, operands))
+            or equation.effects
+            or name in ("broadcast_in_dim", "dim_as_value")
+            or not all(is_static(size) for shape in shapes for size in shape)
+            or any(np.prod(shape, dtype=np.int64) > _LARGEST_FOLDED for shape in shapes)
+            or "dim_as_value" in _primitives(equation)
+        ):
+            return None
+        arrays = [
+            np.broadcast_to(value, var.aval.shape) if isinstance(value, np.ndarray) else value
+            for var, value in zip(equation.invars, operands, strict=True)
+        ]
+        primitive = equation.primitive
+        with tf.init_scope(), jax.ensure_compile_time_eval():
+            results = primitive.bind(*arrays, **primitive.get_bind_params(equation.params))
+        return list(map(constant, results if primitive.multiple_results else [results]))
+
+    def _apply(self, equation: Any, operands: Sequence[Value]) -> list[Value]:
+        name = equation.primitive.name
+        rule = self.rules.get(name)
+        if rule is None:
+            supported = ", ".join(sorted(self.rules))
+            raise UnsupportedPrimitive(
+                name, f"no TensorFlow lowering; supported are {supported}", _source(equation)
+            )
+        site = self._site(equation)
+        if not rule.lazy:
+            operands = [
+                materialize(site, value, spec.shape)
+                for value, spec in zip(operands, site.inputs, strict=True)
+            ]
+        try:
+            results = rule.apply(site, *operands)
+        except UnsupportedPrimitive as error:
+            if error.source:
+                raise
+            # JAX's own functions are traced without the user's line; who calls them has it.
+            source = _source(equation)
+            raise UnsupportedPrimitive(error.primitive, error.reason, source) from None
+        except UnsupportedForm as error:
+            raise UnsupportedPrimitive(name, str(error), _source(equation)) from None
+        except (tf.errors.OpError, TypeError, ValueError, NotImplementedError) as error:
+            reason = f"TensorFlow refuses it: {str(error).strip().splitlines()[0]}"
+            raise UnsupportedPrimitive(name, reason, _source(equation)) from error
+        if not isinstance(results, list | tuple):
+            results = [results]
+        for value, var in zip(results, equation.outvars, strict=True):
+            if tf.is_tensor(value) and len(value.shape) == len(var.aval.shape):
+                lazily = [1 if size == 1 else None for size in value.shape]
+                full = static_shape(var.aval.shape).as_list()
+                value.set_shape([a if a == 1 else b for a, b in zip(lazily, full, strict=True)])
+        return list(results)
+
+    def _site(self, equation: Any) -> Site:
+        return Site(
+            params=equation.params if equation else {},
+            inputs=[_spec(atom) for atom in equation.invars] if equation else [],
+            outputs=[_spec(atom) for atom in equation.outvars] if equation else [],
+            dimensions=self.dimensions,
+            portable=self.portable,
+            run=self.run,
+        )
+
+
+def constant(value: Any) -> Value:
+    """Returns a NumPy array; a random key, which NumPy can't hold, stays as it is."""
+    if jax.dtypes.issubdtype(getattr(value, "dtype", np.float32), jax.dtypes.extended):
+        return value
+    return np.asarray(value)
+
+
+def _primitives(equation: Any) -> set[str]:
+    """The names of the primitives inside an equation, its own included."""
+    names = {equation.primitive.name}
+    for inner in core.jaxprs_in_params(equation.params):
+        for equation_inside in inner.eqns:
+            names |= _primitives(equation_inside)
+    return names
+
+
+def _spec(atom: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(atom.aval.shape, atom.aval.dtype)
+
+
+def _source(equation: Any) -> str:
+    return source_info_util.summarize(equation.source_info)

@@ -1,0 +1,123 @@
+"""Scatters: windows changed at indices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from jax.lax import GatherScatterMode
+
+from exporter.convert.plain_ops.axes import reordered
+from exporter.convert.plain_ops.errors import UnsupportedForm
+from exporter.convert.plain_ops.index_windows import IndexWindows, as_int32
+from exporter.convert.plain_ops.rule import Rule, Site, Value
+
+
+@dataclass(frozen=True)
+class _Combination:
+    """How a scatter combines updates with what is there.
+
+    Attributes:
+        apply: `(site, operand, positions, updates) -> result`.
+        neutral: The update that changes nothing, by dtype; None: there is none.
+    """
+
+    apply: Callable[[Site, Value, Value, Value], Value]
+    neutral: Callable[[tf.DType], Any] | None
+
+
+def _scatter(combination: _Combination) -> Rule:
+    def scatter(site: Site, operand: Value, indices: Value, updates: Value) -> Value:
+        numbers = site.params["dimension_numbers"]
+        mode = GatherScatterMode.from_any(site.params["mode"])
+        shape, batch_rank = site.inputs[0].shape, len(site.inputs[1].shape) - 1
+        inserted = (*numbers.inserted_window_dims, *numbers.operand_batching_dims)
+        kept = [axis for axis in range(len(shape)) if axis not in inserted]
+        update_shape = site.inputs[2].shape
+        sizes: list[Any] = [1] * len(shape)
+        for axis, update_axis in zip(kept, numbers.update_window_dims, strict=True):
+            sizes[axis] = update_shape[update_axis]
+        indexed = numbers.scatter_dims_to_operand_dims
+        wide = [axis for axis in kept if axis in indexed or sizes[axis] != shape[axis]]
+        windows = IndexWindows(
+            as_int32(indices),
+            site.inputs[1].shape[:-1],
+            shape,
+            indexed,
+            list(
+                zip(
+                    numbers.operand_batching_dims,
+                    numbers.scatter_indices_batching_dims,
+                    strict=True,
+                )
+            ),
+            sizes,
+            wide,
+        )
+        whole = [axis for axis in kept if axis not in wide]
+        if not windows.keyed:
+            raise UnsupportedForm("that indexes no axis")
+        update_axis = dict(zip(kept, numbers.update_window_dims, strict=True))
+        batch_axes = [a for a in range(len(update_shape)) if a not in numbers.update_window_dims]
+        updates = reordered(updates, [*batch_axes, *(update_axis[a] for a in [*wide, *whole])])
+        order = [*windows.keyed, *whole]
+        target = reordered(operand, order)
+        starts, within = windows.starts(site, mode)
+        coordinates = windows.positions(site, starts)
+        if within is not None and combination.neutral is not None:
+            extra = len(update_shape) - batch_rank
+            mask = site.reshape(within, [*windows.batch_shape, *[1] * extra])
+            neutral = tf.constant(combination.neutral(site.dtype), site.dtype)
+            updates = tf.where(mask, updates, neutral)
+        elif within is not None:
+            # What is out of bounds goes to a row of its own, which is cut off again.
+            mask = site.reshape(within, [*windows.batch_shape, *[1] * len(wide)])
+            size = site.dimensions.size(shape[order[0]])
+            coordinates[0] = tf.where(mask, coordinates[0], size)
+            target = tf.pad(target, [(0, 1), *[(0, 0)] * (len(shape) - 1)])
+        positions = windows.stack(site, coordinates)
+        if len(positions.shape) == 1:
+            # TensorFlow's scatters want at least one axis beside the position's own.
+            positions, updates = positions[tf.newaxis], updates[tf.newaxis]
+        result = combination.apply(site, target, positions, updates)
+        if within is not None and combination.neutral is None:
+            result = result[:-1]
+        return reordered(result, [order.index(axis) for axis in range(len(shape))])
+
+    return Rule(scatter)
+
+
+def _scatter_add(site: Site, target: Value, positions: Value, updates: Value) -> Value:
+    """TensorFlow.js has no TensorScatterAdd, but sums duplicates in ScatterNd."""
+    if site.portable:
+        return target + tf.scatter_nd(positions, updates, tf.shape(target))
+    return tf.tensor_scatter_nd_add(target, positions, updates)
+
+
+def _scatter_multiply(site: Site, target: Value, positions: Value, updates: Value) -> Value:
+    if not site.params["unique_indices"]:
+        raise UnsupportedForm("without unique_indices=True: no op multiplies duplicates")
+    return tf.tensor_scatter_nd_update(target, positions, tf.gather_nd(target, positions) * updates)
+
+
+_COMBINATIONS: Mapping[str, _Combination] = {
+    "scatter": _Combination(lambda site, x, i, u: tf.tensor_scatter_nd_update(x, i, u), None),
+    "scatter-add": _Combination(_scatter_add, lambda dtype: 0),
+    "scatter-sub": _Combination(
+        lambda site, x, i, u: _scatter_add(site, x, i, -u), lambda dtype: 0
+    ),
+    "scatter-max": _Combination(
+        lambda site, x, i, u: tf.tensor_scatter_nd_max(x, i, u),
+        lambda dtype: -np.inf if dtype.is_floating else dtype.min,
+    ),
+    "scatter-min": _Combination(
+        lambda site, x, i, u: tf.tensor_scatter_nd_min(x, i, u),
+        lambda dtype: np.inf if dtype.is_floating else dtype.max,
+    ),
+    "scatter-mul": _Combination(_scatter_multiply, None),
+}
+
+RULES = {name: _scatter(combination) for name, combination in _COMBINATIONS.items()}

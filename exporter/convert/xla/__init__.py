@@ -1,0 +1,1 @@
+"""Functions as one XLA operation each, for runtimes that have XLA."""

@@ -1,8 +1,0 @@
-"""Why a published version does not load or answers wrongly, and what to do about it."""
-
-from __future__ import annotations
-
-from exporter.doctor.examination import examine
-from exporter.doctor.finding import Finding
-
-__all__ = ["Finding", "examine"]

@@ -1,0 +1,1 @@
+"""A published model in other forms: TensorFlow.js, TensorFlow Lite, Keras."""

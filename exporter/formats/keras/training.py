@@ -1,0 +1,141 @@
+"""Training a network that holds an exported model, and what comes of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from exporter.errors import CheckFailed
+from exporter.formats.keras.layers import classifier_in_keras, classifier_in_tf_keras
+from exporter.training.accuracy import accuracy
+from exporter.training.datasets import Dataset, scale
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to reuse a model.
+
+    Attributes:
+        name: For tables and directories.
+        build: `(features version, image shape, fine_tune) -> network`.
+        optimizer: `rate -> optimizer`.
+        fine_tune: Whether the exported parameters are trained, too.
+    """
+
+    name: str
+    build: Callable[..., Any]
+    optimizer: Callable[[float], Any]
+    fine_tune: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A trained network: its parameters, how often it is right (0 to 1), and what it took."""
+
+    way: str
+    trained: int
+    test_accuracy: float
+    seconds: float
+
+
+def ways() -> tuple[Way, ...]:
+    """Frozen and fine-tuned, in TF Hub's layer for tf-keras and in ours for Keras 3."""
+
+    def keras_2(rate: float) -> Any:
+        return tf_keras.optimizers.SGD(rate, momentum=0.9)
+
+    def keras_3(rate: float) -> Any:
+        return keras.optimizers.SGD(rate, momentum=0.9)
+
+    return (
+        Way("hub_frozen", classifier_in_tf_keras, keras_2, False),
+        Way("hub_fine_tuned", classifier_in_tf_keras, keras_2, True),
+        Way("keras_frozen", classifier_in_keras, keras_3, False),
+        Way("keras_fine_tuned", classifier_in_keras, keras_3, True),
+    )
+
+
+def train(
+    way: Way,
+    features: Path,
+    dataset: Dataset,
+    *,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+    show: bool,
+) -> tuple[Any, Outcome]:
+    """Trains a network and measures it on the test images.
+
+    Args:
+        way: Which network.
+        features: The version of a features model, exported with gradients.
+        dataset: Images to learn from and to measure with.
+        epochs: How often to take each image.
+        batch_size: Images in a step.
+        learning_rate: Of the SGD.
+        seed: Decides the classifier's start and the order of the images.
+        show: Shows a bar.
+
+    Returns:
+        The trained network, and its figures.
+    """
+    started = time.monotonic()
+    keras.utils.set_random_seed(seed)
+    network = way.build(features, dataset.train.images.shape[1:], fine_tune=way.fine_tune)
+    network.compile(optimizer=way.optimizer(learning_rate), loss="sparse_categorical_crossentropy")
+    # What is left over after the last whole batch is dropped: a version may be of fixed sizes.
+    count = len(dataset.train) // batch_size * batch_size
+    network.fit(
+        scale(dataset.train.images[:count]),
+        dataset.train.labels[:count],
+        batch_size=batch_size,
+        epochs=epochs,
+        verbose=int(show),
+    )
+    right = accuracy(
+        lambda images: network(images, training=False), dataset.test, batch_size=batch_size
+    )
+    trained = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
+    return network, Outcome(way.name, trained, right, time.monotonic() - started)
+
+
+def save(network: Any, directory: Path, images: np.ndarray) -> None:
+    """Writes a network as a SavedModel of one signature, and checks that it answers as before.
+
+    Args:
+        network: Of either Keras.
+        directory: Where to.
+        images: float32, a batch to compare with.
+
+    Raises:
+        CheckFailed: reloaded, it answers otherwise.
+    """
+
+    @tf.function(autograph=False)
+    def serve(inputs: Any) -> dict[str, Any]:
+        return {"output_0": network(inputs, training=False)}
+
+    spec = tf.TensorSpec((None, *images.shape[1:]), tf.float32, name="inputs")
+    module = tf.Module()
+    # The variables themselves, not the network: a Keras 3 variable is saved beside the one of
+    # TensorFlow's inside it, and TensorFlow Serving's loader restores only one of the two.
+    module.parameters = [v.value if isinstance(v, keras.Variable) else v for v in network.variables]
+    module.serve = serve
+    tf.saved_model.save(
+        module, str(directory), {"serving_default": serve.get_concrete_function(spec)}
+    )
+    reloaded = tf.saved_model.load(str(directory)).signatures["serving_default"]
+    found = reloaded(inputs=tf.constant(images))["output_0"].numpy()
+    error = float(np.abs(found - np.asarray(network(images, training=False))).max())
+    if not error <= 1e-5:
+        raise CheckFailed(f"{directory}: reloaded, the network differs by {error:.1e}")

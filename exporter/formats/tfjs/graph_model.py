@@ -1,0 +1,96 @@
+"""TensorFlow.js' graph-model format: `model.json` and shards of weights.
+
+https://github.com/tensorflow/tfjs/blob/master/tfjs-core/src/io/types.ts
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from google.protobuf.json_format import MessageToDict
+from tensorflow.core.framework import types_pb2
+
+from exporter.formats.tfjs import weights as weights_module
+from exporter.formats.tfjs.freeze import FrozenGraph, TensorInfo
+from exporter.formats.tfjs.weights import Weight
+
+MODEL_FILE = "model.json"
+
+
+@dataclass(frozen=True)
+class GraphModel:
+    """A graph model in memory.
+
+    Attributes:
+        graph: The graph, without its constants' values.
+        weights: The constants.
+        metadata: What `model.json` shall say to its users, for example the classes' names.
+    """
+
+    graph: FrozenGraph
+    weights: Sequence[Weight]
+    metadata: Mapping[str, Any]
+
+    @property
+    def num_bytes(self) -> int:
+        """The size of all weights."""
+        return sum(len(weight.data) for weight in self.weights)
+
+    def reference(self) -> FrozenGraph:
+        """Returns the graph with the values that TensorFlow.js will see, to run in TensorFlow."""
+        graph_def = tf.compat.v1.GraphDef()
+        graph_def.CopyFrom(self.graph.graph_def)
+        weights_module.restore(graph_def, self.weights)
+        return FrozenGraph(graph_def, self.graph.inputs, self.graph.outputs)
+
+
+def build(
+    graph: FrozenGraph, quantisation: str = "float32", metadata: Mapping[str, Any] | None = None
+) -> GraphModel:
+    """Takes the weights out of a frozen graph, which is left as it is.
+
+    Args:
+        graph: From `freeze`.
+        quantisation: How large float32 weights are stored: `float32`, `float16` or `uint8`.
+        metadata: Goes into `model.json` as `userDefinedMetadata`.
+    """
+    graph_def = tf.compat.v1.GraphDef()
+    graph_def.CopyFrom(graph.graph_def)
+    taken = weights_module.extract(graph_def, quantisation)
+    return GraphModel(FrozenGraph(graph_def, graph.inputs, graph.outputs), taken, metadata or {})
+
+
+def write(model: GraphModel, directory: Path) -> None:
+    """Writes `model.json` and `group1-shard1of1.bin`, … into a directory."""
+    pieces = list(weights_module.shards(model.weights))
+    paths = [f"group1-shard{i + 1}of{len(pieces)}.bin" for i in range(len(pieces))]
+    for path, piece in zip(paths, pieces, strict=True):
+        (directory / path).write_bytes(piece)
+    graph_def = model.graph.graph_def
+    document = {
+        "format": "graph-model",
+        "generatedBy": f"tensorflow {tf.__version__}",
+        "convertedBy": "jax-serving-stack",
+        "signature": {
+            "inputs": {info.name: _signature_entry(info) for info in model.graph.inputs},
+            "outputs": {info.name: _signature_entry(info) for info in model.graph.outputs},
+        },
+        "userDefinedMetadata": dict(model.metadata),
+        "modelTopology": MessageToDict(graph_def),
+        "weightsManifest": [{"paths": paths, "weights": [w.entry for w in model.weights]}],
+    }
+    (directory / MODEL_FILE).write_text(json.dumps(document, separators=(",", ":")))
+
+
+def _signature_entry(info: TensorInfo) -> dict[str, Any]:
+    number = tf.as_dtype(info.dtype).as_datatype_enum
+    return {
+        "name": f"{info.name}:0",
+        "dtype": types_pb2.DataType.Name(number),
+        "tensorShape": {"dim": [{"size": str(-1 if d is None else d)} for d in info.shape]},
+    }

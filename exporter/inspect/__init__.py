@@ -1,0 +1,1 @@
+"""Looking at what is published: tables, reports, and what is wrong with it."""

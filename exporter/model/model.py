@@ -1,0 +1,106 @@
+"""The pair that everything else works on: a pure function and its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from exporter.signatures import ProcessedSignature
+
+PyTree = Any
+
+# The signature that a runtime takes when it is told none.
+SERVING_DEFAULT = "serving_default"
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Shape and dtype of one array that a model takes.
+
+    Attributes:
+        shape: One entry an axis; a string names a dimension that is open, such as the batch
+            dimension `"b"` or a sequence length `"s"`.
+        dtype: NumPy's name of the dtype, for example `"float32"`.
+    """
+
+    shape: tuple[int | str, ...]
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Real inputs that go with a model, kept in the published version for clients to send.
+
+    Attributes:
+        inputs: The model's input pytree with arrays in place of specs, all of batch size N.
+        labels: int64 [N], the right classes, where there are any.
+    """
+
+    inputs: PyTree
+    labels: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One more entry into a model, a function of the same parameters.
+
+    Attributes:
+        func: Pure function `(params, inputs) -> outputs`, as a model's own.
+        inputs: Pytree of `TensorSpec`, in the structure that `func` takes.
+        examples: Real inputs, or None.
+        constraints: As a model's.
+    """
+
+    func: Callable[[PyTree, PyTree], PyTree]
+    inputs: PyTree
+    examples: Examples | None = None
+    constraints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Model:
+    """A JAX model, ready to be exported.
+
+    Attributes:
+        name: The model's name in the server; also the name of its directory.
+        func: Pure function `(params, inputs) -> outputs`; any pytrees, leading axis the batch.
+        params: Pytree of arrays.
+        inputs: Pytree of `TensorSpec`, in the structure that `func` takes.
+        examples: Real inputs, or None.
+        metrics: Figures for the manifest, such as `test_accuracy` (0 to 1).
+        constraints: What open dimensions keep to, such as `"s <= 512"` or `"mod(s, 8) == 0"`;
+            see https://docs.jax.dev/en/latest/export/shape_poly.html
+        signatures: Entries beside `serving_default`, which is `func`, by name.
+        source: `pkg.module:build`, where that gives the model.
+        processed: Signatures that take files or tf.Examples, or give class names, by name: each
+            is one of the entries with TensorFlow ops around it.
+    """
+
+    name: str
+    func: Callable[[PyTree, PyTree], PyTree]
+    params: PyTree
+    inputs: PyTree
+    examples: Examples | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    constraints: tuple[str, ...] = ()
+    signatures: Mapping[str, Signature] = field(default_factory=dict)
+    source: str | None = None
+    processed: Mapping[str, ProcessedSignature] = field(default_factory=dict)
+
+    def entries(self) -> dict[str, Model]:
+        """Returns each signature as a model of one signature, by name, `serving_default` first."""
+        return {SERVING_DEFAULT: replace(self, signatures={}, processed={})} | {
+            name: Model(
+                f"{self.name}:{name}",
+                entry.func,
+                self.params,
+                entry.inputs,
+                entry.examples,
+                constraints=entry.constraints,
+            )
+            for name, entry in self.signatures.items()
+        }

@@ -1,0 +1,1 @@
+"""From a model to a version in its place: written, checked, renamed."""

@@ -1,0 +1,47 @@
+"""Where a version comes from: package versions and the commit."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+from exporter.convert.xla.target import Target
+
+_PACKAGES = ("jax", "jaxlib", "flax", "tensorflow", "numpy")
+
+
+def package_versions(target: Target | None) -> dict[str, str]:
+    """Returns the versions that an export depends on, by name.
+
+    Args:
+        target: What its XLA modules are written for; None where it has none.
+    """
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    if target is None:
+        return found
+    return found | {
+        "stablehlo": target.stablehlo,
+        "calling_convention": str(target.calling_convention),
+    }
+
+
+def git_commit() -> str | None:
+    """Returns the commit of the code that exports, `-dirty` behind it after a change."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return described.stdout.strip() or None

@@ -1,0 +1,54 @@
+"""Warm-up records: requests that a server answers itself before a version becomes available.
+
+The file is a TFRecord file of PredictionLog protos:
+https://www.tensorflow.org/tfx/serving/saved_model_warmup
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from artifact import versions
+from exporter.signatures import CLASSIFY, REGRESS
+from wire import serving_pb2 as pb
+from wire.tensors import from_array
+
+
+def write(
+    version_dir: Path,
+    model: str,
+    requests: Mapping[str, Iterable[Mapping[str, np.ndarray]]],
+    methods: Mapping[str, str],
+) -> None:
+    """Writes one record a request into a version's `assets.extra`.
+
+    Args:
+        version_dir: Where the model has been saved.
+        model: Its name.
+        requests: Inputs by name; some for each signature.
+        methods: The signatures' method names.
+    """
+    pairs = [(signature, inputs) for signature in requests for inputs in requests[signature]]
+    with tf.io.TFRecordWriter(str(version_dir / versions.WARMUP)) as writer:
+        for signature, inputs in pairs:
+            spec = pb.ModelSpec(name=model, signature_name=signature)
+            writer.write(_record(spec, methods[signature], inputs).SerializeToString())
+
+
+def _record(spec: pb.ModelSpec, method: str, inputs: Mapping[str, np.ndarray]) -> pb.PredictionLog:
+    if method not in (CLASSIFY, REGRESS):
+        tensors = {name: from_array(array) for name, array in inputs.items()}
+        request = pb.PredictRequest(model_spec=spec, inputs=tensors)
+        return pb.PredictionLog(predict_log=pb.PredictLog(request=request))
+    (serialized,) = inputs.values()
+    examples = pb.ExampleList(examples=[pb.Example.FromString(data) for data in serialized])
+    content = pb.Input(example_list=examples)
+    if method == CLASSIFY:
+        classify = pb.ClassificationRequest(model_spec=spec, input=content)
+        return pb.PredictionLog(classify_log=pb.ClassifyLog(request=classify))
+    regress = pb.RegressionRequest(model_spec=spec, input=content)
+    return pb.PredictionLog(regress_log=pb.RegressLog(request=regress))

@@ -1,7 +1,0 @@
-"""One page about a published version: what it is, how close to JAX it runs, how fast."""
-
-from __future__ import annotations
-
-from exporter.report.collection import Report, collect
-
-__all__ = ["Report", "collect"]

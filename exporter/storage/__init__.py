@@ -1,0 +1,1 @@
+"""Files and directories that appear whole, and stay when the power goes."""

@@ -1,0 +1,1 @@
+"""A model's functions as JAX programs."""

@@ -1,0 +1,1 @@
+"""The models that are trained here: an application of the exporter."""
