@@ -26,15 +26,7 @@ def reused(tmp_path_factory):
     base = tmp_path_factory.mktemp("reuse")
     done = subprocess.run(
         [
-            *(
-                sys.executable,
-                "-m",
-                "exporter",
-                "reuse",
-                "--model",
-                "mnist_pure_jax",
-                "--json",
-            ),
+            *(sys.executable, "-m", "exporter", "reuse", "--model", "mnist_pure_jax", "--json"),
             *("--num_epochs=1", "--reuse_epochs=1", "--notest_savedmodel"),
             *("--model_path", str(base), "--save_network", str(base / "network" / "1")),
         ],
