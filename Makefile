@@ -41,10 +41,11 @@ web/node_modules/.package-lock.json: web/package-lock.json
 test: $(VENV)/.dev web/node_modules/.package-lock.json  ## run all tests (those that need Docker or Chromium say so when skipped)
 	@$(BIN)/python -m pytest
 
-check: $(VENV)/.dev  ## lint, format and type checks
+check: $(VENV)/.dev  ## lint, format, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(VENV)/.dev  ## measure the ratios that the README quotes
 	@$(BIN)/python -m bench

@@ -33,7 +33,8 @@ def untrained(name, *, with_classifier=True):
 
 
 def written(model, directory, **options):
-    version.write(model, directory, ExportOptions(check_batch_sizes=(2,), **options))
+    settings = {"serving_batch_size": 1, "check_batch_sizes": (2,), **options}
+    version.write(model, directory, ExportOptions(**settings))
     return tf.saved_model.load(str(directory))
 
 
