@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     """Exports the features and trains the networks."""
     from dataclasses import asdict
 
-    from exporter.commands.progress import Stages
+    from exporter.commands.progress import Progress
     from exporter.errors import UserError
 
     if args.build or args.model_classifier_layer or not args.with_gradient:
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--nogenerate_model: the gradients' comparison needs the model in JAX")
     if args.save_network is not None and args.save_network.exists():
         raise UserError(f"{args.save_network} exists; choose another --save_network")
-    stages = Stages()
+    stages = Progress()
     model, version_dir, dataset = export_command.generate(args, stages)
     assert dataset is not None
     images = dataset.test.examples(16).inputs

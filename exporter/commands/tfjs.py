@@ -70,12 +70,12 @@ def run(args: argparse.Namespace) -> int:
     """Writes one model."""
     from dataclasses import asdict
 
-    from exporter.commands.progress import Stages
+    from exporter.commands.progress import Progress
     from exporter.commands.quiet import import_tensorflow
     from exporter.publish import reading
 
     version_dir = reading.find(args.model_path, args.model, args.model_version)
-    stages = Stages()
+    stages = Progress()
     with stages("start TensorFlow"):
         import_tensorflow()
     from exporter.formats import tfjs

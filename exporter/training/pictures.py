@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exporter.storage.atomic import replacing
+from exporter.storage.staging import staged_file
 from exporter.training.history import Epoch
 
 if TYPE_CHECKING:
@@ -121,5 +121,5 @@ def draw_history(path: Path, history: Sequence[Epoch]) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    with replacing(path) as staged:
+    with staged_file(path) as staged:
         figure.savefig(staged, format="png", dpi=120)

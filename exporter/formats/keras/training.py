@@ -13,6 +13,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from artifact.comparison import difference
+from artifact.manifest import Tolerance
 from exporter.errors import CheckFailed
 from exporter.formats.keras.layers import classifier_in_keras, classifier_in_tf_keras
 from exporter.training.accuracy import accuracy
@@ -136,6 +138,7 @@ def save(network: Any, directory: Path, images: np.ndarray) -> None:
     )
     reloaded = tf.saved_model.load(str(directory)).signatures["serving_default"]
     found = reloaded(inputs=tf.constant(images))["output_0"].numpy()
-    error = float(np.abs(found - np.asarray(network(images, training=False))).max())
-    if not error <= 1e-5:
+    expected = np.asarray(network(images, training=False))
+    error, agrees = difference(found, expected, Tolerance(rtol=0.0, atol=1e-5))
+    if not agrees:
         raise CheckFailed(f"{directory}: reloaded, the network differs by {error:.1e}")

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
-from artifact.manifest import Signature, Tensor
+from artifact.manifest import SignatureRecord, Tensor
 from exporter.inspect.remote.server import Arrays, Refusal, Unreachable, VersionState
 from wire import dtypes, services
 from wire import serving_pb2 as pb
@@ -38,7 +38,7 @@ class Grpc:
             for v in answer.model_version_status
         ]
 
-    def tensors(self, model: str, version: int) -> Mapping[str, Signature]:
+    def tensors(self, model: str, version: int) -> Mapping[str, SignatureRecord]:
         """See `Server`."""
         request = pb.GetModelMetadataRequest(
             model_spec=_spec(model, version), metadata_field=["signature_def"]
@@ -47,7 +47,9 @@ class Grpc:
         # Any.Unpack would insist on this project's own package name.
         found = pb.SignatureDefMap.FromString(answer.metadata["signature_def"].value)
         return {
-            name: Signature(_tensors(entry.inputs), _tensors(entry.outputs), entry.method_name)
+            name: SignatureRecord(
+                _tensors(entry.inputs), _tensors(entry.outputs), entry.method_name
+            )
             for name, entry in found.signature_def.items()
         }
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from artifact.manifest import Signature, Tensor
+from artifact.manifest import SignatureRecord, Tensor
 from exporter.inspect.remote.server import Arrays, Refusal, Unreachable, VersionState
 from wire import dtypes
 
@@ -36,12 +36,12 @@ class Rest:
             for entry in answer["model_version_status"]
         ]
 
-    def tensors(self, model: str, version: int) -> Mapping[str, Signature]:
+    def tensors(self, model: str, version: int) -> Mapping[str, SignatureRecord]:
         """See `Server`."""
         answer = self._request("GET", f"/v1/models/{model}/versions/{version}/metadata")
         found = answer["metadata"]["signature_def"]["signature_def"]
         return {
-            name: Signature(
+            name: SignatureRecord(
                 _tensors(entry.get("inputs", {})),
                 _tensors(entry.get("outputs", {})),
                 entry.get("method_name", ""),

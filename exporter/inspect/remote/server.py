@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from artifact.manifest import Signature
+from artifact.manifest import SignatureRecord
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -52,7 +52,7 @@ class Server(Protocol):
             Refusal: the server has no such model. Unreachable: it doesn't answer.
         """
 
-    def tensors(self, model: str, version: int) -> Mapping[str, Signature]:
+    def tensors(self, model: str, version: int) -> Mapping[str, SignatureRecord]:
         """Returns the signatures that the server says a version has, by name.
 
         Raises:

@@ -6,11 +6,10 @@ import hashlib
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from exporter.errors import UserError
+from exporter.publish.export import Stage, no_stage
 from exporter.storage.cache import cache_directory
 
 PINS = Path(__file__).with_name("package-lock.json")
@@ -18,8 +17,6 @@ _MANIFEST = PINS.with_name("package.json")
 _TIMEOUT = 600.0  # seconds
 _GET = "(Debian: apt install nodejs npm; others: https://nodejs.org)"
 _HINT = "or skip the check with --noverify_in_node"
-
-Stage = Callable[[str], AbstractContextManager[object]]
 
 
 def directory() -> Path:
@@ -48,7 +45,7 @@ def check_available() -> str:
     return node
 
 
-def install(stage: Stage = nullcontext) -> Path:
+def install(stage: Stage = no_stage) -> Path:
     """Installs the packages, unless they are there.
 
     Args:
