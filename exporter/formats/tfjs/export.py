@@ -98,6 +98,7 @@ class Result:
         num_nodes: The size of the graph, its functions included.
         ops: The graph's ops, sorted.
         differences: What was compared.
+        ran_in_node: The backends that ran it; of the others only the kernels were looked up.
     """
 
     directory: Path
@@ -105,6 +106,7 @@ class Result:
     num_nodes: int
     ops: Sequence[str]
     differences: Sequence[OutputDifference]
+    ran_in_node: Sequence[str]
 
 
 def export(model: Model, out: Path, options: Options | None = None, *, stage: Stage) -> Result:
@@ -118,11 +120,13 @@ def export(model: Model, out: Path, options: Options | None = None, *, stage: St
 
     Raises:
         UserError: the model can't be converted or a backend can't run it, `out` exists, Node is
-            missing.
+            missing or TensorFlow.js for it can't be installed.
         CheckFailed: TensorFlow.js' answers aren't JAX's. Nothing is at `out` in any of these cases.
     """
     options = options or Options()
     check_target(out, options)
+    if _node_backends(options):
+        node.install(stage)
     entry = _canonical(default_entry(model))
     with stage("convert to TensorFlow ops"):
         graph = _frozen(entry)
@@ -137,7 +141,7 @@ def export(model: Model, out: Path, options: Options | None = None, *, stage: St
         place(directory, out)
     every = list(kernels.nodes(built.graph.graph_def))
     ops = sorted({each.op for each in every})
-    return Result(out, built.num_bytes, len(every), ops, differences)
+    return Result(out, built.num_bytes, len(every), ops, differences, _node_backends(options))
 
 
 def check_target(out: Path, options: Options) -> None:
@@ -150,12 +154,13 @@ def check_target(out: Path, options: Options) -> None:
         raise UserError(f"{out} exists; take another directory or --overwrite")
     if out.exists() and not (out / graph_model.MODEL_FILE).is_file():
         raise UserError(f"{out} holds no {graph_model.MODEL_FILE}: not replaced")
-    if options.verify_in_node and _node_backends(options):
+    if _node_backends(options):
         node.check_available()
 
 
 def _node_backends(options: Options) -> list[str]:
-    return [backend for backend in node.BACKENDS if backend in options.backends]
+    wanted = options.backends if options.verify_in_node else ()
+    return [backend for backend in node.BACKENDS if backend in wanted]
 
 
 def _canonical(entry: Entry) -> Entry:
@@ -184,8 +189,8 @@ def _compare(
     # Quantised weights are another model than JAX's: the graph that holds them is the measure.
     expected = in_jax if options.weights == "float32" else in_graph
     actual = {"tensorflow": in_graph}
-    if options.verify_in_node:
-        actual |= node.run(directory, cases, _node_backends(options))
+    if backends := _node_backends(options):
+        actual |= node.run(directory, cases, backends)
     differences = []
     for runtime, answers in actual.items():
         for case, found, wanted, graph, jax_ in zip(
