@@ -160,6 +160,12 @@ def test_an_error_while_tracing_says_where():
         trace(default_entry(broken(func=function)))
 
 
+def test_a_size_taken_for_a_number_is_explained():
+    func = lambda params, x: x.reshape((len(x), -1))  # noqa: E731
+    with pytest.raises(UserError, match=r"test_own_models.py:\d+\); .*take x.shape\[0\] for len"):
+        trace(default_entry(broken(func=func)))
+
+
 def test_constraints_choose_and_refuse_sizes():
     constraints = ("s <= 64", "mod(s, 8) == 0", "t >= s + 1")
     for start in range(12):
