@@ -6,7 +6,7 @@ INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraint
 MODELS ?= models
 
 .DEFAULT_GOAL := help
-.PHONY: help demo web test check wheel bench up down clean protos
+.PHONY: help demo web test check docs wheel bench up down clean protos
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,10 @@ check: $(VENV)/.dev  ## lint, format, types and import rules
 wheel: $(VENV)/.python  ## build the wheel that `pip install` takes, in dist/
 	rm -rf build/lib
 	$(BIN)/python -m pip wheel --disable-pip-version-check --no-deps --wheel-dir dist .
+
+docs: $(VENV)/.dev  ## write docs/api.md and the table of docs/lowering.md anew
+	@$(BIN)/python -m scripts.api_reference
+	@$(BIN)/python -m scripts.lowering_coverage
 
 bench: $(VENV)/.dev  ## measure the ratios that the README quotes
 	@$(BIN)/python -m bench
