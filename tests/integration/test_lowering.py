@@ -21,14 +21,7 @@ from tests import models
 BATCHES = (1, 3, 17)
 ROOT = Path(__file__).parents[2]
 
-try:
-    node.check_available()
-    MISSING = ""
-except UserError as error:
-    MISSING = str(error)
-    if os.environ.get("CI"):
-        raise  # there, all that the tests need is installed
-needs_node = pytest.mark.skipif(bool(MISSING), reason=MISSING)
+needs_node = pytest.mark.usefixtures("tensorflow_js")
 
 
 @pytest.fixture(scope="module", params=models.NAMES)

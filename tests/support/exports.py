@@ -1,10 +1,20 @@
 """Small exports of this project's exporter, whose answers tell their version."""
 
+from pathlib import Path
+
 import numpy as np
 
+from tests.support.published import publish
 
-def scaled(base, version, *, name="scaled", serving_batch_size=-1, verify=False):
+
+def scaled(base, version, *, name="scaled", **options):
     """Publishes `tanh(x @ weights) * version` for x of [batch, 4]; see `scaled_answer`."""
+    publish(base, export_scaled, version=version, name=name, **options)
+    return Path(base) / name / str(version)
+
+
+def export_scaled(base, version, *, name="scaled", serving_batch_size=-1, verify=False):
+    """The same, always by an export of its own."""
     import jax.numpy as jnp
 
     from exporter.model import Model, TensorSpec
@@ -36,6 +46,12 @@ def scaled_answer(x, version):
 
 def named(base, version):
     """Publishes a model with two named inputs and outputs; see `named_answer`."""
+    publish(base, export_named, version=version)
+    return Path(base) / "named" / str(version)
+
+
+def export_named(base, version):
+    """The same, always by an export of its own."""
     import jax.numpy as jnp
 
     from exporter.model import Model, TensorSpec
@@ -52,6 +68,28 @@ def named(base, version):
         {"a": TensorSpec(("batch",), "int32"), "b": TensorSpec(("batch", 2))},
     )
     return export(model, base, ExportOptions(version=version, serving_batch_size=-1, verify=False))
+
+
+def kind(base, name):
+    """Publishes one of `tests.models`, version 1, unchecked."""
+    publish(base, export_kind, name=name)
+    return Path(base) / name / "1"
+
+
+def export_kind(base, name):
+    """The same, always by an export of its own."""
+    from exporter.publish.export import export
+    from exporter.publish.options import ExportOptions
+    from tests import models
+
+    options = ExportOptions(
+        version=1,
+        serving_batch_size=-1,
+        verify=False,
+        check_batch_sizes=(1, 3),
+        warmup_batch_sizes=(1,),
+    )
+    return export(models.build(name), base, options)
 
 
 def named_answer(a, b, version):

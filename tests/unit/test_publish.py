@@ -10,6 +10,7 @@ import pytest
 from exporter.errors import UserError
 from exporter.publish.staging import check_version, publish, staging
 from exporter.storage import swap
+from tests.support import needs
 
 
 def put(model_dir: Path, version, *, overwrite=False, text="new"):
@@ -115,11 +116,9 @@ def test_a_file_in_the_way_is_one_clear_line(tmp_path):
 
 
 def test_a_read_only_target_is_one_clear_line():
-    system = Path("/sys")  # nobody makes directories there, not even root
-    if not system.is_dir():
-        pytest.skip("needs a read-only directory: Linux's /sys")
+    needs.linux("where nobody makes directories in /sys, not even root")
     with pytest.raises(UserError, match=r"/sys/jax_models: .*; choose another --model_path"):
-        with staging(system / "jax_models" / "model"):
+        with staging(Path("/sys/jax_models/model")):
             pass
 
 
