@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support import needs
 from tests.support.trained import trained
 
 # A busy machine is no reason to fail.
@@ -39,9 +38,3 @@ def published(tmp_path_factory):
     base = tmp_path_factory.mktemp("published")
     trained(base, "mnist_flax", "mnist_pure_jax")
     return base
-
-
-@pytest.fixture(scope="session")
-def tensorflow_js():
-    """Node and TensorFlow.js in it."""
-    needs.tensorflow_js()

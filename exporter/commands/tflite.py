@@ -16,7 +16,7 @@ from exporter.commands.flags import FlagParser, listed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from exporter.commands.progress import Stages
+    from exporter.commands.progress import Progress
     from exporter.formats.tflite import Result
     from exporter.model import Model
 
@@ -40,16 +40,8 @@ def add_arguments(parser: FlagParser) -> None:
     )
     add("--name", help="what that model is called (default: its module's name)")
     add("--params", type=Path, metavar="PATH", help="its parameters (default: build's)")
-    add("--model", default="mnist_flax", help="a published model (default: %(default)s)")
+    parser.add_published_model()
     add("--out", type=Path, required=True, metavar="DIR", help="where to write the files")
-    add(
-        "--model_path",
-        type=Path,
-        default=Path("models"),
-        metavar="DIR",
-        help="directory of all published models (default: %(default)s)",
-    )
-    add("--model_version", type=int, metavar="N", help="(default: the latest)")
     add(
         "--kinds",
         type=listed(str),
@@ -66,13 +58,13 @@ def run(args: argparse.Namespace) -> int:
     """Writes the files of one model."""
     from dataclasses import asdict
 
-    from exporter.commands.progress import Stages
+    from exporter.commands.progress import Progress
     from exporter.commands.quiet import import_tensorflow
     from exporter.errors import UserError
 
     if args.batch_size < 1:
         raise UserError(f"--batch_size {args.batch_size}: it must be positive")
-    stages = Stages()
+    stages = Progress()
     with stages("start TensorFlow"):
         import_tensorflow()
     from exporter.formats import tflite
@@ -96,13 +88,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _model(args: argparse.Namespace, stages: Stages) -> Model:
+def _model(args: argparse.Namespace, stages: Progress) -> Model:
     from exporter.errors import UserError
-    from exporter.model import checks, user_function
+    from exporter.model import build, checks
     from exporter.publish import reading
 
     if args.build:
-        model = user_function.load(args.build, args.name, args.params)
+        model = build.load(args.build, args.name, args.params)
         checks.check(model)
         return model
     if args.name or args.params:

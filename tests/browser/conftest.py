@@ -44,7 +44,7 @@ def model_path(tmp_path_factory):
     """Both models, trained and published; WEB_MODELS names a directory that has them already."""
     if os.environ.get("WEB_MODELS"):
         return Path(os.environ["WEB_MODELS"])
-    needs.npm()
+    needs.page()
     needs.chromium()
     base = tmp_path_factory.mktemp("models")
     trained(base, "mnist_flax", "quickdraw")
@@ -54,7 +54,7 @@ def model_path(tmp_path_factory):
 @pytest.fixture(scope="session")
 def built(model_path, tmp_path_factory):
     """The page with exact weights, as `python -m web build --weights float32` makes it."""
-    needs.npm()
+    needs.page()
     out = tmp_path_factory.mktemp("web")
     done = subprocess.run(
         [

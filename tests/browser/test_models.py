@@ -7,10 +7,11 @@ import jax
 import numpy as np
 import pytest
 
-from exporter.commands.progress import Stages
+from exporter.commands.progress import Progress
 from exporter.formats.tfjs import Options, export
 from tests import models
 from tests.browser.conftest import ROOT, launch
+from tests.support import needs
 
 BATCHES = (1, 3, 17)
 RUN = (Path(__file__).parent / "run_model.js").read_text()
@@ -25,7 +26,8 @@ WEBGL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshad
 
 
 @pytest.fixture(scope="module")
-def browser(tensorflow_js):
+def browser():
+    needs.page()
     yield from launch(*WEBGL)
 
 
@@ -35,7 +37,7 @@ def exported(request, tmp_path_factory):
     model = models.build(request.param)
     directory = tmp_path_factory.mktemp("tfjs") / model.name
     options = Options(batch_sizes=(1,), backends=("wasm", "webgl"), verify_in_node=False)
-    export(model, directory, options, stage=Stages())
+    export(model, directory, options, stage=Progress())
     cases = [models.inputs(model, size) for size in BATCHES]
     answers = [jax.tree.leaves(jax.jit(model.func)(model.params, case)) for case in cases]
     return directory, [jax.tree.leaves(case) for case in cases], answers

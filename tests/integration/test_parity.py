@@ -22,6 +22,7 @@ from artifact.manifest import Manifest
 from exporter import TensorSpec
 from exporter.errors import UserError
 from exporter.formats import tflite
+from exporter.model.entry import entries
 from tests import models
 from tests.support import exports
 from tests.support.servers import ServerProcess
@@ -108,11 +109,9 @@ def through_grpc(version_dir, server, signature, inputs):
 
 
 def through_tflite(version_dir, server, signature, inputs):
-    model = models.build(version_dir.parent.name).entries()[signature]
-    names = Manifest.read(version_dir).signatures[signature].program.input_names
-    closed = [TensorSpec(inputs[name].shape, inputs[name].dtype.name) for name in names]
-    closed_tree = jax.tree.structure(model.inputs).unflatten(closed)
-    return tflite.runner(tflite.convert(replace(model, inputs=closed_tree)))(inputs)
+    entry = entries(models.build(version_dir.parent.name))[signature]
+    closed = {k: TensorSpec(array.shape, array.dtype.name) for k, array in inputs.items()}
+    return tflite.runner(tflite.convert(replace(entry, inputs=entry.tree(closed))))(inputs)
 
 
 RUNTIMES = {

@@ -4,12 +4,19 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.support.published import publish
+from tests.support.published import publish_once
+
+
+def publish(model, base, options=None, **more):
+    """Publishes a model's next version below a directory of models; returns its directory."""
+    from exporter import export_model
+
+    return export_model(model, Path(base) / model.name, options, **more)
 
 
 def scaled(base, version, *, name="scaled", **options):
     """Publishes `tanh(x @ weights) * version` for x of [batch, 4]; see `scaled_answer`."""
-    publish(base, export_scaled, version=version, name=name, **options)
+    publish_once(base, export_scaled, version=version, name=name, **options)
     return Path(base) / name / str(version)
 
 
@@ -18,7 +25,6 @@ def export_scaled(base, version, *, name="scaled", serving_batch_size=-1, verify
     import jax.numpy as jnp
 
     from exporter.model import Model, TensorSpec
-    from exporter.publish.export import export
     from exporter.publish.options import ExportOptions
 
     model = Model(
@@ -33,7 +39,7 @@ def export_scaled(base, version, *, name="scaled", serving_batch_size=-1, verify
         verify=verify,
         warmup_batch_sizes=(1, 3),
     )
-    return export(model, base, options)
+    return publish(model, base, options)
 
 
 WEIGHTS = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
@@ -46,7 +52,7 @@ def scaled_answer(x, version):
 
 def named(base, version):
     """Publishes a model with two named inputs and outputs; see `named_answer`."""
-    publish(base, export_named, version=version)
+    publish_once(base, export_named, version=version)
     return Path(base) / "named" / str(version)
 
 
@@ -55,7 +61,6 @@ def export_named(base, version):
     import jax.numpy as jnp
 
     from exporter.model import Model, TensorSpec
-    from exporter.publish.export import export
     from exporter.publish.options import ExportOptions
 
     model = Model(
@@ -67,18 +72,22 @@ def export_named(base, version):
         np.float32(version),
         {"a": TensorSpec(("batch",), "int32"), "b": TensorSpec(("batch", 2))},
     )
-    return export(model, base, ExportOptions(version=version, serving_batch_size=-1, verify=False))
+    return publish(model, base, ExportOptions(version=version, serving_batch_size=-1, verify=False))
+
+
+def named_answer(a, b, version):
+    """What `named` answers."""
+    return {"sum": a.astype(np.float32) + b.sum(-1) + np.float32(version), "twice": a * 2}
 
 
 def kind(base, name):
     """Publishes one of `tests.models`, version 1, unchecked."""
-    publish(base, export_kind, name=name)
+    publish_once(base, export_kind, name=name)
     return Path(base) / name / "1"
 
 
 def export_kind(base, name):
     """The same, always by an export of its own."""
-    from exporter.publish.export import export
     from exporter.publish.options import ExportOptions
     from tests import models
 
@@ -89,9 +98,4 @@ def export_kind(base, name):
         check_batch_sizes=(1, 3),
         warmup_batch_sizes=(1,),
     )
-    return export(models.build(name), base, options)
-
-
-def named_answer(a, b, version):
-    """What `named` answers."""
-    return {"sum": a.astype(np.float32) + b.sum(-1) + np.float32(version), "twice": a * 2}
+    return publish(models.build(name), base, options)

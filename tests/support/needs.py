@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-_NPM_PACKAGES = ROOT / "web" / "node_modules" / "@tensorflow"
+_PAGE_PACKAGES = ROOT / "web" / "node_modules"
 
 
 def missing(what):
     """Skips the test, or the file, for want of something; fails in CI."""
     if os.environ.get("CI"):
         pytest.fail(what, pytrace=False)
-    pytest.skip(what, allow_module_level=True)  # noqa: TID251
+    pytest.skip(what, allow_module_level=True)
 
 
 def package(name, extra="dev"):
@@ -49,14 +49,21 @@ def chromium():
     return program("chromium", "chromium-browser", "google-chrome", debian="chromium")
 
 
-def npm():
-    """Node and npm, which build the page."""
-    program("node", debian="nodejs")
-    program("npm", debian="npm")
+def page():
+    """Node, npm and the page's npm packages."""
+    program("node", debian="nodejs npm")
+    program("npm", debian="nodejs npm")
+    if not _PAGE_PACKAGES.is_dir():
+        missing("needs the page's npm packages: npm ci --prefix web")
 
 
 def tensorflow_js():
-    """Node, and TensorFlow.js in it."""
-    program("node", debian="nodejs npm")
-    if not (_NPM_PACKAGES / "tfjs-core").is_dir():
-        missing("needs TensorFlow.js: npm ci --prefix web")
+    """TensorFlow.js in Node, as the exporter installs it."""
+    package("tensorflow", "exporter")
+    from exporter.errors import UserError
+    from exporter.formats.tfjs import node
+
+    try:
+        node.install()
+    except UserError as error:
+        missing(str(error))

@@ -25,7 +25,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "tensorflow")
 KEPT = 24 * 3600  # seconds for which the models of other sources stay
 
 
-def publish(base, recipe, /, **parameters):
+def publish_once(base, recipe, /, **parameters):
     """Publishes in `base` what `recipe(directory, **parameters)` publishes in a directory.
 
     The recipe is followed once; processes that want the same wait for the one that follows it.

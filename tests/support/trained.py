@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from tests.support.needs import ROOT
-from tests.support.published import publish
+from tests.support.published import publish_once
 
 # Digits and drawings that the page's tests draw must be recognised.
 EPOCHS = {"mnist_flax": 5, "mnist_pure_jax": 1, "quickdraw": 40}
@@ -13,7 +13,7 @@ EPOCHS = {"mnist_flax": 5, "mnist_pure_jax": 1, "quickdraw": 40}
 def trained(base, *names):
     """Publishes bundled models for any batch size, each as its version 1."""
     for name in names:
-        publish(base, train, name=name, num_epochs=EPOCHS[name])
+        publish_once(base, train, name=name, num_epochs=EPOCHS[name])
 
 
 def train(base, name, num_epochs):

@@ -1,9 +1,14 @@
 """What tests need and a machine lacks is said; in CI it is a failure."""
 
+import re
+from pathlib import Path
+
 import pytest
 from _pytest.outcomes import Failed, Skipped
 
 from tests.support import needs
+
+TESTS = Path(__file__).parents[1]
 
 
 @pytest.fixture(params=[Skipped, Failed])
@@ -25,10 +30,22 @@ def test_a_missing_program_names_its_package(outcome):
 
 
 def test_missing_packages_of_npm_are_named(outcome, monkeypatch, tmp_path):
-    monkeypatch.setattr(needs, "_NPM_PACKAGES", tmp_path)
+    monkeypatch.setattr(needs, "_PAGE_PACKAGES", tmp_path / "none")
     monkeypatch.setattr(needs.shutil, "which", lambda name: name)
     with pytest.raises(outcome, match="npm ci --prefix web"):
+        needs.page()
+
+
+def test_a_machine_without_node_is_told(outcome, monkeypatch):
+    monkeypatch.setattr(needs.shutil, "which", lambda name: None)
+    with pytest.raises(outcome, match="apt install nodejs"):
         needs.tensorflow_js()
+
+
+def test_no_test_is_skipped_in_another_way():
+    elsewhere = re.compile(r"pytest\.(importorskip|skip|mark\.skip|mark\.xfail)")
+    found = {path.name for path in TESTS.rglob("*.py") if elsewhere.search(path.read_text())}
+    assert found == {"needs.py"}
 
 
 def test_what_is_there_is_returned():
