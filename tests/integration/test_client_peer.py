@@ -7,7 +7,9 @@ from threading import Timer
 import numpy as np
 import pytest
 
-pytest.importorskip("tensorflow_serving", reason="pip install tensorflow-serving-api")
+from tests.support import needs
+
+needs.package("tensorflow_serving", "exporter")
 
 from client import Client, ServingError, Unavailable, connect
 from client.retry import Retry

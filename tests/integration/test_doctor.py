@@ -11,8 +11,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
-tf = pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
+from tests.support import needs
+
+needs.package("jax", "exporter")
+tf = needs.package("tensorflow", "exporter")
 
 from artifact import versions
 from exporter import ExportOptions, Model, TensorSpec, UserError

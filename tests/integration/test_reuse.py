@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support import needs
+
 for package, extra in (("tensorflow", "exporter"), ("tf_keras", "reuse"), ("keras", "reuse")):
-    pytest.importorskip(package, reason=f"needs {package}: pip install -e '.[{extra}]'")
+    needs.package(package, extra)
 
 from exporter.errors import UserError
 from tests.support.servers import ServerProcess

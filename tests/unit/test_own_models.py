@@ -5,7 +5,9 @@ import sys
 import numpy as np
 import pytest
 
-jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
+from tests.support import needs
+
+jax = needs.package("jax", "exporter")
 
 from exporter.errors import UserError
 from exporter.model import Model, Signature, TensorSpec, build, checks, from_function
