@@ -6,7 +6,7 @@ INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraint
 MODELS ?= models
 
 .DEFAULT_GOAL := help
-.PHONY: help demo web test check bench up down clean protos
+.PHONY: help demo web test check docs wheel bench up down clean protos
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,15 +36,25 @@ web: $(VENV)/.demo  ## build the drawing page with its models (needs Node) and s
 # What the tests compare with TensorFlow.js takes its npm packages, where there is an npm.
 web/node_modules/.package-lock.json: web/package-lock.json
 	@if command -v npm >/dev/null; then npm ci --prefix web --loglevel=error; \
-	else echo "no npm: tests of TensorFlow.js will be skipped (Debian: apt install nodejs npm)"; fi
+	else echo "no npm: tests of TensorFlow.js and of the page will be skipped (Debian: apt install nodejs npm)"; fi
 
 test: $(VENV)/.dev web/node_modules/.package-lock.json  ## run all tests (those that need Docker or Chromium say so when skipped)
 	@$(BIN)/python -m pytest
 
-check: $(VENV)/.dev  ## lint, format and type checks
+check: $(VENV)/.dev  ## lint, format, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# From an empty build/: setuptools would take what an older build left there.
+wheel: $(VENV)/.python  ## build the wheel that `pip install` takes, in dist/
+	rm -rf build/lib
+	$(BIN)/python -m pip wheel --disable-pip-version-check --no-deps --wheel-dir dist .
+
+docs: $(VENV)/.dev  ## write docs/api.md and the table of docs/lowering.md anew
+	@$(BIN)/python -m scripts.api_reference
+	@$(BIN)/python -m scripts.lowering_coverage
 
 bench: $(VENV)/.dev  ## measure the ratios that the README quotes
 	@$(BIN)/python -m bench

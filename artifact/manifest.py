@@ -38,7 +38,7 @@ class ProgramFile:
 
 
 @dataclass(frozen=True)
-class Program:
+class ProgramRecord:
     """The programs of a signature, and the order of their flat arguments and results."""
 
     input_names: tuple[str, ...]
@@ -47,7 +47,7 @@ class Program:
 
 
 @dataclass(frozen=True)
-class Signature:
+class SignatureRecord:
     """A named entry of the model.
 
     Attributes:
@@ -58,7 +58,7 @@ class Signature:
     inputs: Mapping[str, Tensor]
     outputs: Mapping[str, Tensor]
     method_name: str = methods.PREDICT
-    program: Program | None = None
+    program: ProgramRecord | None = None
     processing: Mapping[str, Any] | None = None
 
     @property
@@ -122,7 +122,7 @@ class Manifest:
     model: str
     version: int
     created: str
-    signatures: Mapping[str, Signature]
+    signatures: Mapping[str, SignatureRecord]
     parameters: tuple[Parameter, ...]
     platforms: tuple[str, ...] = ("cpu",)
     git_commit: str | None = None
@@ -193,8 +193,8 @@ def _digest(path: Path) -> str:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _signature(data: Mapping[str, Any]) -> Signature:
-    return Signature(
+def _signature(data: Mapping[str, Any]) -> SignatureRecord:
+    return SignatureRecord(
         inputs={k: _tensor(v) for k, v in data["inputs"].items()},
         outputs={k: _tensor(v) for k, v in data["outputs"].items()},
         method_name=data["method_name"],
@@ -207,8 +207,8 @@ def _tensor(data: Mapping[str, Any]) -> Tensor:
     return Tensor(tuple(data["shape"]), data["dtype"])
 
 
-def _program(data: Mapping[str, Any]) -> Program:
-    return Program(
+def _program(data: Mapping[str, Any]) -> ProgramRecord:
+    return ProgramRecord(
         tuple(data["input_names"]),
         tuple(data["output_names"]),
         tuple(ProgramFile(**file) for file in data["files"]),

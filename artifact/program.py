@@ -89,7 +89,7 @@ class Program:
 
     def __init__(
         self,
-        signature: manifest.Signature,
+        signature: manifest.SignatureRecord,
         functions: Mapping[int | None, Function],
         parameters: list[Any],
     ) -> None:

@@ -53,11 +53,11 @@ def measure(directory: Path, num_bytes: int, *, verify: bool) -> dict[str, Any]:
     """Exports a stack of dense layers and returns bytes and seconds."""
     import jax
 
-    from exporter import ExportOptions, export, own_model
+    from exporter import ExportOptions, export
     from exporter.commands.quiet import import_tensorflow
 
     import_tensorflow()
-    import exporter.publish.writing  # noqa: F401
+    import exporter.publish.version  # noqa: F401
 
     jax.numpy.zeros(1).block_until_ready()
     imports = _memory("VmRSS")
@@ -68,12 +68,10 @@ def measure(directory: Path, num_bytes: int, *, verify: bool) -> dict[str, Any]:
         jax.device_put(rng.standard_normal((_WIDTH, _WIDTH), np.float32) / np.sqrt(_WIDTH))
         for _ in range(max(1, round(num_bytes / _LAYER_BYTES)))
     ]
-    model = own_model("big", _func, params, jax.ShapeDtypeStruct((1, _WIDTH), "float32"))
-    options = ExportOptions(
-        verify=verify, serving_batch_size=-1, check_batch_sizes=(1,), warmup_batch_sizes=(1,)
-    )
+    shape = jax.ShapeDtypeStruct((1, _WIDTH), "float32")
+    options = ExportOptions(verify=verify, check_batch_sizes=(1,), warmup_batch_sizes=(1,))
     started = time.perf_counter()
-    version_dir = export(model, directory, options)
+    version_dir = export(_func, params, shape, directory / "big", options)
     seconds = time.perf_counter() - started
     peak = _memory("VmHWM") - imports
     return {

@@ -1,8 +1,13 @@
 """JAX (func, params) to verified, versioned SavedModels.
 
-from exporter import ExportOptions, export, own_model
-model = own_model("my_model", func, params, example_inputs)
-version_dir = export(model, "models", ExportOptions(version="auto"))
+Example:
+    import exporter
+
+    exporter.export(func, params, example_inputs, "models/my_model")
+
+The version takes any batch size, is the next one of its model, and appears only if its answers
+are JAX's. Importing this package, and exporting, changes nothing else in the process: no
+environment variable, no device and no stream.
 """
 
 from __future__ import annotations
@@ -10,13 +15,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from artifact.manifest import Tolerance
+    from exporter.errors import CheckFailed, UserError
     from exporter.model import Examples, Model, Signature, TensorSpec
-    from exporter.model.user_function import own_model
-    from exporter.publish.export import export
+    from exporter.model.from_function import model_from_function
+    from exporter.model.processed import (
+        Classes,
+        Feature,
+        ImageFile,
+        ProcessedSignature,
+        Value,
+    )
+    from exporter.publish.export import export, export_model
     from exporter.publish.options import ExportOptions
-    from exporter.signatures import Classes, Feature, ImageFile, ProcessedSignature, Value
+    from wire.methods import CLASSIFY, PREDICT, REGRESS
 
 __all__ = [
+    "CLASSIFY",
+    "PREDICT",
+    "REGRESS",
+    "CheckFailed",
     "Classes",
     "Examples",
     "ExportOptions",
@@ -26,25 +44,35 @@ __all__ = [
     "ProcessedSignature",
     "Signature",
     "TensorSpec",
+    "Tolerance",
+    "UserError",
     "Value",
     "export",
-    "own_model",
+    "export_model",
+    "model_from_function",
 ]
 
 _HOMES = {
-    "export": "publish.export",
-    "ExportOptions": "publish.options",
-    "own_model": "model.user_function",
-    **dict.fromkeys(
-        ("Classes", "Feature", "ImageFile", "ProcessedSignature", "Value"), "signatures"
-    ),
+    "exporter.errors": ("CheckFailed", "UserError"),
+    "exporter.model": ("Examples", "Model", "Signature", "TensorSpec"),
+    "exporter.model.from_function": ("model_from_function",),
+    "exporter.model.processed": ("Classes", "Feature", "ImageFile", "ProcessedSignature", "Value"),
+    "exporter.publish.export": ("export", "export_model"),
+    "exporter.publish.options": ("ExportOptions",),
+    "artifact.manifest": ("Tolerance",),
+    "wire.methods": ("CLASSIFY", "PREDICT", "REGRESS"),
 }
 
 
 def __getattr__(name: str) -> Any:
     """Imports what is asked for, so that importing the package alone costs nothing."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'model')}"), name)
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

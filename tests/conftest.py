@@ -24,9 +24,10 @@ def published(tmp_path_factory):
     """
     pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
     pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
-    from exporter import ExportOptions, export
+    from exporter import ExportOptions
     from exporter.training import datasets, models
     from exporter.training.loop import TrainOptions, train
+    from tests.support.exports import publish
 
     base = tmp_path_factory.mktemp("published")
     dataset = datasets.load()
@@ -37,5 +38,5 @@ def published(tmp_path_factory):
         model = definition.model(
             result.params, examples=dataset.test.examples(256), metrics=result.metrics
         )
-        export(model, base, ExportOptions(version=1, serving_batch_size=-1))
+        publish(model, base, ExportOptions(version=1, serving_batch_size=-1))
     return base

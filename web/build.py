@@ -6,12 +6,12 @@ import gzip
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from exporter.storage.staging import place, staged_directory
 from web import models
 from web.errors import BuildError
 from web.models import ModelOptions
@@ -53,12 +53,11 @@ def build(options: BuildOptions, stage: Stage = nullcontext) -> None:
         BuildError: Node is missing, or a step failed.
     """
     npm, node = (_program(name) for name in ("npm", "node"))
-    options.out.mkdir(parents=True, exist_ok=True)
     with stage("install the page's packages"):
         _install(npm)
-    with tempfile.TemporaryDirectory(prefix=".site-", dir=options.out) as staging:
+    with staged_directory(options.out) as staged:
         # Whole paths: the bundler takes others as its own folder's.
-        whole = Path(staging).resolve()
+        whole = staged.resolve()
         site, single_file = whole / "site", whole / "draw.html"
         site.mkdir()
         with stage("write the models"):
@@ -66,8 +65,7 @@ def build(options: BuildOptions, stage: Stage = nullcontext) -> None:
         with stage("bundle the page"):
             _run([node, str(HERE / "bundle.mjs"), str(site), str(single_file), options.server])
             compress(site)
-        shutil.rmtree(options.site, ignore_errors=True)
-        site.rename(options.site)
+        place(site, options.site)
         single_file.replace(options.single_file)
 
 

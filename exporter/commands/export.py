@@ -17,7 +17,7 @@ from exporter.commands import export_flags
 from exporter.commands.export_flags import add_arguments
 
 if TYPE_CHECKING:
-    from exporter.commands.progress import Stages
+    from exporter.commands.progress import Progress
     from exporter.model import Model
     from exporter.training.datasets import Dataset
 
@@ -47,10 +47,10 @@ _SHOWN = 40  # images in the picture
 
 def run(args: argparse.Namespace) -> int:
     """Exports one model, or tests one that is there."""
-    from exporter.commands.progress import Stages
+    from exporter.commands.progress import Progress
     from exporter.inspect import description
 
-    stages = Stages()
+    stages = Progress()
     if not args.generate_model:
         return _test(args, stages)
     _, version_dir, dataset = generate(args, stages)
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def generate(args: argparse.Namespace, stages: Stages) -> tuple[Model, Path, Dataset | None]:
+def generate(args: argparse.Namespace, stages: Progress) -> tuple[Model, Path, Dataset | None]:
     """Trains or builds a model and publishes a version of it, as the flags say.
 
     Returns:
@@ -71,9 +71,10 @@ def generate(args: argparse.Namespace, stages: Stages) -> tuple[Model, Path, Dat
     Raises:
         UserError: the flags, the data or the model are no good; see `exporter.export`.
     """
+    from exporter.commands.quiet import import_tensorflow
     from exporter.errors import UserError
-    from exporter.publish import staging
-    from exporter.publish.export import export
+    from exporter.publish.export import export_model
+    from exporter.publish.numbering import check_version
 
     if not args.build and (args.params or args.name):
         raise UserError("--params and --name are for a model of one's own: pkg.module:build")
@@ -83,36 +84,40 @@ def generate(args: argparse.Namespace, stages: Stages) -> tuple[Model, Path, Dat
             "exporter.Model with processed={…}"
         )
     options = export_flags.export_options(args)
-    staging.check_version(
-        export_flags.model_dir(args), options.version, overwrite=options.overwrite
-    )
+    check_version(export_flags.model_dir(args), options.version, overwrite=options.overwrite)
     dataset = None if args.build else _load(args, stages)
     model = _own(args, stages) if dataset is None else _trained(args, dataset)
-    version_dir = export(model, args.model_path, options, stage=stages)
+    version_dir = export_model(
+        model,
+        args.model_path / model.name,
+        options,
+        stage=stages,
+        import_tensorflow=import_tensorflow,
+    )
     checked = "" if options.verify else ", not compared with JAX (--notest_savedmodel)"
     stages.note(f"published {version_dir}{checked}")
     return model, version_dir, dataset
 
 
-def _load(args: argparse.Namespace, stages: Stages) -> Dataset:
+def _load(args: argparse.Namespace, stages: Progress) -> Dataset:
     from exporter.training.datasets import load
 
     with stages("load the data"):
         return load(export_flags.data_options(args))
 
 
-def _own(args: argparse.Namespace, stages: Stages) -> Model:
-    from exporter.model import user_function
+def _own(args: argparse.Namespace, stages: Progress) -> Model:
+    from exporter.model import build
 
     with stages(f"build {args.build}"):
-        return user_function.load(args.build, args.name, args.params)
+        return build.load(args.build, args.name, args.params)
 
 
 def _trained(args: argparse.Namespace, dataset: Dataset) -> Model:
     from exporter.training import models, parallel
     from exporter.training.image_signatures import image_signatures
     from exporter.training.loop import train
-    from exporter.verify import inputs as cases
+    from exporter.verify.answers import MAX_EXAMPLES
 
     parallel.use_cpu_cores()
     definition = models.get(args.model).for_classes(len(dataset.classes))
@@ -120,7 +125,7 @@ def _trained(args: argparse.Namespace, dataset: Dataset) -> Model:
     model = definition.model(
         result.params,
         with_classifier=args.model_classifier_layer,
-        examples=dataset.test.examples(cases.MAX_EXAMPLES),
+        examples=dataset.test.examples(MAX_EXAMPLES),
         metrics=result.metrics,
     )
     if not args.image_signatures:
@@ -129,7 +134,7 @@ def _trained(args: argparse.Namespace, dataset: Dataset) -> Model:
     return replace(model, processed=image_signatures(classes))
 
 
-def _test(args: argparse.Namespace, stages: Stages) -> int:
+def _test(args: argparse.Namespace, stages: Progress) -> int:
     """Tests the version that is there: files, differences from JAX, accuracy on the test images."""
     from artifact import program, versions
     from exporter.errors import UserError
@@ -166,7 +171,7 @@ def _test(args: argparse.Namespace, stages: Stages) -> int:
 
 
 def _show(
-    args: argparse.Namespace, version_dir: Path, stages: Stages, dataset: Dataset | None
+    args: argparse.Namespace, version_dir: Path, stages: Progress, dataset: Dataset | None
 ) -> None:
     """Draws real images with the version's inferences and its confusions, where asked for."""
     if not args.show_images:

@@ -185,11 +185,14 @@ def train_options(args: argparse.Namespace, definition: ModelDefinition) -> Trai
 def model_dir(args: argparse.Namespace) -> Path:
     """Where the versions of the model are that the flags name."""
     if args.build:
-        from exporter.model.user_function import default_name
+        from exporter.model.build import default_name
 
         return Path(args.model_path) / (args.name or default_name(args.build))
-    suffix = "" if args.model_classifier_layer else "_features"
-    return Path(args.model_path) / f"{args.model}{suffix}"
+    from exporter.training import models
+
+    definition = models.get(args.model)
+    name = definition.exported_name(with_classifier=args.model_classifier_layer)
+    return Path(args.model_path) / name
 
 
 def _version(text: str) -> int | str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from rich.console import Console
 
 
-class Stages:
+class Progress:
     """Prints to standard error, so that results on standard output stay clean.
 
     Attributes:

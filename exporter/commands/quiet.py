@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 
@@ -19,8 +20,10 @@ def import_tensorflow() -> None:
         os.dup2(devnull, 2)
         import tensorflow as tf
 
-        # Its GPUs, if any, are JAX's here: TensorFlow only writes graphs and variables.
-        tf.config.set_visible_devices([], "GPU")
+        # Its GPUs, if any, are JAX's here: TensorFlow only writes graphs and variables. Once it is
+        # in use, it keeps the devices that it has and says so by an error.
+        with contextlib.suppress(RuntimeError):
+            tf.config.set_visible_devices([], "GPU")
     finally:
         os.dup2(saved, 2)
         os.close(saved)

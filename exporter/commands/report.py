@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     """Measures one version and writes the page."""
     from artifact import versions
     from artifact.manifest import Manifest, ManifestError
-    from exporter.commands.progress import Stages
+    from exporter.commands.progress import Progress
     from exporter.commands.quiet import import_tensorflow
     from exporter.errors import CheckFailed, UserError
 
@@ -65,17 +65,17 @@ def run(args: argparse.Namespace) -> int:
         Manifest.read(directory)
     except (OSError, ManifestError) as error:
         raise UserError(f"{directory}: no version that was exported here ({error})") from None
-    stages = Stages()
+    stages = Progress()
     with stages("start TensorFlow"):
         import_tensorflow()
         from exporter.inspect.report import collect, page, runtimes
-        from exporter.storage.atomic import replacing
+        from exporter.storage.staging import staged_file
     model = args.model or directory.absolute().parent.name
     servers = [runtimes.served(directory, address, model) for address in args.server]
     with stages("run the golden examples in each runtime"):
         report = collect(directory, [*runtimes.local(directory), *servers])
     out = args.out or directory.with_name(f"report-{directory.name}.html")
-    with stages("draw"), replacing(out) as staged:
+    with stages("draw"), staged_file(out) as staged:
         staged.write_text(page.render(report), encoding="utf-8")
     stages.note(f"wrote {out}")
     if args.json:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,9 @@ def add_arguments(parser: FlagParser) -> None:
         help="what must be able to run it (default: all three)",
     )
     parser.add_boolean(
-        "verify_in_node", default=True, help="compare TensorFlow.js with JAX in Node"
+        "verify_in_node",
+        default=True,
+        help="compare TensorFlow.js, installed by npm once, with JAX in Node",
     )
     parser.add_boolean("overwrite", default=False, help="replace DIR if it holds a model")
     parser.add_boolean("json", default=False, help="print one JSON object instead of a table")
@@ -67,12 +70,12 @@ def run(args: argparse.Namespace) -> int:
     """Writes one model."""
     from dataclasses import asdict
 
-    from exporter.commands.progress import Stages
+    from exporter.commands.progress import Progress
     from exporter.commands.quiet import import_tensorflow
     from exporter.publish import reading
 
     version_dir = reading.find(args.model_path, args.model, args.model_version)
-    stages = Stages()
+    stages = Progress()
     with stages("start TensorFlow"):
         import_tensorflow()
     from exporter.formats import tfjs
@@ -92,11 +95,11 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(asdict(result) | {"directory": str(result.directory)}))
     else:
-        _print(result, args.weights)
+        _print(result, args.weights, args.backends)
     return 0
 
 
-def _print(result: Result, weights: str) -> None:
+def _print(result: Result, weights: str, backends: Sequence[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -112,3 +115,6 @@ def _print(result: Result, weights: str) -> None:
     console = Console(highlight=False)
     console.print(table)
     console.print(f"{result.num_nodes} nodes: {', '.join(result.ops)}")
+    unrun = [backend for backend in backends if backend not in result.ran_in_node]
+    if unrun:
+        console.print(f"not run on {', '.join(unrun)}, where only the kernels were looked up")

@@ -16,7 +16,7 @@ from exporter.commands.flags import FlagParser, listed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from exporter.commands.progress import Stages
+    from exporter.commands.progress import Progress
     from exporter.formats.tflite import Result
     from exporter.model import Model
 
@@ -66,13 +66,13 @@ def run(args: argparse.Namespace) -> int:
     """Writes the files of one model."""
     from dataclasses import asdict
 
-    from exporter.commands.progress import Stages
+    from exporter.commands.progress import Progress
     from exporter.commands.quiet import import_tensorflow
     from exporter.errors import UserError
 
     if args.batch_size < 1:
         raise UserError(f"--batch_size {args.batch_size}: it must be positive")
-    stages = Stages()
+    stages = Progress()
     with stages("start TensorFlow"):
         import_tensorflow()
     from exporter.formats import tflite
@@ -96,13 +96,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _model(args: argparse.Namespace, stages: Stages) -> Model:
+def _model(args: argparse.Namespace, stages: Progress) -> Model:
     from exporter.errors import UserError
-    from exporter.model import checks, user_function
+    from exporter.model import build, checks
     from exporter.publish import reading
 
     if args.build:
-        model = user_function.load(args.build, args.name, args.params)
+        model = build.load(args.build, args.name, args.params)
         checks.check(model)
         return model
     if args.name or args.params:

@@ -24,11 +24,11 @@ def add_arguments(parser: FlagParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Checks one version."""
     from artifact import versions
-    from exporter.commands.progress import Stages
+    from exporter.commands.progress import Progress
     from exporter.inspect import description
     from exporter.verify.published import recheck
 
-    result = recheck(versions.resolve(args.version_dir), seed=args.seed, stage=Stages())
+    result = recheck(versions.resolve(args.version_dir), seed=args.seed, stage=Progress())
     if args.json:
         print(json.dumps(description.comparison(result.manifest, result.parity)))
     else:

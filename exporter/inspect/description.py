@@ -75,9 +75,9 @@ def comparison(manifest: Manifest, parity: Sequence[Parity]) -> dict[str, Any]:
 
 def operations(version_dir: Path) -> Counter[str]:
     """Counts a SavedModel's operations by type, over its graph and all functions."""
-    from tensorflow.core.protobuf import saved_model_pb2
+    from exporter._compat.tensorflow import read_saved_model
 
-    saved = saved_model_pb2.SavedModel.FromString((version_dir / versions.SAVED_MODEL).read_bytes())
+    saved = read_saved_model(version_dir / versions.SAVED_MODEL)
     count: Counter[str] = Counter()
     for graph in saved.meta_graphs:
         count.update(node.op for node in graph.graph_def.node)

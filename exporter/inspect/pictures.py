@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exporter.storage.atomic import replacing
+from exporter.storage.staging import staged_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,5 +100,5 @@ def confusion(
 
 def save_png(figure: Figure, path: Path) -> None:
     """Writes a figure; a file that is there stays as it is if that fails."""
-    with replacing(path) as staged:
+    with staged_file(path) as staged:
         figure.savefig(staged, format="png", dpi=120)

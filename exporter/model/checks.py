@@ -11,6 +11,7 @@ import numpy as np
 
 from exporter.errors import UserError
 from exporter.model import naming
+from exporter.model.entry import Entry, entries
 from exporter.model.model import Model, TensorSpec
 from wire import dtypes
 
@@ -27,9 +28,9 @@ def check(model: Model) -> None:
     paths = naming.parameter_paths(model.params)
     for path, value in zip(paths, jax.tree.leaves(model.params), strict=True):
         _check_parameter(f"{model.name}: parameter {'/'.join(path)}", value)
-    for entry in model.entries().values():
+    for entry in entries(model).values():
         _check_inputs(entry)
-        _check_arguments(entry.name, entry.func)
+        _check_arguments(entry.label, entry.func)
 
 
 def _check_parameter(label: str, value: Any) -> None:
@@ -58,12 +59,11 @@ def _check_parameter(label: str, value: Any) -> None:
             )
 
 
-def _check_inputs(model: Model) -> None:
-    specs = jax.tree.leaves(model.inputs)
-    if not specs:
-        raise UserError(f"{model.name}: no inputs; give a TensorSpec for each array that it takes")
-    for name, spec in zip(naming.input_names(model.inputs), specs, strict=True):
-        label = f"{model.name}: input {name}"
+def _check_inputs(entry: Entry) -> None:
+    if not entry.specs:
+        raise UserError(f"{entry.label}: no inputs; give a TensorSpec for each array that it takes")
+    for name, spec in entry.specs.items():
+        label = f"{entry.label}: input {name}"
         if not isinstance(spec, TensorSpec):
             raise UserError(f"{label} is a {type(spec).__name__}; give a TensorSpec")
         _check_dtype(label, spec.dtype)
@@ -79,7 +79,7 @@ def _check_dtype(label: str, dtype: Any) -> None:
         ) from None
 
 
-def _check_arguments(name: str, func: Callable[..., Any]) -> None:
+def _check_arguments(label: str, func: Callable[..., Any]) -> None:
     try:
         signature = inspect.signature(func)
     except (TypeError, ValueError):
@@ -88,6 +88,6 @@ def _check_arguments(name: str, func: Callable[..., Any]) -> None:
         signature.bind(None, None)
     except TypeError as error:
         raise UserError(
-            f"{name}: the function takes {signature}, not (params, inputs) ({error}); wrap it: "
+            f"{label}: the function takes {signature}, not (params, inputs) ({error}); wrap it: "
             "lambda params, inputs: …, with several inputs in a tuple or dictionary"
         ) from None

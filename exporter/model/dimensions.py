@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from exporter.errors import UserError
+from exporter.model import expressions
+from exporter.model.expressions import ExpressionError
 from exporter.model.model import TensorSpec
 
 # Sizes to try a dimension other than the batch at, where no real input shows one.
 _SIZES = (16, 7, 24, 5, 12, 8, 4, 3, 2, 1, 32, 48, 64, 96, 128, 256, 512, 1024)
-# The functions of JAX's constraints:
-# https://docs.jax.dev/en/latest/export/shape_poly.html
-_FUNCTIONS: Mapping[str, Any] = {
-    "mod": operator.mod,
-    "floordiv": operator.floordiv,
-    "max": max,
-    "min": min,
-}
 
 
 def batch_symbol(specs: Iterable[TensorSpec]) -> str | None:
@@ -78,11 +70,10 @@ def _assignments(
 
 def _holds(constraint: str, sizes: Mapping[str, int]) -> bool:
     try:
-        # The text is the model's own code, as its function is.
-        return bool(eval(constraint, {"__builtins__": {}, **_FUNCTIONS}, dict(sizes)))
-    except NameError:
-        return True  # of a dimension that has no size yet
-    except Exception as error:
+        if expressions.names(constraint) - sizes.keys():
+            return True  # of a dimension that has no size yet
+        return bool(expressions.evaluate(constraint, sizes))
+    except ExpressionError as error:
         raise UserError(
             f"constraint {constraint!r}: {error}; write it like 's <= 512' or 'mod(s, 8) == 0'"
         ) from None

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from exporter.signatures import ProcessedSignature
+from exporter.model.processed import ProcessedSignature
 
 PyTree = Any
 
@@ -37,7 +36,7 @@ class Examples:
 
     Attributes:
         inputs: The model's input pytree with arrays in place of specs, all of batch size N.
-        labels: int64 [N], the right classes, where there are any.
+        labels: int64 [N], the right classes, where there are any and the outputs are scores.
     """
 
     inputs: PyTree
@@ -46,7 +45,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Signature:
-    """One more entry into a model, a function of the same parameters.
+    """A function of a model's parameters beside the model's own.
 
     Attributes:
         func: Pure function `(params, inputs) -> outputs`, as a model's own.
@@ -74,10 +73,10 @@ class Model:
         metrics: Figures for the manifest, such as `test_accuracy` (0 to 1).
         constraints: What open dimensions keep to, such as `"s <= 512"` or `"mod(s, 8) == 0"`;
             see https://docs.jax.dev/en/latest/export/shape_poly.html
-        signatures: Entries beside `serving_default`, which is `func`, by name.
+        signatures: Those beside `serving_default`, which is `func`, by name.
         source: `pkg.module:build`, where that gives the model.
         processed: Signatures that take files or tf.Examples, or give class names, by name: each
-            is one of the entries with TensorFlow ops around it.
+            is one of the others with TensorFlow ops around it.
     """
 
     name: str
@@ -90,17 +89,3 @@ class Model:
     signatures: Mapping[str, Signature] = field(default_factory=dict)
     source: str | None = None
     processed: Mapping[str, ProcessedSignature] = field(default_factory=dict)
-
-    def entries(self) -> dict[str, Model]:
-        """Returns each signature as a model of one signature, by name, `serving_default` first."""
-        return {SERVING_DEFAULT: replace(self, signatures={}, processed={})} | {
-            name: Model(
-                f"{self.name}:{name}",
-                entry.func,
-                self.params,
-                entry.inputs,
-                entry.examples,
-                constraints=entry.constraints,
-            )
-            for name, entry in self.signatures.items()
-        }

@@ -11,7 +11,7 @@ import jax
 from exporter.errors import UserError
 from exporter.model import naming
 from exporter.model.model import PyTree
-from exporter.trace.trace import shape_of_parameter
+from exporter.model.parameters import shape_of_parameter
 
 _SHOWN = 3  # names in a message
 

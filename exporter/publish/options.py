@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from artifact.manifest import Tolerance
 from exporter.errors import UserError
 
+# The batch size that stands for any, and the version that stands for the next.
 POLYMORPHIC = -1
+AUTO = "auto"
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
@@ -34,8 +36,8 @@ class ExportOptions:
         seed: Decides the random inputs.
     """
 
-    version: int | str = 1
-    serving_batch_size: int = 1
+    version: int | str = AUTO
+    serving_batch_size: int = POLYMORPHIC
     compile_model: bool = True
     with_gradient: bool = False
     xla: bool = True

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from exporter.convert.xla.target import Target
 
+_CHECKOUT = Path(__file__).parents[2]
 _PACKAGES = ("jax", "jaxlib", "flax", "tensorflow", "numpy")
 
 
@@ -33,11 +34,16 @@ def package_versions(target: Target | None) -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """Returns the commit of the code that exports, `-dirty` behind it after a change."""
+    """Returns the commit of the code that exports, `-dirty` behind it after a change.
+
+    None where it was installed: a repository around site-packages is somebody else's.
+    """
+    if not (_CHECKOUT / ".git").exists():
+        return None
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
-            cwd=Path(__file__).parent,
+            cwd=_CHECKOUT,
             capture_output=True,
             text=True,
             timeout=10,

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import jax
-import numpy as np
 
 from artifact import golden, versions
 from artifact.comparison import difference
@@ -14,18 +13,9 @@ from artifact.golden import EXAMPLES, GoldenCase
 from artifact.manifest import Manifest, ManifestError
 from artifact.variables import Bundle
 from exporter.errors import CheckFailed, UserError
-from exporter.model import (
-    SERVING_DEFAULT,
-    Examples,
-    Model,
-    PyTree,
-    naming,
-    user_frame,
-    user_function,
-)
-from exporter.training import models
-
-_FEATURES = "_features"
+from exporter.model import SERVING_DEFAULT, Examples, Model, PyTree, build, naming, user_frame
+from exporter.model.entry import default_entry
+from exporter.verify.answers import answer
 
 
 def find(base_path: Path, model: str, version: int | None = None) -> Path:
@@ -38,9 +28,9 @@ def find(base_path: Path, model: str, version: int | None = None) -> Path:
     wanted = max(published, default=None) if version is None else version
     if wanted is None or wanted not in published:
         which = "no version" if wanted is None else f"no version {wanted}"
-        build = f"--model {model}" if model in models.names() else "export pkg.module:build"
         raise UserError(
-            f"{base_path / model}: {which} published; export it with `python -m exporter {build}`"
+            f"{base_path / model}: {which} published; export it with `python -m exporter --model "
+            f"{model}`, or one of your own with `python -m exporter export pkg.module:build`"
         )
     return published[wanted]
 
@@ -48,15 +38,15 @@ def find(base_path: Path, model: str, version: int | None = None) -> Path:
 def read_model(version_dir: Path) -> Model:
     """Returns the model that a version was exported from: its parameters and real inputs.
 
-    The function is the one that the code gives now, `pkg.module:build` for a model of one's own;
-    that it still gives the version's answers is checked at a golden example.
+    The function is the one that `pkg.module:build`, which the version names, gives now; that it
+    still gives the version's answers is checked at a golden example.
 
     Args:
         version_dir: `<base>/<model>/<version>`.
 
     Raises:
-        UserError: it is no version that this exporter published, not of a model it knows, or of
-            one that has other parameters now.
+        UserError: it is no version that this exporter published, doesn't say what gives its
+            function, or is of a model that has other parameters now.
         CheckFailed: the function gives other answers now.
     """
     try:
@@ -80,21 +70,16 @@ def read_model(version_dir: Path) -> Model:
 
 
 def _current(version_dir: Path, manifest: Manifest) -> Model:
-    """The model as the code has it now, with parameters of its own or their shapes alone."""
-    if manifest.source is not None:
-        try:
-            return user_function.load(manifest.source, manifest.model)
-        except UserError as error:
-            raise UserError(f"{version_dir} is from {manifest.source}: {error}") from error
-    name = manifest.model.removesuffix(_FEATURES)
-    if name not in models.names():
+    """The model as the code has it now, with parameters of its own."""
+    if manifest.source is None:
         raise UserError(
             f"{version_dir} was exported from Python and doesn't say what gives its function; "
             "name that as pkg.module:build"
         )
-    definition = models.get(name)
-    shapes = jax.eval_shape(definition.init, jax.random.key(0))
-    return definition.model(shapes, with_classifier=name == manifest.model)
+    try:
+        return build.load(manifest.source, manifest.model)
+    except UserError as error:
+        raise UserError(f"{version_dir} is from {manifest.source}: {error}") from error
 
 
 def _parameters(version_dir: Path, manifest: Manifest, like: PyTree) -> PyTree:
@@ -102,11 +87,13 @@ def _parameters(version_dir: Path, manifest: Manifest, like: PyTree) -> PyTree:
     paths = ["/".join(path) for path in naming.parameter_paths(like)]
     if set(paths) != set(stored):
         raise UserError(
-            f"{version_dir}: its parameters aren't those that {_source(manifest)} has now;"
+            f"{version_dir}: its parameters aren't those that {manifest.source} has now;"
             " export it again"
         )
     bundle = Bundle(version_dir / versions.VARIABLES)
-    return jax.tree.structure(like).unflatten([bundle.read(stored[path]) for path in paths])
+    # JAX's arrays, as a user's function expects them, not the files' own.
+    arrays = [jax.numpy.asarray(bundle.read(stored[path])) for path in paths]
+    return jax.tree.structure(like).unflatten(arrays)
 
 
 def _examples(cases: dict[str, GoldenCase], inputs: PyTree) -> Examples | None:
@@ -119,22 +106,15 @@ def _examples(cases: dict[str, GoldenCase], inputs: PyTree) -> Examples | None:
 
 def _check_answers(version_dir: Path, manifest: Manifest, model: Model, case: GoldenCase) -> None:
     try:
-        arrays = [case.inputs[name] for name in naming.input_names(model.inputs)]
-        outputs = model.func(model.params, jax.tree.structure(model.inputs).unflatten(arrays))
-        leaves = map(np.asarray, jax.tree.leaves(outputs))
-        found = dict(zip(naming.output_names(outputs), leaves, strict=True))
+        found = answer(default_entry(model), case.inputs)
     except Exception as error:
         raise UserError(
-            f"{version_dir}: {_source(manifest)} no longer takes what it was exported for; export "
+            f"{version_dir}: {manifest.source} no longer takes what it was exported for; export "
             f"it again ({user_frame.describe(error)})"
         ) from error
     for name, expected in case.outputs.items():
         if name not in found or not difference(found[name], expected, manifest.tolerance).agrees:
             raise CheckFailed(
-                f"{version_dir}: {_source(manifest)} gives another {name} now than when it was "
+                f"{version_dir}: {manifest.source} gives another {name} now than when it was "
                 "exported; export it again, or go back to the code of then"
             )
-
-
-def _source(manifest: Manifest) -> str:
-    return manifest.source or manifest.model

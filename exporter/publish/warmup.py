@@ -13,30 +13,26 @@ import numpy as np
 import tensorflow as tf
 
 from artifact import versions
-from exporter.signatures import CLASSIFY, REGRESS
+from exporter.publish.content import SignatureContent
 from wire import serving_pb2 as pb
+from wire.methods import CLASSIFY, REGRESS
 from wire.tensors import from_array
 
 
-def write(
-    version_dir: Path,
-    model: str,
-    requests: Mapping[str, Iterable[Mapping[str, np.ndarray]]],
-    methods: Mapping[str, str],
-) -> None:
+def write(version_dir: Path, model: str, contents: Iterable[SignatureContent]) -> None:
     """Writes one record a request into a version's `assets.extra`.
 
     Args:
         version_dir: Where the model has been saved.
         model: Its name.
-        requests: Inputs by name; some for each signature.
-        methods: The signatures' method names.
+        contents: Its signatures, with their requests.
     """
-    pairs = [(signature, inputs) for signature in requests for inputs in requests[signature]]
     with tf.io.TFRecordWriter(str(version_dir / versions.WARMUP)) as writer:
-        for signature, inputs in pairs:
-            spec = pb.ModelSpec(name=model, signature_name=signature)
-            writer.write(_record(spec, methods[signature], inputs).SerializeToString())
+        for content in contents:
+            spec = pb.ModelSpec(name=model, signature_name=content.name)
+            for inputs in content.warmup:
+                record = _record(spec, content.record.method_name, inputs)
+                writer.write(record.SerializeToString())
 
 
 def _record(spec: pb.ModelSpec, method: str, inputs: Mapping[str, np.ndarray]) -> pb.PredictionLog:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from exporter.signatures.declaration import Feature, ImageFile
-from exporter.signatures.plan import EXAMPLES_INPUT, Input, Plan, Ranking
+from exporter.model.processed import Feature, ImageFile
+from exporter.signatures.plan import EXAMPLES_INPUT, Input, ProcessingPlan, Ranking
 
 # ITU-R BT.601.
 _GRAY = (0.299, 0.587, 0.114)
@@ -21,7 +21,7 @@ Tables = Mapping[str, Any]
 
 
 @contextlib.contextmanager
-def vocabularies(plans: Mapping[str, Plan]) -> Iterator[dict[str, Any]]:
+def vocabularies(plans: Mapping[str, ProcessingPlan]) -> Iterator[dict[str, Any]]:
     """Makes a lookup table a vocabulary, from class number to name, by the asset's path.
 
     Their files are there until the end, for the SavedModel to copy them.
@@ -45,7 +45,7 @@ def vocabularies(plans: Mapping[str, Plan]) -> Iterator[dict[str, Any]]:
 
 
 def signature(
-    plan: Plan,
+    plan: ProcessingPlan,
     function: Callable[..., Sequence[Any]],
     output_names: Sequence[str],
     tables: Tables,
@@ -77,7 +77,7 @@ def signature(
     return tf.function(serve, autograph=False).get_concrete_function(**specs)
 
 
-def _parsed(plan: Plan, serialized: Any) -> Mapping[str, Any]:
+def _parsed(plan: ProcessingPlan, serialized: Any) -> Mapping[str, Any]:
     """The features of serialized tf.Examples."""
     features = {}
     for entry in plan.inputs:
@@ -97,7 +97,7 @@ def _stored_dtype(entry: Input) -> Any:
     return tf.float32 if tf.as_dtype(entry.dtype).is_floating else tf.int64
 
 
-def _prepared(entry: Input, sent: Any, plan: Plan) -> Any:
+def _prepared(entry: Input, sent: Any, plan: ProcessingPlan) -> Any:
     if isinstance(entry.source, Feature):
         tensor = tf.cast(sent, entry.dtype)
     else:

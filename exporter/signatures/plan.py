@@ -12,14 +12,14 @@ import numpy as np
 from artifact.manifest import Tensor
 from exporter.errors import UserError
 from exporter.model import Model, TensorSpec
-from exporter.signatures.declaration import (
+from exporter.model.processed import (
     Classes,
     Feature,
     ImageFile,
     ProcessedSignature,
     Value,
 )
-from exporter.trace.trace import Traced
+from exporter.trace.traced import TracedSignature
 from wire.methods import CLASSIFY, PREDICT, REGRESS
 
 # The input of classify and regress signatures.
@@ -67,7 +67,7 @@ class Ranking:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ProcessingPlan:
     """A processed signature, ready to be written and checked.
 
     Attributes:
@@ -115,7 +115,7 @@ class Plan:
         return data
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any], version_dir: Path) -> Plan:
+    def from_json(cls, data: Mapping[str, Any], version_dir: Path) -> ProcessingPlan:
         """Reads a plan from a version's manifest, and its vocabulary from the asset."""
         ranking = data["ranking"]
         if ranking:
@@ -126,7 +126,7 @@ class Plan:
         return cls(**{**data, "inputs": inputs, "ranking": ranking, "outputs": outputs})
 
 
-def plans(model: Model, traced: Mapping[str, Traced]) -> dict[str, Plan]:
+def plans(model: Model, traced: Mapping[str, TracedSignature]) -> dict[str, ProcessingPlan]:
     """Settles a model's processed signatures.
 
     Args:
@@ -136,7 +136,7 @@ def plans(model: Model, traced: Mapping[str, Traced]) -> dict[str, Plan]:
     Raises:
         UserError: a declaration doesn't fit the function in the middle.
     """
-    found: dict[str, Plan] = {}
+    found: dict[str, ProcessingPlan] = {}
     for name, signature in model.processed.items():
         label = f"{model.name}: signature {name}"
         if name in traced:
@@ -150,17 +150,20 @@ def plans(model: Model, traced: Mapping[str, Traced]) -> dict[str, Plan]:
 
 
 def _plan(
-    label: str, signature: ProcessedSignature, traced: Traced, others: Mapping[str, Plan]
-) -> Plan:
-    unknown = signature.inputs.keys() - set(traced.input_names)
+    label: str,
+    signature: ProcessedSignature,
+    traced: TracedSignature,
+    others: Mapping[str, ProcessingPlan],
+) -> ProcessingPlan:
+    specs, batch_symbol = traced.entry.specs, traced.entry.batch_symbol
+    unknown = signature.inputs.keys() - specs.keys()
     if unknown:
         raise UserError(
-            f"{label}: the function has no input {sorted(unknown)[0]!r}, it has "
-            f"{', '.join(traced.input_names)}"
+            f"{label}: the function has no input {sorted(unknown)[0]!r}, it has {', '.join(specs)}"
         )
     inputs = tuple(
-        _input(label, name, spec, signature.inputs.get(name, Feature()), traced.batch_symbol)
-        for name, spec in zip(traced.input_names, traced.input_specs, strict=True)
+        _input(label, name, spec, signature.inputs.get(name, Feature()), batch_symbol)
+        for name, spec in specs.items()
     )
     names = [entry.name for entry in inputs]
     if len(set(names)) < len(names):
@@ -177,7 +180,7 @@ def _plan(
         value = _value(label, signature.outputs, traced)
     size = traced.serving.batch_size
     outputs = _outputs(signature.method, traced, ranking, value)
-    return Plan(signature.method, signature.entry, inputs, ranking, value, size, outputs)
+    return ProcessingPlan(signature.method, signature.entry, inputs, ranking, value, size, outputs)
 
 
 def _input(
@@ -205,7 +208,9 @@ def _input(
     return Input(name, source.name or name, sizes, spec.dtype, source)
 
 
-def _ranking(label: str, classes: Classes, traced: Traced, others: Mapping[str, Plan]) -> Ranking:
+def _ranking(
+    label: str, classes: Classes, traced: TracedSignature, others: Mapping[str, ProcessingPlan]
+) -> Ranking:
     output, shape = _chosen(label, classes.output, traced)
     if len(shape) != 2 or not isinstance(shape[1], int):
         raise UserError(f"{label}: {output} has shape {shape}; scores are [batch, classes]")
@@ -241,19 +246,16 @@ def _names(label: str, vocabulary: Any, count: int) -> tuple[str, ...]:
     return names
 
 
-def _value(label: str, value: Value, traced: Traced) -> str:
+def _value(label: str, value: Value, traced: TracedSignature) -> str:
     output, shape = _chosen(label, value.output, traced)
     if len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] != 1):
         raise UserError(f"{label}: {output} has shape {shape}; a value is [batch] or [batch, 1]")
     return output
 
 
-def _chosen(label: str, name: str | None, traced: Traced) -> tuple[str, tuple[Any, ...]]:
+def _chosen(label: str, name: str | None, traced: TracedSignature) -> tuple[str, tuple[Any, ...]]:
     """The output of that name, or the only one, with its shape."""
-    shapes = {
-        key: aval.shape
-        for key, aval in zip(traced.output_names, traced.serving.exported.out_avals, strict=True)
-    }
+    shapes = {key: output.shape for key, output in traced.output_shapes.items()}
     if name is None and len(shapes) > 1:
         raise UserError(f"{label}: say which output it is, of {', '.join(shapes)}")
     name = next(iter(shapes)) if name is None else name
@@ -263,21 +265,26 @@ def _chosen(label: str, name: str | None, traced: Traced) -> tuple[str, tuple[An
 
 
 def _outputs(
-    method: str, traced: Traced, ranking: Ranking | None, value: str | None
+    method: str, traced: TracedSignature, ranking: Ranking | None, value: str | None
 ) -> dict[str, Tensor]:
     size = traced.serving.batch_size
     if ranking is not None:
-        shape = (size, ranking.count)
+        shape: tuple[int | None, ...] = (size, ranking.count)
         found = {"classes": Tensor(shape, "string"), "scores": Tensor(shape, "float32")}
         # Classify results have no place for more.
         return found if method == CLASSIFY else {"class_ids": Tensor(shape, "int64"), **found}
-    avals = dict(zip(traced.output_names, traced.serving.exported.out_avals, strict=True))
     if value is not None:
-        avals = {"outputs": avals[value].update(dtype=np.dtype("float32"))}
+        shape = served_shape(traced.output_shapes[value].shape)
+        return {"outputs": Tensor(shape, "float32")}
     return {
-        name: Tensor(tuple(n if isinstance(n, int) else None for n in aval.shape), aval.dtype.name)
-        for name, aval in avals.items()
+        name: Tensor(served_shape(output.shape), output.dtype.name)
+        for name, output in traced.output_shapes.items()
     }
+
+
+def served_shape(shape: tuple[Any, ...]) -> tuple[int | None, ...]:
+    """Returns a shape as signatures have it: None for each open dimension."""
+    return tuple(size if isinstance(size, int) else None for size in shape)
 
 
 def _input_from_json(data: dict[str, Any]) -> Input:

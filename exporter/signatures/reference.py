@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from exporter.signatures.declaration import ImageFile
-from exporter.signatures.plan import EXAMPLES_INPUT, Input, Plan
+from exporter.model.processed import ImageFile
+from exporter.signatures.plan import EXAMPLES_INPUT, Input, ProcessingPlan
 from wire import dtypes
 from wire import serving_pb2 as pb
 
@@ -25,7 +25,7 @@ Run = Callable[[Arrays], Arrays]
 _GRAY = np.array([0.299, 0.587, 0.114])
 
 
-def function_inputs(plan: Plan, request: Arrays) -> dict[str, np.ndarray]:
+def function_inputs(plan: ProcessingPlan, request: Arrays) -> dict[str, np.ndarray]:
     """Returns what the function in the middle takes for what a client sends."""
     if plan.takes_examples:
         examples = [pb.Example.FromString(data) for data in request[EXAMPLES_INPUT]]
@@ -43,7 +43,7 @@ def function_inputs(plan: Plan, request: Arrays) -> dict[str, np.ndarray]:
     }
 
 
-def results(plan: Plan, outputs: Arrays) -> dict[str, np.ndarray]:
+def results(plan: ProcessingPlan, outputs: Arrays) -> dict[str, np.ndarray]:
     """Returns what a client gets for what the function in the middle gives."""
     if plan.value is not None:
         return {"outputs": outputs[plan.value].astype(np.float32)}
@@ -65,7 +65,7 @@ def results(plan: Plan, outputs: Arrays) -> dict[str, np.ndarray]:
     return {name: found[name] for name in plan.outputs}
 
 
-def clear_rows(plan: Plan, outputs: Arrays, margin: float) -> np.ndarray:
+def clear_rows(plan: ProcessingPlan, outputs: Arrays, margin: float) -> np.ndarray:
     """Tells, bool [B], whose classes are in an order that rounding can't change.
 
     Args:

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from artifact.golden import GoldenCase
-from exporter.signatures.declaration import ImageFile
-from exporter.signatures.plan import EXAMPLES_INPUT, Input, Plan
+from exporter.model.processed import ImageFile
+from exporter.signatures.plan import EXAMPLES_INPUT, Input, ProcessingPlan
 from exporter.signatures.reference import Arrays, Run, clear_rows, function_inputs, results
 from wire import serving_pb2 as pb
 
@@ -23,7 +23,7 @@ _KINDS = (("PNG", "L"), ("PNG", "RGB"), ("PNG", "RGBA"), ("JPEG", "L"), ("JPEG",
 
 
 def random_case(
-    plan: Plan,
+    plan: ProcessingPlan,
     draw: Callable[[int], Arrays],
     run: Run,
     batch_size: int,
@@ -57,7 +57,7 @@ def random_case(
     return answered(plan, _request(plan, sent), run)
 
 
-def example_case(plan: Plan, real: GoldenCase, run: Run) -> GoldenCase | None:
+def example_case(plan: ProcessingPlan, real: GoldenCase, run: Run) -> GoldenCase | None:
     """Returns a model's real inputs as clients send them, with the independent path's answers.
 
     Rows whose classes are too close to rank are left out; None where that leaves none.
@@ -72,13 +72,15 @@ def example_case(plan: Plan, real: GoldenCase, run: Run) -> GoldenCase | None:
     return answered(plan, _request(plan, sent), run, labels)
 
 
-def answered(plan: Plan, request: Arrays, run: Run, labels: np.ndarray | None = None) -> GoldenCase:
+def answered(
+    plan: ProcessingPlan, request: Arrays, run: Run, labels: np.ndarray | None = None
+) -> GoldenCase:
     """Returns a request with the answer that the independent path gives to it."""
     return GoldenCase(request, results(plan, run(function_inputs(plan, request))), labels)
 
 
 def _columns(
-    plan: Plan, arrays: Arrays, file: Callable[[Input, np.ndarray], bytes]
+    plan: ProcessingPlan, arrays: Arrays, file: Callable[[Input, np.ndarray], bytes]
 ) -> dict[str, np.ndarray]:
     """What clients send for some inputs of the function in the middle, by their names."""
     return {
@@ -89,7 +91,7 @@ def _columns(
     }
 
 
-def _request(plan: Plan, columns: Arrays) -> Arrays:
+def _request(plan: ProcessingPlan, columns: Arrays) -> Arrays:
     if not plan.takes_examples:
         return columns
     rows = zip(*columns.values(), strict=True)

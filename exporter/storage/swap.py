@@ -14,7 +14,7 @@ _RENAME_SWAP = 2  # sys/stdio.h of macOS
 _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 
 
-def exchange(staged: Path, published: Path) -> None:
+def swap(staged: Path, published: Path) -> None:
     """Swaps two directories; the published one is afterwards where the staged one was.
 
     Where the system or the file system can't swap, the published directory is moved away first:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from exporter.storage.atomic import replacing
+from exporter.storage.staging import staged_file
 
 
 @dataclass(frozen=True)
@@ -33,5 +33,5 @@ class Epoch:
 
 def write_metrics(history: Sequence[Epoch], path: Path) -> None:
     """Write JSON lines, one an epoch."""
-    with replacing(path) as staged:
+    with staged_file(path) as staged:
         staged.write_text("".join(json.dumps(asdict(epoch)) + "\n" for epoch in history))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from exporter.signatures.declaration import Classes, ImageFile, ProcessedSignature
+from exporter.model.processed import Classes, ImageFile, ProcessedSignature
 from wire.methods import CLASSIFY
 
 _COUNT = 3  # classes that are given, where there are so many

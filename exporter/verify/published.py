@@ -14,9 +14,9 @@ from artifact import golden, program
 from artifact.golden import EXAMPLES, GoldenCase
 from artifact.manifest import Manifest, ManifestError, Parity, damaged_files
 from exporter.errors import CheckFailed, UserError
-from exporter.verify import check
-from exporter.verify import inputs as cases
-from exporter.verify.check import Cases
+from exporter.verify.check import Cases, check
+from exporter.verify.inputs import random_like
+from exporter.verify.process import reloader
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def recheck(
         raise UserError(f"{version_dir}: no manifest, so nothing that was exported here") from None
     except ManifestError as error:
         raise CheckFailed(str(error)) from None
-    with check.reloader(manifest.platforms) as process:
+    with reloader(manifest.platforms) as process:
         with stage("compare digests"):
             damaged = damaged_files(version_dir, manifest)
             if damaged:
@@ -65,7 +65,7 @@ def recheck(
         with stage("run the JAX program at new random inputs"):
             fresh = _fresh_cases(version_dir, manifest, np.random.default_rng(seed))
         with stage("compare golden examples and live JAX in a fresh process"):
-            return Recheck(manifest, check.check(version_dir, label, process, fresh))
+            return Recheck(manifest, check(version_dir, label, process, fresh))
 
 
 def _fresh_cases(version_dir: Path, manifest: Manifest, rng: np.random.Generator) -> Cases:
@@ -80,7 +80,7 @@ def _fresh_cases(version_dir: Path, manifest: Manifest, rng: np.random.Generator
         if processing is not None:
             fresh[signature, name] = _fresh_request(version_dir, processing, name, kept, rng)
             continue
-        inputs = cases.random_like(case.inputs, rng)
+        inputs = random_like(case.inputs, rng)
         fresh[signature, name] = GoldenCase(inputs, programs[signature].run(inputs))
     return fresh
 
@@ -94,13 +94,13 @@ def _fresh_request(
 ) -> GoldenCase:
     """A random request to a processed signature, with the independent path's answer."""
     from exporter.signatures import requests
-    from exporter.signatures.plan import Plan
+    from exporter.signatures.plan import ProcessingPlan
 
-    plan = Plan.from_json(processing, version_dir)
+    plan = ProcessingPlan.from_json(processing, version_dir)
     like = kept[plan.entry, name].inputs
     return requests.random_case(
         plan,
-        lambda attempt: cases.random_like(like, rng),
+        lambda attempt: random_like(like, rng),
         program.load(version_dir, plan.entry).run,
         len(next(iter(like.values()))),
         rng,

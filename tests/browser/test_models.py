@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from exporter.commands.progress import Stages
+from exporter.commands.progress import Progress
 from exporter.formats.tfjs import Options, export
 from tests import models
 from tests.browser.conftest import ROOT, launch, missing
@@ -37,7 +37,7 @@ def exported(request, tmp_path_factory):
     model = models.build(request.param)
     directory = tmp_path_factory.mktemp("tfjs") / model.name
     options = Options(batch_sizes=(1,), backends=("wasm", "webgl"), verify_in_node=False)
-    export(model, directory, options, stage=Stages())
+    export(model, directory, options, stage=Progress())
     cases = [models.inputs(model, size) for size in BATCHES]
     answers = [jax.tree.leaves(jax.jit(model.func)(model.params, case)) for case in cases]
     return directory, [jax.tree.leaves(case) for case in cases], answers

@@ -5,9 +5,9 @@ import pytest
 
 jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
 pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
-
-from exporter import ExportOptions, Model, TensorSpec, export
+from exporter import ExportOptions, Model, TensorSpec
 from exporter.errors import CheckFailed, UserError
+from tests.support.exports import publish
 
 
 def broken(func):
@@ -22,7 +22,7 @@ def test_a_function_with_a_side_effect_is_refused(tmp_path):
         return params * x + len(calls)
 
     with pytest.raises(UserError, match=r"output_0 is another one .* the second time; .* side eff"):
-        export(broken(counting), tmp_path, ExportOptions(verify=False))
+        publish(broken(counting), tmp_path, ExportOptions(verify=False))
     assert list((tmp_path / "broken").iterdir()) == []
 
 
@@ -31,7 +31,7 @@ def test_a_function_that_differs_under_jit_is_refused(tmp_path):
         return x * (params if isinstance(x, jax.core.Tracer) else 3)
 
     with pytest.raises(CheckFailed, match=r"broken/1: output_0 differs .* under jax\.jit .*noth"):
-        export(broken(branching), tmp_path)
+        publish(broken(branching), tmp_path)
     assert list((tmp_path / "broken").iterdir()) == []
 
 
@@ -40,12 +40,12 @@ def test_a_callback_into_python_is_refused(tmp_path):
         return jax.pure_callback(np.sin, jax.ShapeDtypeStruct(x.shape, x.dtype), x) * params
 
     with pytest.raises(UserError, match=r"broken can't be traced .*callback"):
-        export(broken(calling), tmp_path, ExportOptions(verify=False))
+        publish(broken(calling), tmp_path, ExportOptions(verify=False))
     assert list((tmp_path / "broken").iterdir()) == []
 
 
 def test_an_unknown_target_is_refused_before_anything_is_written(tmp_path):
     options = ExportOptions(target="serving-1.15")
     with pytest.raises(UserError, match=r"'serving-1\.15' is none of serving-2\.19, "):
-        export(broken(lambda params, x: params * x), tmp_path, options)
+        publish(broken(lambda params, x: params * x), tmp_path, options)
     assert list(tmp_path.iterdir()) == []

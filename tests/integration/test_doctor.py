@@ -15,11 +15,11 @@ pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
 tf = pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
 
 from artifact import versions
-from exporter import ExportOptions, Model, TensorSpec, export
-from exporter.errors import UserError
+from exporter import ExportOptions, Model, TensorSpec, UserError
 from exporter.inspect.doctor import examine, files, runtime, serving
 from exporter.inspect.report import runtimes
 from tests.support import exports
+from tests.support.exports import publish
 from tests.support.servers import ROOT, ServerProcess
 
 COPY = "copy the whole directory again"
@@ -50,10 +50,10 @@ def ill(healthy, tmp_path_factory):
     chill(base / "cold" / "1")
     (base / "half" / "1" / "variables" / "variables.index").unlink()
     plain = ExportOptions(serving_batch_size=-1, verify=False)
-    export(small("for_cuda", 1), base, replace(plain, platforms=("cuda",)))
-    export(small("integers", 1, "int32"), base, plain)
-    export(small("wrong", 2), base, plain)
-    export(small("complex", 1, "complex64"), base, plain)
+    publish(small("for_cuda", 1), base, replace(plain, platforms=("cuda",)))
+    publish(small("integers", 1, "int32"), base, plain)
+    publish(small("wrong", 2), base, plain)
+    publish(small("complex", 1, "complex64"), base, plain)
     return base
 
 

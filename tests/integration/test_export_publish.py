@@ -13,9 +13,10 @@ pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[ex
 from artifact import golden, versions
 from artifact.manifest import Manifest, damaged_files, digest_files
 from artifact.variables import Bundle
-from exporter import ExportOptions, Model, TensorSpec, export
+from exporter import ExportOptions, Model, TensorSpec
 from exporter.__main__ import main
 from exporter.errors import CheckFailed
+from tests.support.exports import publish
 
 jnp = jax.numpy
 MODELS = ("mnist_flax", "mnist_pure_jax")
@@ -50,8 +51,8 @@ def test_a_published_version_is_complete(published, name):
 
 def test_the_python_api_publishes_version_after_version(tmp_path):
     options = ExportOptions("auto", check_batch_sizes=(2,))
-    assert export(linear(), tmp_path, options) == tmp_path / "linear" / "1"
-    assert export(linear(), str(tmp_path), options) == tmp_path / "linear" / "2"
+    assert publish(linear(), tmp_path, options) == tmp_path / "linear" / "1"
+    assert publish(linear(), str(tmp_path), options) == tmp_path / "linear" / "2"
     assert sorted(path.name for path in (tmp_path / "linear").iterdir()) == ["1", "2"]
 
 
@@ -69,7 +70,7 @@ def differs_at_a_batch_size(w, x):
 )
 def test_a_wrong_export_is_not_published(function, batch, tmp_path):
     with pytest.raises(CheckFailed) as failed:
-        export(linear(function), tmp_path, ExportOptions(3, serving_batch_size=-1))
+        publish(linear(function), tmp_path, ExportOptions(3, serving_batch_size=-1))
     assert str(failed.value).startswith(
         f"linear/3: output_0 differs from JAX by 3.1e-02 at batch {batch} (rtol 1e-05, atol 1e-05)"
     )
@@ -79,7 +80,7 @@ def test_a_wrong_export_is_not_published(function, batch, tmp_path):
 
 def test_an_unchecked_export_is_published_unchecked(tmp_path):
     options = ExportOptions(check_batch_sizes=(2,), verify=False)
-    version_dir = export(linear(differs_under_tracing), tmp_path, options)
+    version_dir = publish(linear(differs_under_tracing), tmp_path, options)
     assert Manifest.read(version_dir).parity == ()
 
 
@@ -150,9 +151,9 @@ def test_the_command_exports_untrained_features_and_shows_them(tmp_path, capsys)
 
 
 def test_verify_finds_another_graph_behind_right_digests(tmp_path, capsys):
-    options = ExportOptions(check_batch_sizes=(2,), verify=False)
-    version_dir = export(linear(), tmp_path, options)
-    other = export(linear(lambda w, x: x @ w + 0.5, "other"), tmp_path, options)
+    options = ExportOptions(serving_batch_size=1, check_batch_sizes=(2,), verify=False)
+    version_dir = publish(linear(), tmp_path, options)
+    other = publish(linear(lambda w, x: x @ w + 0.5, "other"), tmp_path, options)
     shutil.copy(other / versions.SAVED_MODEL, version_dir / versions.SAVED_MODEL)
     manifest = Manifest.read(version_dir)
     dataclasses.replace(manifest, digests=digest_files(version_dir)).write(version_dir)

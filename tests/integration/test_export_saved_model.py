@@ -13,7 +13,7 @@ from artifact.manifest import Manifest
 from artifact.variables import Bundle
 from exporter.errors import UserError
 from exporter.model import Model, TensorSpec
-from exporter.publish import writing
+from exporter.publish import version
 from exporter.publish.options import ExportOptions
 from exporter.training import models
 
@@ -33,7 +33,8 @@ def untrained(name, *, with_classifier=True):
 
 
 def written(model, directory, **options):
-    writing.write(model, directory, ExportOptions(check_batch_sizes=(2,), **options))
+    settings = {"serving_batch_size": 1, "check_batch_sizes": (2,), **options}
+    version.write(model, directory, ExportOptions(**settings))
     return tf.saved_model.load(str(directory))
 
 

@@ -11,24 +11,27 @@ import jax
 import numpy as np
 import pytest
 
-from exporter.commands.progress import Stages
-from exporter.convert.plain_ops import lower, save_lowered
+from exporter.commands.progress import Progress
 from exporter.errors import CheckFailed, UserError
 from exporter.formats.tfjs import Options, UnsupportedOp, export, graph_model, node
 from exporter.model import Model, TensorSpec
 from tests import models
+from tests.support.lowering import lower
 
 BATCHES = (1, 3, 17)
 ROOT = Path(__file__).parents[2]
 
-try:
-    node.check_available()
-    MISSING = ""
-except UserError as error:
-    MISSING = str(error)
-    if os.environ.get("CI"):
-        raise  # there, all that the tests need is installed
-needs_node = pytest.mark.skipif(bool(MISSING), reason=MISSING)
+needs_node = pytest.mark.usefixtures("node_packages")
+
+
+@pytest.fixture(scope="module")
+def node_packages():
+    try:
+        node.install()
+    except UserError as error:
+        if os.environ.get("CI"):
+            raise  # there, all that the tests need is installed
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module", params=models.NAMES)
@@ -71,7 +74,7 @@ print(json.dumps(sorted({n.op for n in graph.node} | set(functions))))
 
 def test_saved_model_answers_with_xla_disabled(model, answers, tmp_path):
     module = lower(model)
-    save_lowered(module, tmp_path / "saved")
+    module.save(tmp_path / "saved")
     flat = {
         f"{size}/{name}": leaf
         for size, (case, _) in zip(BATCHES, answers, strict=True)
@@ -96,7 +99,7 @@ def test_saved_model_answers_with_xla_disabled(model, answers, tmp_path):
 
 @needs_node
 def test_tensorflow_js_is_jax(model, tmp_path):
-    result = export(model, tmp_path / "model", Options(batch_sizes=BATCHES), stage=Stages())
+    result = export(model, tmp_path / "model", Options(batch_sizes=BATCHES), stage=Progress())
     assert {d.runtime for d in result.differences} == {"tensorflow", "cpu", "wasm"}
     assert {d.batch_size for d in result.differences} == set(BATCHES)
     assert max(d.from_jax for d in result.differences) < 1e-5
@@ -110,7 +113,7 @@ def test_quantised_weights_are_smaller_and_what_the_graph_says(weights, tmp_path
     model = models.build("mnist_cnn")
     sizes = {}
     for kind in ("float32", weights):
-        result = export(model, tmp_path / kind, Options(weights=kind), stage=Stages())
+        result = export(model, tmp_path / kind, Options(weights=kind), stage=Progress())
         sizes[kind] = sum(p.stat().st_size for p in (tmp_path / kind).glob("*.bin"))
         assert sizes[kind] == result.num_bytes
     assert sizes[weights] < sizes["float32"] * {"float16": 0.52, "uint8": 0.28}[weights]
@@ -122,7 +125,7 @@ def test_quantised_weights_are_smaller_and_what_the_graph_says(weights, tmp_path
 def test_shards_of_four_megabytes(tmp_path):
     kernel = jax.random.normal(jax.random.key(0), (1500, 1500)) / 40
     model = Model("wide", lambda p, x: x @ p @ p.T, kernel, TensorSpec(("b", 1500)))
-    export(model, tmp_path / "wide", Options(batch_sizes=(1,)), stage=Stages())
+    export(model, tmp_path / "wide", Options(batch_sizes=(1,)), stage=Progress())
     sizes = sorted(p.stat().st_size for p in (tmp_path / "wide").glob("*.bin"))
     assert sizes[-1] == 4 * 2**20
     assert len(sizes) == -(-sum(sizes) // (4 * 2**20)) > 1
@@ -131,14 +134,13 @@ def test_shards_of_four_megabytes(tmp_path):
 def test_op_without_kernel_is_named_with_its_backend(tmp_path):
     model = Model("f", lambda p, x: jax.numpy.abs(jax.numpy.fft.rfft(x)), {}, TensorSpec(("b", 8)))
     with pytest.raises(UnsupportedOp, match=r"RFFT.* on wasm: no kernel .*FFT"):
-        export(model, tmp_path / "out", stage=Stages())
+        export(model, tmp_path / "out", Options(verify_in_node=False), stage=Progress())
     assert list(tmp_path.iterdir()) == []
     erf_inv = Model("e", lambda p, x: jax.lax.erf_inv(x), {}, TensorSpec(("b", 8)))
     with pytest.raises(UnsupportedOp, match=r"has no op Erfinv"):
-        export(erf_inv, tmp_path / "out", stage=Stages())
+        export(erf_inv, tmp_path / "out", Options(verify_in_node=False), stage=Progress())
 
 
-@needs_node
 def test_nothing_is_written_when_the_answers_differ(tmp_path):
     model = models.build("mnist_mlp")
     calls = iter(range(100))
@@ -147,7 +149,7 @@ def test_nothing_is_written_when_the_answers_differ(tmp_path):
         "impure", lambda p, x: model.func(p, x) + next(calls), model.params, model.inputs
     )
     with pytest.raises(CheckFailed, match=r"impure: output_0 on tensorflow at batch 1 differs"):
-        export(impure, tmp_path / "out", Options(verify_in_node=False), stage=Stages())
+        export(impure, tmp_path / "out", Options(verify_in_node=False), stage=Progress())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -155,7 +157,7 @@ def test_nothing_is_written_when_the_answers_differ(tmp_path):
 def test_a_damaged_model_fails_in_node(tmp_path):
     model = models.build("mnist_mlp")
     out = tmp_path / "out"
-    export(model, out, Options(verify_in_node=False), stage=Stages())
+    export(model, out, Options(verify_in_node=False), stage=Progress())
     (out / graph_model.MODEL_FILE).write_text(
         (out / graph_model.MODEL_FILE).read_text().replace('"op":"Tanh"', '"op":"Nonsense"')
     )
@@ -168,21 +170,22 @@ def test_a_directory_that_is_there_is_kept(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     model = models.build("mnist_mlp")
     with pytest.raises(UserError, match="exists"):
-        export(model, tmp_path, stage=Stages())
+        export(model, tmp_path, stage=Progress())
     with pytest.raises(UserError, match=r"no model\.json"):
-        export(model, tmp_path, Options(overwrite=True), stage=Stages())
+        export(model, tmp_path, Options(overwrite=True), stage=Progress())
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
 def test_missing_node_says_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(UserError, match=r"apt install nodejs.*--noverify_in_node"):
-        export(models.build("mnist_mlp"), tmp_path / "out", stage=Stages())
+        export(models.build("mnist_mlp"), tmp_path / "out", stage=Progress())
 
 
-@needs_node
 def test_kernel_lists_are_those_of_the_packages(tmp_path):
+    if not (ROOT / "web" / "node_modules").is_dir() and not os.environ.get("CI"):
+        pytest.skip("needs the page's npm packages: npm ci --prefix web")
     script = ROOT / "scripts" / "tfjs_kernels.cjs"
     subprocess.run(["node", str(script), str(tmp_path / "kernels.json")], check=True)
-    committed = ROOT / "exporter" / "tfjs" / "kernels.json"
+    committed = ROOT / "exporter" / "formats" / "tfjs" / "kernels.json"
     assert (tmp_path / "kernels.json").read_text() == committed.read_text()

@@ -15,10 +15,11 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from artifact import golden, versions
 from artifact.manifest import Manifest
-from exporter import ExportOptions, export
+from exporter import ExportOptions
 from exporter.__main__ import main
-from exporter.publish import writing
+from exporter.publish import version
 from tests import models
+from tests.support.exports import publish
 from tests.support.servers import ROOT, ServerProcess
 from wire import services, tensors
 from wire import serving_pb2 as pb
@@ -35,7 +36,7 @@ def published(tmp_path_factory):
     options = ExportOptions(
         xla=False, serving_batch_size=-1, check_batch_sizes=(1, 3), warmup_batch_sizes=(1,)
     )
-    return {name: export(models.build(name), base, options) for name in NAMES}
+    return {name: publish(models.build(name), base, options) for name in NAMES}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -117,7 +118,7 @@ def test_signatures_dtypes_and_batch_modes_are_those_of_other_exports(
     options = ExportOptions(
         xla=False, serving_batch_size=serving_batch_size, check_batch_sizes=(1, 3)
     )
-    manifest, _ = writing.write(models.build(name), tmp_path, options)
+    manifest, _ = version.write(models.build(name), tmp_path, options)
     loaded = tf.saved_model.load(str(tmp_path))
     assert loaded.signatures.keys() == manifest.signatures.keys()
     tolerance = {"rtol": manifest.tolerance.rtol, "atol": manifest.tolerance.atol}
@@ -134,7 +135,7 @@ def test_signatures_dtypes_and_batch_modes_are_those_of_other_exports(
 
 def test_gradients_are_those_of_jax(tmp_path):
     model = models.build("mnist_cnn")
-    writing.write(
+    version.write(
         model,
         tmp_path,
         ExportOptions(xla=False, serving_batch_size=-1, with_gradient=True, check_batch_sizes=(1,)),

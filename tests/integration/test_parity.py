@@ -17,10 +17,12 @@ import grpc
 from artifact import golden
 from artifact.comparison import difference
 from artifact.manifest import Manifest
-from exporter import ExportOptions, TensorSpec, export
+from exporter import ExportOptions, TensorSpec
 from exporter.errors import UserError
 from exporter.formats import tflite
+from exporter.model.entry import entries
 from tests import models
+from tests.support.exports import publish
 from tests.support.servers import ServerProcess
 from wire import services, tensors
 from wire import serving_pb2 as pb
@@ -43,7 +45,7 @@ def published(tmp_path_factory):
     options = ExportOptions(
         serving_batch_size=-1, verify=False, check_batch_sizes=(1, 3), warmup_batch_sizes=(1,)
     )
-    return {name: export(models.build(name), base, options) for name in NAMES}
+    return {name: publish(models.build(name), base, options) for name in NAMES}
 
 
 @pytest.fixture(scope="module")
@@ -108,11 +110,9 @@ def through_grpc(version_dir, server, signature, inputs):
 
 
 def through_tflite(version_dir, server, signature, inputs):
-    model = models.build(version_dir.parent.name).entries()[signature]
-    names = Manifest.read(version_dir).signatures[signature].program.input_names
-    closed = [TensorSpec(inputs[name].shape, inputs[name].dtype.name) for name in names]
-    closed_tree = jax.tree.structure(model.inputs).unflatten(closed)
-    return tflite.runner(tflite.convert(replace(model, inputs=closed_tree)))(inputs)
+    entry = entries(models.build(version_dir.parent.name))[signature]
+    closed = {k: TensorSpec(array.shape, array.dtype.name) for k, array in inputs.items()}
+    return tflite.runner(tflite.convert(replace(entry, inputs=entry.tree(closed))))(inputs)
 
 
 RUNTIMES = {

@@ -18,17 +18,20 @@ Image = pytest.importorskip("PIL.Image", reason="needs Pillow: pip install -e '.
 
 from artifact import golden, program
 from artifact.manifest import Manifest
-from exporter import ExportOptions, export
-from exporter.commands.progress import Stages
+from exporter import ExportOptions
+from exporter.commands.progress import Progress
 from exporter.errors import CheckFailed
+from exporter.model.entry import default_entry
 from exporter.signatures import requests
-from exporter.signatures.plan import Plan
+from exporter.signatures.plan import ProcessingPlan
 from exporter.training.image_signatures import image_signatures
-from exporter.verify import check
+from exporter.verify.check import check
 from exporter.verify.inputs import draw
+from exporter.verify.process import reloader
 from exporter.verify.published import recheck
 from tests import models
 from tests.models.image_and_size import CLASSES
+from tests.support.exports import publish
 from tests.support.servers import ROOT, ServerProcess
 from wire import services, tensors
 from wire import serving_pb2 as pb
@@ -41,7 +44,7 @@ BATCH_SIZES = (1, 3, 16)
 def version_dir(tmp_path_factory):
     """Published after its comparison with the independent path."""
     options = ExportOptions(serving_batch_size=-1, check_batch_sizes=(1, 3, 16))
-    return export(models.build(NAME), tmp_path_factory.mktemp("processed"), options)
+    return publish(models.build(NAME), tmp_path_factory.mktemp("processed"), options)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +53,7 @@ def digits_dir(version_dir):
     model = models.build("mnist_mlp")
     model = replace(model, processed=image_signatures(tuple(map(str, range(10)))))
     options = ExportOptions(serving_batch_size=-1, verify=False, check_batch_sizes=(4,))
-    return export(model, version_dir.parent.parent, options)
+    return publish(model, version_dir.parent.parent, options)
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +72,13 @@ def server(version_dir, digits_dir, tmp_path_factory):
 def fresh_case(version_dir, signature, batch_size):
     """New random requests, with answers of Pillow, NumPy and JAX's own function."""
     model = models.build(NAME)
-    plan = Plan.from_json(Manifest.read(version_dir).signatures[signature].processing, version_dir)
-    names = program.load(version_dir)._program.input_names
+    plan = ProcessingPlan.from_json(
+        Manifest.read(version_dir).signatures[signature].processing, version_dir
+    )
     seed = np.random.default_rng().integers(1 << 30)
 
     def inputs(attempt):
-        arrays = draw(model, batch_size, int(seed + attempt))
-        return dict(zip(names, arrays, strict=True))
+        return draw(default_entry(model), batch_size, int(seed + attempt))
 
     def run(arrays):
         return {k: np.asarray(v) for k, v in model.func(model.params, arrays).items()}
@@ -195,7 +198,9 @@ def test_other_kinds_of_files(version_dir, server, mode):
     image = Image.open(io.BytesIO(case.inputs["photo"][0])).convert("RGB").convert(mode)
     image.save(file, "PNG")
     request = {**case.inputs, "photo": np.array([file.getvalue()], object)}
-    plan = Plan.from_json(Manifest.read(version_dir).signatures["photo"].processing, version_dir)
+    plan = ProcessingPlan.from_json(
+        Manifest.read(version_dir).signatures["photo"].processing, version_dir
+    )
     expected = requests.answered(plan, request, program.load(version_dir).run)
     close(predict(server, "photo", request)["scores"], expected.outputs["scores"])
 
@@ -210,7 +215,7 @@ def test_what_is_no_image_is_refused(version_dir, server):
 
 
 def test_a_published_version_is_checked_again_with_new_files(version_dir):
-    found = recheck(version_dir, stage=Stages())
+    found = recheck(version_dir, stage=Progress())
     assert {p.signature for p in found.parity} == found.manifest.signatures.keys()
 
 
@@ -219,8 +224,8 @@ def test_another_vocabulary_is_noticed(version_dir, tmp_path):
     vocabulary = tmp_path / "1" / "assets" / "classes.txt"
     first, second, *rest = CLASSES
     vocabulary.write_text("".join(f"{name}\n" for name in (second, first, *rest)))
-    with check.reloader(("cpu",)) as process, pytest.raises(CheckFailed, match="classes differs"):
-        check.check(tmp_path / "1", f"{NAME}/1", process, {})
+    with reloader(("cpu",)) as process, pytest.raises(CheckFailed, match="classes differs"):
+        check(tmp_path / "1", f"{NAME}/1", process, {})
 
 
 @pytest.mark.parametrize("xla", [True, False])
@@ -229,7 +234,7 @@ def test_a_signature_of_a_fixed_batch_size(tmp_path, xla):
     model = models.build(NAME)
     model = replace(model, processed={"photo": model.processed["photo"]})
     options = ExportOptions(serving_batch_size=2, xla=xla, compile_model=xla)
-    found = Manifest.read(export(model, tmp_path, options))
+    found = Manifest.read(publish(model, tmp_path, options))
     assert found.signatures["photo"].inputs["photo"].shape == (2,)
     assert {p.batch_size for p in found.parity if p.signature == "photo"} == {2}
 

@@ -26,15 +26,7 @@ def reused(tmp_path_factory):
     base = tmp_path_factory.mktemp("reuse")
     done = subprocess.run(
         [
-            *(
-                sys.executable,
-                "-m",
-                "exporter",
-                "reuse",
-                "--model",
-                "mnist_pure_jax",
-                "--json",
-            ),
+            *(sys.executable, "-m", "exporter", "reuse", "--model", "mnist_pure_jax", "--json"),
             *("--num_epochs=1", "--reuse_epochs=1", "--notest_savedmodel"),
             *("--model_path", str(base), "--save_network", str(base / "network" / "1")),
         ],
@@ -82,12 +74,13 @@ def test_the_fine_tuned_network_is_served_with_its_own_answers(reused, tmp_path)
 
 @pytest.mark.slow
 def test_features_without_gradients_are_not_fine_tuned(reused, tmp_path):
-    from exporter import ExportOptions, Model, TensorSpec, export
+    from exporter import ExportOptions, Model, TensorSpec
     from exporter.formats.keras.layers import SavedModelLayer
+    from tests.support.exports import publish
 
     model = Model("m", lambda p, x: x * p, np.float32(2), TensorSpec(("b", 2)))
     options = ExportOptions(verify=False, serving_batch_size=-1, check_batch_sizes=(1,))
-    version_dir = export(model, tmp_path, options)
+    version_dir = publish(model, tmp_path, options)
     with pytest.raises(UserError, match="has nothing to train; export it again with --with_grad"):
         SavedModelLayer(str(version_dir), trainable=True)
     frozen = SavedModelLayer(str(version_dir))

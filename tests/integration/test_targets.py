@@ -14,7 +14,8 @@ jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'
 pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
 
 from artifact.manifest import Manifest
-from exporter import ExportOptions, Model, TensorSpec, export
+from exporter import ExportOptions, Model, TensorSpec
+from tests.support.exports import publish
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,7 +37,7 @@ def test_a_target_loads_and_answers_in_its_own_release(release, tmp_path):
         verify=False,
     )
     params = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
-    version_dir = export(Model("top", top, params, TensorSpec(("b", 4))), tmp_path, options)
+    version_dir = publish(Model("top", top, params, TensorSpec(("b", 4))), tmp_path, options)
     found = run_in(python, version_dir)
     assert {(d["through"], d["batch_size"]) for d in found} == {
         ("signature", 1), ("signature", 3), ("call", 1), ("call", 3),

@@ -12,7 +12,7 @@ pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[ex
 pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert: pip install -e '.[reuse]'")
 
 from artifact import golden
-from exporter import own_model
+from exporter import model_from_function
 from exporter.__main__ import main
 from exporter.errors import UserError
 from exporter.formats import tflite
@@ -22,7 +22,7 @@ from tests import models
 @pytest.mark.slow
 def test_every_kind_is_smaller_and_close_to_jax(tmp_path):
     layers = [np.random.default_rng(k).normal(size=(64, 64)).astype(np.float32) / 8 for k in (0, 1)]
-    model = own_model(
+    model = model_from_function(
         "dense",
         lambda params, x: jax.nn.relu(x @ params[0]) @ params[1],
         layers,

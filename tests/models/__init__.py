@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import importlib
 
-import jax
 import numpy as np
 
 from exporter.model import Model, PyTree
+from exporter.model.entry import default_entry
 from exporter.verify.inputs import random_inputs
 
 # Of other libraries, dtypes and shapes than those of the usual networks.
@@ -28,5 +28,6 @@ def build(name: str) -> Model:
 
 def inputs(model: Model, batch_size: int) -> PyTree:
     """Returns random inputs of a model; the same for the same batch size."""
-    leaves, structure = jax.tree.flatten(model.inputs)
-    return structure.unflatten(random_inputs(leaves, batch_size, np.random.default_rng(batch_size)))
+    entry = default_entry(model)
+    rng = np.random.default_rng(batch_size)
+    return entry.tree(random_inputs(entry.specs, batch_size, rng))

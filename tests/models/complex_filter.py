@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 
 from exporter.model import Model
-from exporter.model.user_function import own_model
+from exporter.model.from_function import model_from_function
 
 
 def model() -> Model:
     real, imaginary = jax.random.normal(jax.random.key(17), (2, 16))
-    return own_model(
+    return model_from_function(
         "complex_filter",
         lambda params, x: {"spectrum": jnp.fft.fft(x) * params, "power": jnp.abs(x) ** 2},
         real + 1j * imaginary,

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 
 from exporter.model import Model
-from exporter.model.user_function import own_model
+from exporter.model.from_function import model_from_function
 
 
 def model() -> Model:
@@ -14,4 +14,4 @@ def model() -> Model:
     def func(params: eqx.Module, x: jax.Array) -> jax.Array:
         return jax.vmap(eqx.combine(params, static))(x)
 
-    return own_model("equinox_mlp", func, params, jax.ShapeDtypeStruct((1, 5), "float32"))
+    return model_from_function("equinox_mlp", func, params, jax.ShapeDtypeStruct((1, 5), "float32"))

@@ -3,8 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from exporter.model import Model, TensorSpec
-from exporter.signatures import (
+from exporter import (
     CLASSIFY,
     REGRESS,
     Classes,
@@ -13,6 +12,7 @@ from exporter.signatures import (
     ProcessedSignature,
     Value,
 )
+from exporter.model import Model, TensorSpec
 
 CLASSES = ("ant", "bee", "Käfer", "moth", "fly")
 

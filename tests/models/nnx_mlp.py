@@ -4,7 +4,7 @@ import jax
 from flax import nnx
 
 from exporter.model import Model
-from exporter.model.user_function import own_model
+from exporter.model.from_function import model_from_function
 
 
 class Network(nnx.Module):
@@ -27,4 +27,4 @@ def model() -> Model:
         scores: jax.Array = nnx.merge(graph, params, random)(x)
         return scores
 
-    return own_model("nnx_mlp", func, params, jax.ShapeDtypeStruct((1, 6), "float32"))
+    return model_from_function("nnx_mlp", func, params, jax.ShapeDtypeStruct((1, 6), "float32"))

@@ -1,6 +1,15 @@
 """Small exports of this project's exporter, whose answers tell their version."""
 
+from pathlib import Path
+
 import numpy as np
+
+
+def publish(model, base, options=None, **more):
+    """Publishes a model's next version below a directory of models; returns its directory."""
+    from exporter import export_model
+
+    return export_model(model, Path(base) / model.name, options, **more)
 
 
 def scaled(base, version, *, name="scaled", serving_batch_size=-1, verify=False):
@@ -8,7 +17,6 @@ def scaled(base, version, *, name="scaled", serving_batch_size=-1, verify=False)
     import jax.numpy as jnp
 
     from exporter.model import Model, TensorSpec
-    from exporter.publish.export import export
     from exporter.publish.options import ExportOptions
 
     model = Model(
@@ -23,7 +31,7 @@ def scaled(base, version, *, name="scaled", serving_batch_size=-1, verify=False)
         verify=verify,
         warmup_batch_sizes=(1, 3),
     )
-    return export(model, base, options)
+    return publish(model, base, options)
 
 
 WEIGHTS = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
@@ -39,7 +47,6 @@ def named(base, version):
     import jax.numpy as jnp
 
     from exporter.model import Model, TensorSpec
-    from exporter.publish.export import export
     from exporter.publish.options import ExportOptions
 
     model = Model(
@@ -51,7 +58,7 @@ def named(base, version):
         np.float32(version),
         {"a": TensorSpec(("batch",), "int32"), "b": TensorSpec(("batch", 2))},
     )
-    return export(model, base, ExportOptions(version=version, serving_batch_size=-1, verify=False))
+    return publish(model, base, ExportOptions(version=version, serving_batch_size=-1, verify=False))
 
 
 def named_answer(a, b, version):

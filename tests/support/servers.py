@@ -14,20 +14,21 @@ from pathlib import Path
 import grpc
 
 ROOT = Path(__file__).parents[2]
+_SERVER = (sys.executable, "-m", "server")
 _GRPC = re.compile(r"Running gRPC ModelServer at [^ ]*:(\d+) \.\.\.")
 _REST = re.compile(r"Exporting HTTP/REST API at:[^ ]*:(\d+) \.\.\.")
 _UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
 class ServerProcess:
-    """`python -m server` on ephemeral ports; the log is kept in a file."""
+    """`python -m server` on ephemeral ports, or another command; the log is kept in a file."""
 
-    def __init__(self, log, *flags, wait_s=120, env=None):
+    def __init__(self, log, *flags, wait_s=120, env=None, command=_SERVER, cwd=ROOT):
         self.log_path = Path(log)
         with self.log_path.open("wb") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "server", "--port=-1", "--rest_api_port=-1", *flags],
-                cwd=ROOT,
+                [*command, "--port=-1", "--rest_api_port=-1", *flags],
+                cwd=cwd,
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "JAX_PLATFORMS": "cpu", **(env or {})},

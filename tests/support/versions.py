@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from artifact import golden
-from artifact.manifest import Manifest, Signature, Tensor
+from artifact.manifest import Manifest, SignatureRecord, Tensor
 
 
 def publish_half_plus_two(base, version, error=0.0):
@@ -15,7 +15,7 @@ def publish_half_plus_two(base, version, error=0.0):
     directory = base / "half_plus_two" / str(version)
     (directory / "assets.extra").mkdir(parents=True)
     open_batch = Tensor((None,), "float32")
-    signatures = {"serving_default": Signature({"x": open_batch}, {"y": open_batch})}
+    signatures = {"serving_default": SignatureRecord({"x": open_batch}, {"y": open_batch})}
     Manifest("half_plus_two", version, "2026-01-01T00:00:00Z", signatures, ()).write(directory)
     case = golden.GoldenCase({"x": x}, {"y": y})
     golden.write(directory, {("serving_default", "batch_24"): case})

@@ -24,12 +24,12 @@ def written(version_dir):
         version=1,
         created="2026-01-01T00:00:00Z",
         signatures={
-            "serving_default": manifest.Signature(
+            "serving_default": manifest.SignatureRecord(
                 inputs={"x": manifest.Tensor((None, 3), "float32")},
                 outputs={"y": manifest.Tensor((None,), "float32")},
-                program=manifest.Program(("x",), ("y",), (manifest.ProgramFile("p", None),)),
+                program=manifest.ProgramRecord(("x",), ("y",), (manifest.ProgramFile("p", None),)),
             ),
-            "plain": manifest.Signature(inputs={}, outputs={}),
+            "plain": manifest.SignatureRecord(inputs={}, outputs={}),
         },
         parameters=(manifest.Parameter("dense/kernel", "k", (3, 2), "float32"),),
         parity=(manifest.Parity("serving_default", "y", 16, "call", 1e-7),),

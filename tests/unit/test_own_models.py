@@ -8,8 +8,9 @@ import pytest
 jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
 
 from exporter.errors import UserError
-from exporter.model import Model, Signature, TensorSpec, checks, user_function
+from exporter.model import Model, Signature, TensorSpec, build, checks, from_function
 from exporter.model.dimensions import allowed, choose
+from exporter.model.entry import default_entry
 from exporter.trace.trace import trace
 
 jnp = jax.numpy
@@ -36,7 +37,7 @@ def module(tmp_path, monkeypatch):
 
 def test_examples_become_specs_with_an_open_batch():
     inputs = [np.ones((3, 4)), np.ones((3, 7), bool), np.ones((5, 2), np.int64), 2.0]
-    model = user_function.own_model("m", linear, PARAMS, inputs)
+    model = from_function.model_from_function("m", linear, PARAMS, inputs)
     assert model.inputs == [
         TensorSpec(("b", 4)),
         TensorSpec(("b", 7), "bool"),
@@ -48,7 +49,7 @@ def test_examples_become_specs_with_an_open_batch():
 
 def test_shapes_have_no_examples():
     shapes = (jax.ShapeDtypeStruct((1, 4), "bfloat16"), TensorSpec(("b", "s"), "int32"))
-    model = user_function.own_model("m", linear, PARAMS, shapes)
+    model = from_function.model_from_function("m", linear, PARAMS, shapes)
     assert model.inputs == (TensorSpec(("b", 4), "bfloat16"), TensorSpec(("b", "s"), "int32"))
     assert model.examples is None
 
@@ -60,11 +61,11 @@ def test_build_gives_three_things_or_a_model(module):
         "def build():\n    return lambda p, x: x * p, np.float32(2), np.ones((1, 2))\n"
         "def whole():\n    return Model('whole', *build()[:2], TensorSpec(('b', 2)))\n"
     )
-    assert user_function.load(f"{name}:build").name == name
-    assert user_function.load(f"{name}:build", "other").name == "other"
-    assert user_function.load(f"{name}:whole").name == "whole"
-    assert user_function.load(f"{name}:whole", "other").name == "other"
-    model = user_function.load(f"{name}:build")
+    assert build.load(f"{name}:build").name == name
+    assert build.load(f"{name}:build", "other").name == "other"
+    assert build.load(f"{name}:whole").name == "whole"
+    assert build.load(f"{name}:whole", "other").name == "other"
+    model = build.load(f"{name}:build")
     np.testing.assert_array_equal(model.func(model.params, np.ones(2)), [2, 2])
 
 
@@ -85,15 +86,15 @@ BROKEN_BUILDS = {
 def test_a_broken_build_is_named_with_its_fix(text, module):
     name = module(text)
     with pytest.raises(UserError, match=BROKEN_BUILDS[text]) as caught:
-        user_function.load(f"{name}:build")
+        build.load(f"{name}:build")
     assert "\n" not in str(caught.value)
 
 
 def test_a_module_that_is_not_there_is_named(module):
     with pytest.raises(UserError, match="no module 'nowhere_to_be_found'"):
-        user_function.load("nowhere_to_be_found:build")
+        build.load("nowhere_to_be_found:build")
     with pytest.raises(UserError, match=r"package\.module:function"):
-        user_function.load("just_a_name")
+        build.load("just_a_name")
 
 
 def broken(**changes):
@@ -156,7 +157,13 @@ def test_an_error_while_tracing_says_where():
         return x @ params["dense"]["bias"]
 
     with pytest.raises(UserError, match=r"KeyError: 'bias' \(.*test_own_models.py:\d+\)"):
-        trace(broken(func=function), -1, ("cpu",))
+        trace(default_entry(broken(func=function)))
+
+
+def test_a_size_taken_for_a_number_is_explained():
+    func = lambda params, x: x.reshape((len(x), -1))  # noqa: E731
+    with pytest.raises(UserError, match=r"test_own_models.py:\d+\); .*take x.shape\[0\] for len"):
+        trace(default_entry(broken(func=func)))
 
 
 def test_constraints_choose_and_refuse_sizes():
@@ -177,10 +184,10 @@ def test_constraints_choose_and_refuse_sizes():
 
 
 def test_a_fixed_export_leaves_out_batch_sizes_that_constraints_forbid():
-    traced = trace(broken(constraints=("b <= 20",)), 4, ("cpu",))
+    traced = trace(default_entry(broken(constraints=("b <= 20",))), 4)
     assert traced.fixed_batch_sizes == [4, 16]
     with pytest.raises(UserError, match=r"batch size 32: .*Unsatisfiable.*b <= 20"):
-        trace(broken(constraints=("b <= 20",)), 32, ("cpu",))
+        trace(default_entry(broken(constraints=("b <= 20",))), 32)
 
 
 def test_weights_inside_the_function_are_refused():
@@ -192,8 +199,7 @@ def test_weights_inside_the_function_are_refused():
         UserError,
         match=r"^m: .* holds 17\.6 MB .* largest float32\[2100, 2100\]; give them in params",
     ):
-        trace(model, -1, ("cpu",))
+        trace(default_entry(model))
     few = weights[:100, :100]
-    trace(
-        Model("m", lambda p, x: p * (x @ few), np.float32(1), TensorSpec(("b", 100))), -1, ("cpu",)
-    )
+    small = Model("m", lambda p, x: p * (x @ few), np.float32(1), TensorSpec(("b", 100)))
+    trace(default_entry(small))

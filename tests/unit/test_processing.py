@@ -11,25 +11,18 @@ Image = pytest.importorskip("PIL.Image", reason="needs Pillow: pip install -e '.
 
 from artifact import golden
 from artifact.golden import GoldenCase
+from exporter import CLASSIFY, REGRESS, Classes, Feature, ImageFile, ProcessedSignature, Value
 from exporter.errors import UserError
 from exporter.model import Model, TensorSpec
-from exporter.signatures import (
-    CLASSIFY,
-    REGRESS,
-    Classes,
-    Feature,
-    ImageFile,
-    ProcessedSignature,
-    Value,
-    reference,
-)
-from exporter.signatures.plan import Input, Plan, plans
+from exporter.model.entry import entries
+from exporter.signatures import reference
+from exporter.signatures.plan import Input, ProcessingPlan, plans
 from exporter.trace.trace import trace
 from tests import models
 
 
 def settled(model):
-    return plans(model, {name: trace(m, -1, ("cpu",)) for name, m in model.entries().items()})
+    return plans(model, {name: trace(entry) for name, entry in entries(model).items()})
 
 
 def with_signature(signature, **changes):
@@ -95,7 +88,7 @@ def test_plans_come_back_from_json(tmp_path):
         if plan.ranking:
             names = "".join(f"{name}\n" for name in plan.ranking.names)
             (tmp_path / plan.ranking.asset).write_text(names, encoding="utf-8")
-        assert Plan.from_json(plan.to_json(), tmp_path) == plan
+        assert ProcessingPlan.from_json(plan.to_json(), tmp_path) == plan
 
 
 def test_two_vocabularies_are_two_assets():
@@ -118,7 +111,9 @@ def test_an_image_of_the_right_size_is_only_normalised():
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     source = ImageFile(scale=1 / 255, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
-    plan = Plan("", "", (Input("x", "x", (6, 5, 3), "float32", source),), None, None, None, {})
+    plan = ProcessingPlan(
+        "", "", (Input("x", "x", (6, 5, 3), "float32", source),), None, None, None, {}
+    )
     image = reference.function_inputs(
         replace(plan, method="tensorflow/serving/predict"),
         {"x": np.array([file.getvalue()], object)},

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from exporter.errors import UserError
-from exporter.publish.staging import check_version, publish, staging
+from exporter.publish.numbering import check_version, publish, staged_version
 from exporter.storage import swap
 
 
 def put(model_dir: Path, version, *, overwrite=False, text="new"):
-    with staging(model_dir) as staged:
+    with staged_version(model_dir) as staged:
         (staged / "variables").mkdir()
         (staged / "variables" / "data").write_text(text)
         return publish(
@@ -25,7 +25,7 @@ def put(model_dir: Path, version, *, overwrite=False, text="new"):
 
 
 def run_in_staging(model_dir: Path, work):
-    with staging(model_dir) as staged:
+    with staged_version(model_dir) as staged:
         work(staged)
 
 
@@ -93,7 +93,7 @@ def test_what_is_no_version_is_refused(tmp_path, version):
 
 
 def test_a_failure_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError, match="stopped"), staging(tmp_path / "model"):
+    with pytest.raises(RuntimeError, match="stopped"), staged_version(tmp_path / "model"):
         raise RuntimeError("stopped")
     assert names(tmp_path / "model") == []
 
@@ -110,7 +110,10 @@ def test_a_full_disk_is_one_clear_line(tmp_path):
 
 def test_a_file_in_the_way_is_one_clear_line(tmp_path):
     (tmp_path / "model").write_text("")
-    with pytest.raises(UserError, match=r"model: .*--model_path"), staging(tmp_path / "model"):
+    with (
+        pytest.raises(UserError, match=r"model: .*--model_path"),
+        staged_version(tmp_path / "model"),
+    ):
         pass
 
 
@@ -119,12 +122,12 @@ def test_a_read_only_target_is_one_clear_line():
     if not system.is_dir():
         pytest.skip("needs a read-only directory: Linux's /sys")
     with pytest.raises(UserError, match=r"/sys/jax_models: .*; choose another --model_path"):
-        with staging(system / "jax_models" / "model"):
+        with staged_version(system / "jax_models" / "model"):
             pass
 
 
 def abandon(model_dir, ready, stop):
-    with staging(Path(model_dir)) as staged:
+    with staged_version(Path(model_dir)) as staged:
         (staged / "half").write_text("")
         ready.set()
         stop.wait(60)

@@ -11,12 +11,13 @@ from exporter.convert.xla import target
 from exporter.convert.xla.target import Target, retarget
 from exporter.errors import UserError
 from exporter.model import Model, TensorSpec
+from exporter.model.entry import default_entry
 from exporter.trace.trace import trace
 
 
 def program(func, batch_size=-1):
     model = Model("m", func, 0.0, TensorSpec(("b", 4)))
-    return trace(model, batch_size, ("cpu",)).serving.exported
+    return trace(default_entry(model), batch_size).serving.exported
 
 
 @pytest.mark.parametrize("name", target.TARGETS)

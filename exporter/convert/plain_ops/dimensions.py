@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import tensorflow as tf
 from jax import export
 
-from exporter.model import TensorSpec
+from exporter.model.expressions import FUNCTIONS, Functions, evaluate
 
-_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    "floordiv": lambda a, b: a // b,
-    "mod": lambda a, b: a % b,
-    "max": tf.maximum,
-    "min": tf.minimum,
-}
-_OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: lambda a, b: a + b,
-    ast.Sub: lambda a, b: a - b,
-    ast.Mult: lambda a, b: a * b,
-    ast.Pow: lambda a, b: a**b,
-}
+_FUNCTIONS: Functions = FUNCTIONS | {"max": tf.maximum, "min": tf.minimum}
 
 
 def is_static(size: Any) -> bool:
@@ -42,43 +31,24 @@ class Dimensions:
     named: Mapping[str, Any]
 
     @classmethod
-    def of(cls, specs: Iterable[TensorSpec], tensors: Iterable[tf.Tensor]) -> Dimensions:
-        """Reads the sizes off a call's inputs."""
+    def of(cls, shapes: Iterable[jax.ShapeDtypeStruct], tensors: Iterable[Any]) -> Dimensions:
+        """Reads the sizes off a call's inputs, which have these shapes in JAX."""
         named: dict[str, Any] = {}
-        for spec, tensor in zip(specs, tensors, strict=True):
-            for axis, size in enumerate(spec.shape):
-                if isinstance(size, str) and size not in named:
-                    named[size] = tf.shape(tensor)[axis]
+        for shape, tensor in zip(shapes, tensors, strict=True):
+            for axis, size in enumerate(shape.shape):
+                if not is_static(size) and str(size) not in named:
+                    named[str(size)] = tf.shape(tensor)[axis]
         return cls(named)
 
     def size(self, dimension: Any) -> Any:
-        """Returns an integer, or the int32 scalar that a symbolic dimension amounts to.
-
-        A dimension prints as an expression, `2*b + floordiv(s, 2)`, documented at
-        https://docs.jax.dev/en/latest/export/shape_poly.html
-        """
+        """Returns an integer, or the int32 scalar that a symbolic dimension amounts to."""
         if is_static(dimension):
             return int(dimension)
-        return self._evaluate(ast.parse(str(dimension).replace("^", "**"), mode="eval").body)
+        return evaluate(str(dimension), self.named, _FUNCTIONS)
 
     def sizes(self, shape: Sequence[Any]) -> list[Any]:
         """Returns the sizes of a shape."""
         return [self.size(dimension) for dimension in shape]
-
-    def _evaluate(self, node: ast.expr) -> Any:
-        match node:
-            case ast.Name(id=name):
-                return self.named[name]
-            case ast.Constant(value=value):
-                return value
-            case ast.UnaryOp(op=ast.USub(), operand=operand):
-                return -self._evaluate(operand)
-            case ast.BinOp(left=left, op=op, right=right):
-                return _OPERATORS[type(op)](self._evaluate(left), self._evaluate(right))
-            case ast.Call(func=ast.Name(id=name), args=args):
-                return _FUNCTIONS[name](*map(self._evaluate, args))
-            case _:
-                raise ValueError(f"dimension expression {ast.unparse(node)}")
 
 
 def static_shape(shape: Sequence[Any]) -> tf.TensorShape:

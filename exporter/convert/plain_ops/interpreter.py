@@ -9,8 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 import tensorflow as tf
-from jax.extend import core, source_info_util
 
+from exporter._compat.jax import Literal, jaxprs_in_params, source_line
 from exporter.convert.plain_ops.broadcasting import materialize
 from exporter.convert.plain_ops.dimensions import Dimensions, is_static, static_shape
 from exporter.convert.plain_ops.errors import UnsupportedForm, UnsupportedPrimitive
@@ -53,7 +53,7 @@ class Interpreter:
         values.update(zip(jaxpr.invars, args, strict=True))
 
         def read(atom: Any) -> Value:
-            if isinstance(atom, core.Literal):
+            if isinstance(atom, Literal):
                 return np.asarray(atom.val, atom.aval.dtype)
             return values[atom]
 
@@ -92,7 +92,7 @@ class Interpreter:
         if rule is None:
             supported = ", ".join(sorted(self.rules))
             raise UnsupportedPrimitive(
-                name, f"no TensorFlow lowering; supported are {supported}", _source(equation)
+                name, f"no TensorFlow lowering; supported are {supported}", source_line(equation)
             )
         site = self._site(equation)
         if not rule.lazy:
@@ -106,13 +106,13 @@ class Interpreter:
             if error.source:
                 raise
             # JAX's own functions are traced without the user's line; who calls them has it.
-            source = _source(equation)
+            source = source_line(equation)
             raise UnsupportedPrimitive(error.primitive, error.reason, source) from None
         except UnsupportedForm as error:
-            raise UnsupportedPrimitive(name, str(error), _source(equation)) from None
+            raise UnsupportedPrimitive(name, str(error), source_line(equation)) from None
         except (tf.errors.OpError, TypeError, ValueError, NotImplementedError) as error:
             reason = f"TensorFlow refuses it: {str(error).strip().splitlines()[0]}"
-            raise UnsupportedPrimitive(name, reason, _source(equation)) from error
+            raise UnsupportedPrimitive(name, reason, source_line(equation)) from error
         if not isinstance(results, list | tuple):
             results = [results]
         for value, var in zip(results, equation.outvars, strict=True):
@@ -143,7 +143,7 @@ def constant(value: Any) -> Value:
 def _primitives(equation: Any) -> set[str]:
     """The names of the primitives inside an equation, its own included."""
     names = {equation.primitive.name}
-    for inner in core.jaxprs_in_params(equation.params):
+    for inner in jaxprs_in_params(equation.params):
         for equation_inside in inner.eqns:
             names |= _primitives(equation_inside)
     return names
@@ -151,7 +151,3 @@ def _primitives(equation: Any) -> set[str]:
 
 def _spec(atom: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(atom.aval.shape, atom.aval.dtype)
-
-
-def _source(equation: Any) -> str:
-    return source_info_util.summarize(equation.source_info)

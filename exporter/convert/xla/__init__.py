@@ -1,1 +1,1 @@
-"""Functions as one XLA operation each, for runtimes that have XLA."""
+"""JAX programs as one XLA operation each, for runtimes that have XLA."""

@@ -15,9 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jax.export import Exported, is_symbolic_dim
-from jax.extend.mlir import ir
-from jax.extend.mlir.dialects import stablehlo
 
+from exporter._compat.jax import ir, stablehlo
 from exporter.errors import UserError
 
 

@@ -8,10 +8,13 @@ import jax
 import numpy as np
 import tensorflow as tf
 
+from artifact.comparison import difference
+from artifact.manifest import Tolerance
 from exporter.errors import CheckFailed
 from exporter.model import Model
 
-_TOLERANCE = 1e-5
+# Of a parameter's gradient, whose largest number is 1.
+_TOLERANCE = Tolerance(rtol=0.0, atol=1e-5)
 
 
 def compare(model: Model, version_dir: Path, images: np.ndarray) -> float:
@@ -39,14 +42,15 @@ def compare(model: Model, version_dir: Path, images: np.ndarray) -> float:
         total = tf.reduce_sum(loaded(tf.constant(images)) * weights)
     ours = tape.gradient(total, loaded.variables)
     theirs = jax.tree.leaves(jax.grad(loss)(model.params))
-    errors = [
-        float(np.abs(a - np.asarray(b)).max() / max(np.abs(b).max(), 1.0))
-        for a, b in zip(ours, theirs, strict=True)
-    ]
-    worst = max(errors)
-    if not worst <= _TOLERANCE:
-        raise CheckFailed(
-            f"{version_dir}: the gradient of {loaded.variables[errors.index(worst)].name} differs "
-            f"from JAX's by {worst:.1e} of its largest number (allowed: {_TOLERANCE:.0e})"
-        )
+    worst = 0.0
+    for variable, found, gradient in zip(loaded.variables, ours, theirs, strict=True):
+        expected = np.asarray(gradient)
+        largest = float(np.abs(expected).max(initial=0.0)) or 1.0
+        error, agrees = difference(np.asarray(found) / largest, expected / largest, _TOLERANCE)
+        if not agrees:
+            raise CheckFailed(
+                f"{version_dir}: the gradient of {variable.name} differs from JAX's by {error:.1e} "
+                f"of its largest number (allowed: {_TOLERANCE.atol:.0e})"
+            )
+        worst = max(worst, error)
     return worst

@@ -1,4 +1,4 @@
-"""A lowered module as one frozen graph: variables become constants, and what can be computed is."""
+"""A signature as one frozen graph: variables become constants, and what can be computed is."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-from tensorflow.python.grappler import tf_optimizer
 
-from exporter.convert.plain_ops import LoweredModule
+from exporter._compat import tensorflow as compat
 
 # No remapping: it fuses a bias into a convolution in ways that the wasm kernels refuse.
 _OPTIMIZERS = ("pruning", "constfold", "arithmetic", "dependency")
@@ -58,20 +55,24 @@ class FrozenGraph:
         return dict(zip(names, results, strict=True))
 
 
-def freeze(module: LoweredModule) -> FrozenGraph:
-    """Freezes a module's signature and lets TensorFlow's graph optimizer simplify it.
+def freeze(signature: Any, output_names: Sequence[str]) -> FrozenGraph:
+    """Freezes a signature and lets TensorFlow's graph optimizer simplify it.
 
     Its nodes of inputs and outputs have the signature's names.
+
+    Args:
+        signature: A concrete function of named tensors, which gives named tensors.
+        output_names: In the order of `jax.tree.leaves`.
     """
-    frozen = convert_variables_to_constants_v2(module.signature, lower_control_flow=False)
-    structured = module.signature.structured_outputs
+    frozen = compat.freeze(signature)
+    structured = signature.structured_outputs
     inputs = [_info(tensor.op.name, tensor) for tensor in frozen.inputs]
-    outputs = [_info(name, structured[name]) for name in module.output_names]
+    outputs = [_info(name, structured[name]) for name in output_names]
     by_name = dict(zip(sorted(structured), frozen.outputs, strict=True))
     renamed = {by_name[info.name].op.name: info.name for info in outputs}
     graph_def = _with_names(frozen.graph.as_graph_def(), renamed)
     names = [info.name for info in [*inputs, *outputs]]
-    optimized = _optimize(graph_def, names)
+    optimized = compat.optimize(graph_def, names, _OPTIMIZERS)
     _strip(optimized)
     return FrozenGraph(optimized, inputs, outputs)
 
@@ -103,22 +104,6 @@ def _parts(text: str) -> tuple[str, str, str]:
     control = "^" if text.startswith("^") else ""
     base, colon, slot = text[len(control) :].partition(":")
     return control, base, colon + slot
-
-
-def _optimize(graph_def: Any, fetches: Sequence[str]) -> Any:
-    with tf.Graph().as_default() as graph:
-        tf.import_graph_def(graph_def, name="")
-    meta_graph: meta_graph_pb2.MetaGraphDef = tf.compat.v1.train.export_meta_graph(
-        graph_def=graph_def, graph=graph
-    )
-    collection = meta_graph.collection_def["train_op"].node_list
-    collection.value.extend(fetches)
-    config = config_pb2.ConfigProto()
-    options = config.graph_options.rewrite_options
-    options.min_graph_nodes = -1
-    options.meta_optimizer_iterations = options.TWO
-    options.optimizers.extend(_OPTIMIZERS)
-    return tf_optimizer.OptimizeGraph(config, meta_graph)
 
 
 def _strip(graph_def: Any) -> None:

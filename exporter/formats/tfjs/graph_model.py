@@ -13,11 +13,11 @@ from typing import Any
 
 import tensorflow as tf
 from google.protobuf.json_format import MessageToDict
-from tensorflow.core.framework import types_pb2
 
 from exporter.formats.tfjs import weights as weights_module
 from exporter.formats.tfjs.freeze import FrozenGraph, TensorInfo
 from exporter.formats.tfjs.weights import Weight
+from wire import dtypes
 
 MODEL_FILE = "model.json"
 
@@ -88,9 +88,8 @@ def write(model: GraphModel, directory: Path) -> None:
 
 
 def _signature_entry(info: TensorInfo) -> dict[str, Any]:
-    number = tf.as_dtype(info.dtype).as_datatype_enum
     return {
         "name": f"{info.name}:0",
-        "dtype": types_pb2.DataType.Name(number),
+        "dtype": dtypes.enum_name(dtypes.number(info.dtype)),
         "tensorShape": {"dim": [{"size": str(-1 if d is None else d)} for d in info.shape]},
     }

@@ -7,7 +7,7 @@ TensorFlow ops first.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,27 +15,24 @@ from typing import Any
 import jax
 import numpy as np
 
-from exporter.convert.plain_ops import lower, save_lowered
 from exporter.errors import UserError
-from exporter.model import SERVING_DEFAULT, Model, TensorSpec, naming
-from exporter.model.dimensions import batch_symbol, choose
+from exporter.model import SERVING_DEFAULT, TensorSpec
+from exporter.model.dimensions import choose
+from exporter.model.entry import Entry
+from exporter.trace.trace import trace
+from exporter.verify.inputs import Arrays
 
 # How large the numbers of a model are: as they are; weights as float16 or int8; all as int8.
 KINDS = ("float32", "float16", "dynamic", "int8")
 
-Arrays = Mapping[str, np.ndarray]
 
-
-def convert(
-    model: Model, *, kind: str = "float32", batch_size: int = 1, samples: Iterable[Arrays] = ()
-) -> bytes:
-    """Writes a model's `serving_default` as a TensorFlow Lite flatbuffer.
+def convert(entry: Entry, *, kind: str = "float32", samples: Iterable[Arrays] = ()) -> bytes:
+    """Writes a signature as a TensorFlow Lite flatbuffer, whose signature is `serving_default`.
 
     Args:
-        model: What to convert.
+        entry: What to convert, without open dimensions: see `at_batch_size`.
         kind: One of `KINDS`. Inputs and outputs keep their dtypes.
-        batch_size: The only one that the result takes.
-        samples: Inputs by name, of that batch size, which show `int8` the range of each tensor.
+        samples: Inputs by name, which show `int8` the range of each tensor.
 
     Raises:
         UserError: an operation of the model has no counterpart; the message names it. Or an
@@ -43,17 +40,18 @@ def convert(
     """
     import tensorflow as tf
 
-    closed = at_batch_size(model, batch_size)
-    for name, spec in zip(
-        naming.input_names(closed.inputs), jax.tree.leaves(closed.inputs), strict=True
-    ):
+    from exporter.convert import plain_ops, saved_model
+
+    for name, spec in entry.specs.items():
         if 0 in spec.shape:
             raise UserError(
-                f"{model.name} can't be written for TensorFlow Lite: input {name} has no elements "
+                f"{entry.label} can't be written for TensorFlow Lite: input {name} has no elements "
                 f"({list(spec.shape)}), which the interpreter can't hold; leave it out"
             )
+    traced = {SERVING_DEFAULT: trace(entry)}
     with tempfile.TemporaryDirectory() as temporary:
-        save_lowered(lower(closed), Path(temporary))
+        # The interpreter has no op that refuses gradients.
+        saved_model.save(traced, Path(temporary), plain_ops.to_tensorflow, with_gradient=True)
         converter = tf.lite.TFLiteConverter.from_saved_model(
             temporary, signature_keys=[SERVING_DEFAULT]
         )
@@ -68,7 +66,7 @@ def convert(
             return bytes(converter.convert())
         except Exception as error:
             raise UserError(
-                f"{model.name} can't be written for TensorFlow Lite: {_reason(error)}"
+                f"{entry.label} can't be written for TensorFlow Lite: {_reason(error)}"
             ) from None
 
 
@@ -86,20 +84,20 @@ def runner(content: bytes) -> Callable[[Arrays], dict[str, np.ndarray]]:
     return run
 
 
-def at_batch_size(model: Model, batch_size: int) -> Model:
-    """Returns a model whose open dimensions are closed: the batch, and others at some size."""
-    specs, structure = jax.tree.flatten(model.inputs)
-    names = dict.fromkeys(n for spec in specs for n in spec.shape if isinstance(n, str))
-    symbol = batch_symbol(specs)
+def at_batch_size(entry: Entry, batch_size: int) -> Entry:
+    """Returns a signature whose open dimensions are closed: the batch, and others at some size."""
+    names = dict.fromkeys(n for s in entry.specs.values() for n in s.shape if isinstance(n, str))
+    symbol = entry.batch_symbol
     known = {} if symbol is None else {symbol: batch_size}
-    sizes = choose([n for n in names if n not in known], known, model.constraints)
-    closed = [
-        TensorSpec(tuple(sizes[n] if isinstance(n, str) else n for n in spec.shape), spec.dtype)
-        for spec in specs
-    ]
-    return replace(
-        model, inputs=structure.unflatten(closed), examples=None, constraints=(), signatures={}
-    )
+    sizes = choose([n for n in names if n not in known], known, entry.constraints)
+
+    def closed(spec: TensorSpec) -> TensorSpec:
+        return TensorSpec(
+            tuple(sizes[n] if isinstance(n, str) else n for n in spec.shape), spec.dtype
+        )
+
+    inputs = jax.tree.map(closed, entry.inputs)
+    return replace(entry, inputs=inputs, examples=None, constraints=())
 
 
 def _samples(samples: Iterable[Arrays]) -> Callable[[], Any]:

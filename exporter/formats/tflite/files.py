@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from artifact.comparison import difference
 from artifact.manifest import Tolerance
 from exporter.errors import CheckFailed, UserError
 from exporter.formats.tflite.conversion import KINDS, at_batch_size, convert, runner
-from exporter.model import Model, naming
-from exporter.storage.atomic import replacing
-from exporter.verify import inputs as cases
-
-Arrays = Mapping[str, np.ndarray]
+from exporter.model import Model
+from exporter.model.entry import Entry, default_entry
+from exporter.storage.staging import staged_file
+from exporter.verify.answers import answer
+from exporter.verify.inputs import Arrays, draw
 
 # Batches to compare at, and others that show a quantised model what numbers to expect: too few of
 # those cut off the rarer large ones.
@@ -67,13 +66,14 @@ def write(
     existing = [str(path) for path in paths.values() if path.exists()]
     if existing and not overwrite:
         raise UserError(f"{existing[0]} exists; choose another --out or --overwrite")
-    batches = _batches(model, batch_size)
-    compared = [(inputs, _answer(model, inputs)) for inputs in batches[:_COMPARED]]
+    entry = default_entry(model)
+    closed = at_batch_size(entry, batch_size)
+    batches = _batches(entry, closed, batch_size)
+    compared = [(inputs, answer(entry, inputs)) for inputs in batches[:_COMPARED]]
     for kind, path in paths.items():
-        samples = batches[_COMPARED:]
-        content = convert(model, kind=kind, batch_size=batch_size, samples=samples)
+        content = convert(closed, kind=kind, samples=batches[_COMPARED:])
         error, relative = _compare(f"{path}", kind, content, compared)
-        with replacing(path) as staged:
+        with staged_file(path) as staged:
             staged.write_bytes(content)
         yield Result(kind, path, len(content), error, relative)
 
@@ -99,35 +99,20 @@ def _compare(
     return error, relative
 
 
-def _batches(model: Model, batch_size: int) -> list[Arrays]:
+def _batches(entry: Entry, closed: Entry, batch_size: int) -> list[Arrays]:
     """Inputs by name: real ones where there are enough of them, else random ones."""
-    closed = at_batch_size(model, batch_size)
-    names = naming.input_names(model.inputs)
     wanted = _COMPARED + _SHOWN
-    arrays = [] if model.examples is None else jax.tree.leaves(model.examples.inputs)
-    specs = jax.tree.leaves(closed.inputs)
-    rows = min((len(array) for array in arrays if np.ndim(array)), default=0)
-    fits = bool(arrays) and all(
-        np.shape(array)[1:] == spec.shape[1:] for array, spec in zip(arrays, specs, strict=True)
+    real = entry.real_inputs() or {}
+    rows = min((len(array) for array in real.values() if array.ndim), default=0)
+    fits = bool(real) and all(
+        array.shape[1:] == closed.specs[name].shape[1:] for name, array in real.items()
     )
     if fits and rows >= wanted * batch_size:
-        starts = range(0, wanted * batch_size, batch_size)
         return [
             {
-                name: np.asarray(array[start : start + batch_size], spec.dtype)
-                for name, array, spec in zip(names, arrays, specs, strict=True)
+                name: np.asarray(array[start : start + batch_size], closed.specs[name].dtype)
+                for name, array in real.items()
             }
-            for start in starts
+            for start in range(0, wanted * batch_size, batch_size)
         ]
-    return [
-        dict(zip(names, cases.draw(closed, batch_size, seed), strict=True))
-        for seed in range(wanted)
-    ]
-
-
-def _answer(model: Model, inputs: Arrays) -> dict[str, np.ndarray]:
-    """JAX's outputs by name."""
-    tree = jax.tree.structure(model.inputs).unflatten(inputs.values())
-    outputs = model.func(model.params, tree)
-    leaves = map(np.asarray, jax.tree.leaves(outputs))
-    return dict(zip(naming.output_names(outputs), leaves, strict=True))
+    return [draw(closed, batch_size, seed) for seed in range(wanted)]

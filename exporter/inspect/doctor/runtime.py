@@ -8,7 +8,8 @@ from artifact.manifest import Manifest
 from exporter.errors import CheckFailed, UserError
 from exporter.inspect.doctor.finding import Finding, fine, wrong
 from exporter.inspect.doctor.symptoms import diagnose, shortened
-from exporter.verify import check
+from exporter.verify.check import check
+from exporter.verify.process import check_platforms, reloader
 
 
 def examine(version_dir: Path) -> Finding:
@@ -16,14 +17,14 @@ def examine(version_dir: Path) -> Finding:
     manifest = Manifest.read(version_dir)
     label = f"{version_dir.parent.name}/{version_dir.name}"
     try:
-        check.check_platforms(manifest.platforms)
+        check_platforms(manifest.platforms)
     except UserError:
         platforms = ",".join(manifest.platforms)
         fix = f"export it again with --platforms cpu,{platforms}; or examine it on such a machine"
         return wrong("platform", f"{label} is for {platforms}, which this machine hasn't", fix)
     try:
-        with check.reloader(manifest.platforms) as process:
-            parity = check.check(version_dir, label, process, {})
+        with reloader(manifest.platforms) as process:
+            parity = check(version_dir, label, process, {})
     except CheckFailed as error:
         text = str(error)
         if "differs from JAX" in text:

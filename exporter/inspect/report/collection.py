@@ -22,8 +22,6 @@ from wire import dtypes
 _SECONDS = 0.3  # that a latency is measured for
 _MAX_CALLS = 200
 _MAX_CLASSES = 1000
-# Models without their last layer have labels, but no scores.
-_FEATURES = "_features"
 
 
 @dataclass(frozen=True)
@@ -133,7 +131,7 @@ def parameter_bytes(manifest: Manifest) -> dict[str, int]:
 
 def scores_of(manifest: Manifest, examples: GoldenCase | None) -> np.ndarray | None:
     """Returns the examples' class scores, [N, classes], where they are labelled and have some."""
-    if examples is None or examples.labels is None or manifest.model.endswith(_FEATURES):
+    if examples is None or examples.labels is None:
         return None
     end = examples.labels.max(initial=0) + 1
     tables = [array for array in examples.outputs.values() if array.ndim == 2]

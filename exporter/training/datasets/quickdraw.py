@@ -6,13 +6,13 @@ that are needed from Google's public storage; or from the sample of ten classes 
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from exporter.storage.cache import cache_directory
 from exporter.training.datasets import download
 from exporter.training.datasets.dataset import DataError, Dataset, Split
 from exporter.training.datasets.npy import read_rows
@@ -62,20 +62,11 @@ def load(
     if num_drawings < TEST_SHARE:
         raise DataError(f"num_drawings is {num_drawings}; take {TEST_SHARE} or more")
     if directory is None:
-        directory = cache_directory()
+        directory = cache_directory("quickdraw")
         _fetch(names, directory, num_drawings, base_url)
     elif not directory.is_dir():
         raise DataError(f"{directory}: no such directory")
     return _dataset(names, [read_rows(directory / f"{name}.npy", num_drawings) for name in names])
-
-
-def cache_directory() -> Path:
-    """Where fetched files are kept.
-
-    https://specifications.freedesktop.org/basedir-spec/latest/
-    """
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "jax-serving-stack" / "quickdraw"
 
 
 def load_sample(directory: Path | None, num_classes: int) -> Dataset:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
+from exporter.storage.staging import place, staged_directory
 from exporter.training.datasets import idx
 from exporter.training.datasets.dataset import DataError, Dataset, Split
 from exporter.training.datasets.mnist import CLASSES
@@ -83,14 +83,13 @@ def prepare(source: Path, data_dir: Path, *, progress: Callable[[int, int], None
         raise DataError(f"{published}: exists already; remove it to write it anew")
     tfds.disable_progress_bar()
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
         with (
-            TemporaryDirectory(prefix=f".{NAME}-", dir=data_dir) as staging,
+            staged_directory(data_dir) as staged,
             redirect_stdout(StringIO()),  # where TFDS tells of downloads that there are none of
         ):
-            FromIdx(data_dir=staging).download_and_prepare()
+            FromIdx(data_dir=str(staged)).download_and_prepare()
             published.parent.mkdir(exist_ok=True)
-            (Path(staging) / NAME / published.name).rename(published)
+            place(staged / NAME / published.name, published)
     except OSError as error:
         raise DataError(f"{data_dir}: {error.strerror or error}") from error
     return published

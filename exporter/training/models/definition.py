@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import jax
     import optax
 
+# What the name of a model ends in that is exported without its classifier.
+FEATURES = "_features"
+
 
 @dataclass(frozen=True)
 class ModelDefinition:
@@ -72,19 +75,26 @@ class ModelDefinition:
                 that an exported model of features holds.
             with_classifier: False gives the features: `<name>_features`, whose parameters
                 are those of the layers that it runs, no others.
-            examples: Real inputs that go with the exported model.
+            examples: Real inputs that go with the exported model; features go without the labels.
             metrics: Figures for its manifest.
         """
         if not with_classifier:
             params = {layer: value for layer, value in params.items() if layer != self.classifier}
+            examples = replace(examples, labels=None) if examples else None
+        name = self.exported_name(with_classifier=with_classifier)
         return Model(
-            name=self.name if with_classifier else f"{self.name}_features",
+            name=name,
             func=partial(self._call, with_classifier=with_classifier),
             params=params,
             inputs=self.inputs,
             examples=examples,
             metrics=dict(metrics or {}),
+            source=f"exporter.training.builders:{name}",
         )
+
+    def exported_name(self, *, with_classifier: bool) -> str:
+        """The name of the exported model."""
+        return self.name if with_classifier else f"{self.name}{FEATURES}"
 
     def _call(self, params: PyTree, inputs: PyTree, *, with_classifier: bool) -> jax.Array:
         return self.apply(params, inputs, with_classifier)

@@ -6,8 +6,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from jax.extend import core
 
-from exporter.convert.plain_ops import lower, rules
+from exporter.convert.plain_ops import rules
 from exporter.model import Model, TensorSpec
+from tests.support.lowering import lower
 from tests.unit.lowering.cases import ALL, draw_inputs
 
 # Half precision carries about 3 and 2 digits.

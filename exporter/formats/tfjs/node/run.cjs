@@ -1,17 +1,22 @@
 // Runs a graph model in Node and prints its answers.
 //
-//   node run.cjs MODEL_DIR < job.json > answers.json
+//   node run.cjs PACKAGES_DIR MODEL_DIR < job.json > answers.json
 //
+// TensorFlow.js is that of PACKAGES_DIR/node_modules, since this file may lie where none is.
 // A job is {"backends": ["cpu", "wasm"], "cases": [{name: tensor}]}, the answers
 // {backend: [{name: tensor}]}; a tensor is {"dtype", "shape", "data": base64 of little-endian values}.
 'use strict';
 
 const fs = require('fs');
+const {createRequire} = require('module');
 const path = require('path');
-const tf = require('@tensorflow/tfjs-core');
-const {loadGraphModel} = require('@tensorflow/tfjs-converter');
-require('@tensorflow/tfjs-backend-cpu');
-require('@tensorflow/tfjs-backend-wasm');
+
+const [packages, directory] = process.argv.slice(2);
+const load = createRequire(path.resolve(packages, 'package.json'));
+const tf = load('@tensorflow/tfjs-core');
+const {loadGraphModel} = load('@tensorflow/tfjs-converter');
+load('@tensorflow/tfjs-backend-cpu');
+load('@tensorflow/tfjs-backend-wasm');
 
 const ARRAYS = {float32: Float32Array, int32: Int32Array, bool: Uint8Array};
 
@@ -27,7 +32,7 @@ async function encode(tensor) {
 }
 
 /** Reads a model from a folder: Node has no fetch of files. */
-function handler(directory) {
+function handler() {
   return {
     load: async () => {
       const model = JSON.parse(fs.readFileSync(path.join(directory, 'model.json'), 'utf8'));
@@ -50,14 +55,13 @@ async function run(model, inputs, names) {
 
 async function main() {
   console.warn = () => {};
-  const directory = process.argv[2];
   const job = JSON.parse(fs.readFileSync(0, 'utf8'));
   const {signature} = JSON.parse(fs.readFileSync(path.join(directory, 'model.json'), 'utf8'));
   const names = Object.keys(signature.outputs);
   const answers = {};
   for (const backend of job.backends) {
     if (!(await tf.setBackend(backend))) throw new Error(`the backend ${backend} doesn't start`);
-    const model = await loadGraphModel(handler(directory));
+    const model = await loadGraphModel(handler());
     answers[backend] = [];
     for (const inputs of job.cases) answers[backend].push(await run(model, inputs, names));
     model.dispose();

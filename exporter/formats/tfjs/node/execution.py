@@ -1,10 +1,9 @@
-"""TensorFlow.js in Node: runs a written model on the backends that need no browser."""
+"""Running a written model in Node."""
 
 from __future__ import annotations
 
 import base64
 import json
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,34 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from exporter.errors import CheckFailed, UserError
+from exporter.errors import CheckFailed
+from exporter.formats.tfjs.node import packages
 
 BACKENDS = ("cpu", "wasm")
-_PACKAGES = Path(__file__).parents[3] / "web"
-_SCRIPT = _PACKAGES / "verify" / "run.cjs"
+_SCRIPT = Path(__file__).with_name("run.cjs")
 _TIMEOUT = 300.0  # seconds
-_HINT = "or skip the check with --noverify_in_node"
 
 Arrays = Mapping[str, np.ndarray]
-
-
-def check_available() -> str:
-    """Returns the path of Node's program.
-
-    Raises:
-        UserError: Node or TensorFlow.js' packages are missing; says how to get them.
-    """
-    node = shutil.which("node")
-    if node is None:
-        raise UserError(
-            "Node, which verifies TensorFlow.js models, isn't installed: get version 18 or newer"
-            f" (Debian: apt install nodejs npm; others: https://nodejs.org), {_HINT}"
-        )
-    if not (_PACKAGES / "node_modules" / "@tensorflow" / "tfjs-core").is_dir():
-        raise UserError(
-            f"TensorFlow.js' packages aren't installed: run `npm ci --prefix {_PACKAGES}`, {_HINT}"
-        )
-    return node
 
 
 def run(
@@ -56,16 +35,17 @@ def run(
         Named outputs of each case, by backend.
 
     Raises:
-        UserError: Node is missing.
+        UserError: Node or its packages are missing and can't be installed.
         CheckFailed: TensorFlow.js can't run the model.
     """
     job = {
         "backends": list(backends),
         "cases": [{name: _encode(value) for name, value in case.items()} for case in cases],
     }
+    command = [packages.check_available(), str(_SCRIPT), str(packages.install()), str(directory)]
     try:
         process = subprocess.run(
-            [check_available(), str(_SCRIPT), str(directory)],
+            command,
             input=json.dumps(job),
             capture_output=True,
             text=True,

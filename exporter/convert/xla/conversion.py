@@ -1,4 +1,4 @@
-"""A `jax.export` program as a TensorFlow operation, with JAX's gradients.
+"""A trace as one XLA operation, with JAX's gradients.
 
 The graph is the one that `jax2tf.convert` writes (an `XlaCallModule` a program), made from the
 same `jax.export` program that a version keeps, and written for the runtimes of a `Target`.
@@ -6,36 +6,33 @@ same `jax.export` program that a version keeps, and written for the runtimes of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
 import tensorflow as tf
 from jax.export import Exported
-from tensorflow.compiler.tf2xla.python import xla
 
+from exporter._compat.tensorflow import call_module
+from exporter.convert.converter import TensorFunction
 from exporter.convert.xla.target import Target, retarget
-
-TensorFunction = Callable[[Sequence[Any]], list[Any]]
-
-_NO_GRADIENT = "exported without gradients; export it again with --with_gradient"
+from exporter.trace.traced import Trace
 
 
-def to_tensorflow(exported: Exported, target: Target, *, with_gradient: bool) -> TensorFunction:
-    """Returns a function from flat input tensors to flat output tensors.
+def to_tensorflow(trace: Trace, target: Target, *, with_gradient: bool) -> TensorFunction:
+    """Returns a function from flat parameter and input tensors to flat output tensors.
 
     Args:
-        exported: The program; its flat arguments are those of the function.
+        trace: What to write.
         target: The runtimes that the graph must load in.
-        with_gradient: Whether TensorFlow can differentiate the result (once). Without, asking for
-            a gradient fails with a message that says so.
+        with_gradient: Whether TensorFlow can differentiate the result (once).
     """
-    forward = retarget(exported, target)
+    forward = retarget(trace.exported, target)
     if not with_gradient:
-        return lambda arguments: without_gradient(_operation(forward, arguments))
+        return lambda arguments: _operation(forward, arguments)
 
-    backward = retarget(exported.vjp(), target)
+    backward = retarget(trace.exported.vjp(), target)
 
     @tf.custom_gradient
     def differentiable(*arguments: Any) -> Any:
@@ -60,15 +57,10 @@ def to_tensorflow(exported: Exported, target: Target, *, with_gradient: bool) ->
     return lambda arguments: list(differentiable(*arguments))
 
 
-def without_gradient(results: Sequence[Any]) -> list[Any]:
-    """Returns tensors that fail where somebody asks for their gradient."""
-    return [tf.raw_ops.PreventGradient(input=result, message=_NO_GRADIENT) for result in results]
-
-
 def _operation(exported: Exported, arguments: Sequence[Any]) -> list[Any]:
     arguments = [tf.convert_to_tensor(arguments[i]) for i in exported.module_kept_var_idx]
     kept = [exported.in_avals[i] for i in exported.module_kept_var_idx]
-    return xla.call_module(
+    return call_module(
         [
             argument if argument.dtype == _dtype(aval) else tf.cast(argument, _dtype(aval))
             for argument, aval in zip(arguments, kept, strict=True)
