@@ -27,13 +27,15 @@ class Mount:
         source: A volume's name in the Compose file, or an absolute path on the host.
         is_volume: Which of the two.
         target: Path in the container.
-        mode: Such as `rw` or `ro,nocopy`.
+        read_only: Whether the container can't write there.
+        no_copy: Whether a new volume stays empty, whatever the image has there.
     """
 
     source: str
     is_volume: bool
     target: str
-    mode: str
+    read_only: bool = False
+    no_copy: bool = False
 
 
 @dataclass(frozen=True)
@@ -171,13 +173,16 @@ def _mount(text: str, folder: Path, volumes: Collection[str]) -> Mount:
     source, *rest = text.split(":")
     if len(rest) not in (1, 2):
         raise ValueError(f"{text!r} is no SOURCE:TARGET[:MODE]")
-    mode = rest[1] if len(rest) == 2 else "rw"
-    if source.startswith((".", "/", "~")):
-        path = folder / Path(source).expanduser()
-        return Mount(str(path.resolve()), False, rest[0], mode)
-    if source not in volumes:
+    target, *modes = rest
+    words = set(modes[0].split(",")) if modes else set()
+    is_volume = not source.startswith((".", "/", "~"))
+    if words - ({"ro", "rw", "nocopy"} if is_volume else {"ro", "rw"}):
+        raise ValueError(f"{text!r}: {modes[0]!r} is not known to the SDK's stack")
+    if not is_volume:
+        source = str((folder / Path(source).expanduser()).resolve())
+    elif source not in volumes:
         raise ValueError(f"{text!r}: the file declares no volume {source}")
-    return Mount(source, True, rest[0], mode)
+    return Mount(source, is_volume, target, "ro" in words, "nocopy" in words)
 
 
 def _networks(value: Any) -> tuple[str, ...]:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from exporter.errors import CheckFailed, UserError
 from exporter.stack.container import LABEL, ContainerStatus, describe, service_of
 from exporter.stack.engine import ensure_image
-from exporter.stack.service import Service
+from exporter.stack.service import Mount, Service
 
 if TYPE_CHECKING:
-    from docker import DockerClient
+    from docker import DockerClient, types
     from docker.models.containers import Container
 
 _POLL_S = 0.5
@@ -165,17 +165,22 @@ class Stack:
                 labels=labels,
                 network=self._network,
                 networking_config={self._network: endpoint},
-                volumes=[
-                    f"{self._project}_{m.source}:{m.target}:{m.mode}"
-                    if m.is_volume
-                    else f"{m.source}:{m.target}:{m.mode}"
-                    for m in service.mounts
-                ],
+                mounts=[self._mount(mount) for mount in service.mounts],
                 **service.settings,
             )
         except APIError as error:
             self._remove(service.name)
             raise UserError(f"{service.name} doesn't start: {error.explanation}") from None
+
+    def _mount(self, mount: Mount) -> types.Mount:
+        from docker import types
+
+        if mount.is_volume:
+            source = f"{self._project}_{mount.source}"
+            return types.Mount(
+                mount.target, source, read_only=mount.read_only, no_copy=mount.no_copy
+            )
+        return types.Mount(mount.target, mount.source, type="bind", read_only=mount.read_only)
 
     def _labels(self) -> dict[str, str]:
         return {f"{LABEL}.project": self._project}

@@ -108,10 +108,7 @@ def test_the_sdk_reads_what_compose_reads(name):
         for target, bindings in settings.get("ports", {}).items()
         for address, port in bindings
     } == {(p["host_ip"], p["published"], p["target"]) for p in theirs.get("ports", [])}
-    assert [
-        (m.source, m.is_volume, m.target, m.mode.startswith("ro"), "nocopy" in m.mode)
-        for m in ours.mounts
-    ] == [
+    assert [(m.source, m.is_volume, m.target, m.read_only, m.no_copy) for m in ours.mounts] == [
         (
             volume["source"],
             volume["type"] == "volume",

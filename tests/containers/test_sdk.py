@@ -67,10 +67,7 @@ def _described(engine, project, service):
     config, host = container.attrs["Config"], container.attrs["HostConfig"]
     (network,) = container.attrs["NetworkSettings"]["Networks"].values()
     keys = ("CapDrop", "Init", "Memory", "PidsLimit", "ReadonlyRootfs", "RestartPolicy", "Tmpfs")
-    mounts = [
-        (m["Type"], m["Destination"], m["Mode"] if m["Type"] == "bind" else "", m["RW"])
-        for m in container.attrs["Mounts"]
-    ]
+    mounts = [(m["Type"], m["Destination"], m["RW"]) for m in container.attrs["Mounts"]]
     return {
         **{key: host[key] for key in keys},
         "Privileges": host["SecurityOpt"],

@@ -23,6 +23,8 @@ from exporter.inspect.report import runtimes
 from tests.support import exports
 from tests.support.exports import publish
 from tests.support.servers import ROOT, ServerProcess
+from wire import serving_pb2 as pb
+from wire.tensors import from_array
 
 COPY = "copy the whole directory again"
 ORDER = ["files", "digests", "variables", "TensorFlow"]
@@ -103,11 +105,13 @@ def xla_call(version_dir):
 
 def chill(version_dir):
     """Replaces the warm-up by a request that the model refuses."""
-    from exporter.publish import warmup
-
-    requests = {"serving_default": [{"inputs": np.zeros((1, 5), np.float32)}]}
-    methods = {"serving_default": "tensorflow/serving/predict"}
-    warmup.write(version_dir, "cold", requests, methods)
+    request = pb.PredictRequest(
+        model_spec=pb.ModelSpec(name="cold", signature_name="serving_default"),
+        inputs={"inputs": from_array(np.zeros((1, 5), np.float32))},
+    )
+    record = pb.PredictionLog(predict_log=pb.PredictLog(request=request))
+    with tf.io.TFRecordWriter(str(version_dir / versions.WARMUP)) as writer:
+        writer.write(record.SerializeToString())
 
 
 def small(name, factor, dtype="float32"):

@@ -197,10 +197,10 @@ def test_mounts_of_volumes_and_folders(compose, tmp_path):
     body = "volumes: ['models:/models', 'models:/ro:ro,nocopy', './a:/a:ro', '/b:/b']"
     mounts = [dataclasses.astuple(mount) for mount in service(compose, body).mounts]
     assert mounts == [
-        ("models", True, "/models", "rw"),
-        ("models", True, "/ro", "ro,nocopy"),
-        (str(tmp_path / "a"), False, "/a", "ro"),
-        ("/b", False, "/b", "rw"),
+        ("models", True, "/models", False, False),
+        ("models", True, "/ro", True, True),
+        (str(tmp_path / "a"), False, "/a", True, False),
+        ("/b", False, "/b", False, False),
     ]
 
 
@@ -228,6 +228,8 @@ def test_aliases_in_the_default_network(compose):
         ("ports: [{target: 80}]", "ports: .* is no text"),
         ("volumes: ['/models']", r"volumes: '/models' is no SOURCE:TARGET\[:MODE\]"),
         ("volumes: ['other:/models']", "volumes: .* the file declares no volume other"),
+        ("volumes: ['models:/models:z']", "volumes: .* 'z' is not known"),
+        ("volumes: ['/a:/a:nocopy']", "volumes: .* 'nocopy' is not known"),
         ("networks: [front]", "networks: .* only the network default"),
         ("networks: {default: {priority: 1}}", "networks: .* only aliases"),
         ("healthcheck: {test: [CMD, a], interval: soon}", "healthcheck: 'soon' is no time"),
