@@ -41,56 +41,76 @@ def answers(model):
     return [(case, jax.tree.leaves(jax.jit(model.func)(model.params, case))) for case in cases]
 
 
-def test_lowered_graph_is_jax(model, answers):
-    module = lower(model)
+@pytest.fixture(scope="module")
+def lowered(model):
+    return lower(model)
+
+
+def test_lowered_graph_is_jax(lowered, answers):
     for case, expected in answers:
-        for wanted, got in zip(expected, jax.tree.leaves(module(case)), strict=True):
+        for wanted, got in zip(expected, jax.tree.leaves(lowered(case)), strict=True):
             np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
 
 
-LOAD = """
+RUN = """
 import json, sys
 import numpy as np, tensorflow as tf
-loaded = tf.saved_model.load(sys.argv[1])
-signature = loaded.signatures["serving_default"]
-graph = signature.graph.as_graph_def()
-functions = [n.op for f in graph.library.function for n in f.node_def]
-data = np.load(sys.argv[2])
-names = list(signature.structured_input_signature[1])
-sizes = json.loads(sys.argv[3])
-answers = {
-    f"{size}/{name}": value.numpy()
-    for size in sizes
-    for name, value in signature(**{n: tf.constant(data[f"{size}/{n}"]) for n in names}).items()
-}
-np.savez(sys.argv[4], **answers)
-print(json.dumps(sorted({n.op for n in graph.node} | set(functions))))
+
+def run(saved, inputs, sizes, outputs):
+    signature = tf.saved_model.load(saved).signatures["serving_default"]
+    data = np.load(inputs)
+    names = list(signature.structured_input_signature[1])
+    answers = {
+        f"{size}/{name}": value.numpy()
+        for size in sizes
+        for name, value in signature(**{n: tf.constant(data[f"{size}/{n}"]) for n in names}).items()
+    }
+    np.savez(outputs, **answers)
+    graph = signature.graph.as_graph_def()
+    functions = [n.op for f in graph.library.function for n in f.node_def]
+    return sorted({n.op for n in graph.node} | set(functions))
+
+for line in sys.stdin:
+    print(json.dumps(run(*json.loads(line))), flush=True)
 """
 
 
-def test_saved_model_answers_with_xla_disabled(model, answers, tmp_path):
-    module = lower(model)
-    module.save(tmp_path / "saved")
+@pytest.fixture(scope="module")
+def run_without_xla():
+    """`RUN`'s function in a process whose TensorFlow has no XLA; returns the graph's operations."""
+    flags = "--tf_xla_auto_jit=-1 --tf_xla_enable_xla_devices=false"
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", RUN],
+        env=os.environ | {"TF_XLA_FLAGS": flags},
+        stdin=pipe,
+        stdout=pipe,
+        text=True,
+    ) as process:
+
+        def run(*arguments):
+            print(json.dumps(arguments), file=process.stdin, flush=True)
+            return json.loads(process.stdout.readline())
+
+        yield run
+        process.stdin.close()
+
+
+def test_saved_model_answers_with_xla_disabled(lowered, answers, run_without_xla, tmp_path):
+    lowered.save(tmp_path / "saved")
     flat = {
         f"{size}/{name}": leaf
         for size, (case, _) in zip(BATCHES, answers, strict=True)
-        for name, leaf in zip(module.input_names, jax.tree.leaves(case), strict=True)
+        for name, leaf in zip(lowered.input_names, jax.tree.leaves(case), strict=True)
     }
     np.savez(tmp_path / "inputs.npz", **flat)
-    arguments = ["saved", "inputs.npz", json.dumps(BATCHES), "outputs.npz"]
-    process = subprocess.run(
-        [sys.executable, "-c", LOAD, *arguments],
-        cwd=tmp_path,
-        env=os.environ | {"TF_XLA_FLAGS": "--tf_xla_auto_jit=-1 --tf_xla_enable_xla_devices=false"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert not [op for op in json.loads(process.stdout) if "Xla" in op]
-    outputs = np.load(tmp_path / "outputs.npz")
+    saved, inputs, outputs = (str(tmp_path / n) for n in ("saved", "inputs.npz", "outputs.npz"))
+    operations = run_without_xla(saved, inputs, BATCHES, outputs)
+    assert not [op for op in operations if "Xla" in op]
+    found = np.load(outputs)
     for size, (_, expected) in zip(BATCHES, answers, strict=True):
-        for name, wanted in zip(module.output_names, expected, strict=True):
-            np.testing.assert_allclose(outputs[f"{size}/{name}"], wanted, rtol=1e-5, atol=1e-6)
+        for name, wanted in zip(lowered.output_names, expected, strict=True):
+            np.testing.assert_allclose(found[f"{size}/{name}"], wanted, rtol=1e-5, atol=1e-6)
 
 
 @needs_node
