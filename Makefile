@@ -4,12 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 MODELS ?= models
+# A process a core; each has TensorFlow in its memory, so that more than four help nobody.
+PYTEST = $(BIN)/python -m pytest -n logical --maxprocesses=4
+FAST = tests/unit tests/integration/conformance tests/integration/test_client_*.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo web test check wheel bench up down clean protos
+.PHONY: help demo web test test-fast test-long check docs wheel bench up down clean protos
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.python:
 	@echo "environment: $(PYTHON) -> $(VENV)"
@@ -39,17 +42,28 @@ web/node_modules/.package-lock.json: web/package-lock.json
 	else echo "no npm: tests of TensorFlow.js and of the page will be skipped (Debian: apt install nodejs npm)"; fi
 
 test: $(VENV)/.dev web/node_modules/.package-lock.json  ## run all tests (those that need Docker or Chromium say so when skipped)
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
 
-check: $(VENV)/.dev  ## lint, format and type checks
+test-fast: $(VENV)/.dev  ## run the tests of parts, of the client and of the API's rules, but for the slow ones
+	@$(PYTEST) -m 'not slow and not long' $(FAST)
+
+test-long: $(VENV)/.dev web/node_modules/.package-lock.json  ## fuzz, kill and load the server and the exporter for two hours
+	@$(BIN)/python -m pytest -m long
+
+check: $(VENV)/.dev  ## lint, format, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # From an empty build/: setuptools would take what an older build left there.
 wheel: $(VENV)/.python  ## build the wheel that `pip install` takes, in dist/
 	rm -rf build/lib
 	$(BIN)/python -m pip wheel --disable-pip-version-check --no-deps --wheel-dir dist .
+
+docs: $(VENV)/.dev  ## write docs/api.md and the table of docs/lowering.md anew
+	@$(BIN)/python -m scripts.api_reference
+	@$(BIN)/python -m scripts.lowering_coverage
 
 bench: $(VENV)/.dev  ## measure the ratios that the README quotes
 	@$(BIN)/python -m bench

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from client.client import Client
     from client.errors import ServingError, Unavailable
+    from client.probe import connect
     from client.results import Classification, Prediction, Regression, VersionStatus
     from client.signature import ArraySpec, Signature
 
@@ -27,9 +28,11 @@ __all__ = [
     "Signature",
     "Unavailable",
     "VersionStatus",
+    "connect",
 ]
 _HOMES = {
     "Client": "client",
+    "connect": "probe",
     "ServingError": "errors",
     "Unavailable": "errors",
     "ArraySpec": "signature",

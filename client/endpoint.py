@@ -56,5 +56,10 @@ class Endpoint:
         """Host and port as one string, an IPv6 address in brackets."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    @property
+    def api_name(self) -> str:
+        """`REST` or `gRPC`, for people."""
+        return "gRPC" if self.api == "grpc" else "REST"
+
     def __str__(self) -> str:
-        return f"{self.address} ({'gRPC' if self.api == 'grpc' else 'REST'})"
+        return f"{self.address} ({self.api_name})"

@@ -25,7 +25,8 @@ class ServingError(Exception):
     """The server, or the way to it, refused a call.
 
     Attributes:
-        code: gRPC's name of the status, such as `NOT_FOUND`.
+        code: gRPC's name of the status, such as `NOT_FOUND`; `UNIMPLEMENTED` where what answers is
+            no model server.
         message: The server's own words.
     """
 

@@ -19,13 +19,16 @@ def dumps(inputs: Mapping[str, np.ndarray] | np.ndarray, **fields: Any) -> bytes
     """Renders arrays by name, or one array, as the field `inputs` behind other fields.
 
     Raises:
-        ValueError: a dtype has no place in the REST API (complex numbers, for example).
+        ValueError: a dtype has no place in the REST API (complex numbers, for example); says of
+            which input.
     """
-    body = {**fields, "inputs": inputs}
+    body: dict[str, Any] = {**fields, "inputs": inputs}
     arrays = [inputs] if isinstance(inputs, np.ndarray) else inputs.values()
     if all(_is_plain(array) for array in arrays):
         # float32 in as few digits as tell it from its neighbours, without a Python object each
         return orjson.dumps(body, default=to_json, option=orjson.OPT_SERIALIZE_NUMPY)
+    if not isinstance(inputs, np.ndarray):
+        body["inputs"] = {name: _input_to_json(name, array) for name, array in inputs.items()}
     return json.dumps(body, default=to_json).encode()  # which writes NaN and Infinity bare
 
 
@@ -70,6 +73,13 @@ def from_json(value: Any, spec: ArraySpec | None) -> np.ndarray:
 def example_to_json(example: dict[str, Any]) -> dict[str, Any]:
     """Converts the features of one example for classify and regress."""
     return {name: to_json(to_array(value)) for name, value in example.items()}
+
+
+def _input_to_json(name: str, array: np.ndarray) -> Any:
+    try:
+        return to_json(array)
+    except ValueError as error:
+        raise ValueError(f"input {name}: {error}") from None
 
 
 def _is_plain(array: np.ndarray) -> bool:

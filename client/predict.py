@@ -24,7 +24,7 @@ examples:
   python -m client.predict --image digit.png photo.jpg  files, to a signature that decodes them
 
 exit code: 0 all outputs agree with JAX (or none was compared), 1 some don't, or the model failed,
-2 wrong flags or an unknown model, 3 the server can't be reached or isn't ready
+2 wrong flags, an unknown model or no model server, 3 the server can't be reached or isn't ready
 """
 
 

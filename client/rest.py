@@ -19,6 +19,10 @@ from client.signature import Signature
 
 # This project's server names the version that answered; TensorFlow Serving doesn't.
 VERSION_HEADER = "X-Model-Version"
+# What a web server says that has no such page; a model server's answer has an `error` beside it.
+_NO_SUCH_PAGE = (404, 405, 501)
+# What reading JSON of another form raises.
+_NOT_OURS = (AttributeError, KeyError, TypeError, ValueError)
 
 
 def path(servable: Servable, verb: str = "") -> str:
@@ -125,20 +129,26 @@ class Rest:
     def status(self, servable: Servable, timeout: float) -> list[VersionStatus]:
         """Asks for the states of a model's versions, newest first."""
         answer, _ = self._call("GET", path(servable), None, timeout)
-        return [
-            VersionStatus(
-                int(entry["version"]),
-                entry["state"],
-                entry.get("status", {}).get("error_message", ""),
-            )
-            for entry in answer["model_version_status"]
-        ]
+        try:
+            return [
+                VersionStatus(
+                    int(entry["version"]),
+                    entry["state"],
+                    entry.get("status", {}).get("error_message", ""),
+                )
+                for entry in answer["model_version_status"]
+            ]
+        except _NOT_OURS:
+            raise self._other_api("no states of versions") from None
 
     def metadata(self, servable: Servable, timeout: float) -> dict[str, Signature]:
         """Asks for a model's signatures by name."""
         answer, _ = self._call("GET", path(servable, "/metadata"), None, timeout)
-        signatures = answer["metadata"]["signature_def"]["signature_def"]
-        return {name: signature.from_json(value) for name, value in signatures.items()}
+        try:
+            signatures = answer["metadata"]["signature_def"]["signature_def"]
+            return {name: signature.from_json(value) for name, value in signatures.items()}
+        except _NOT_OURS:
+            raise self._other_api("no signatures") from None
 
     def close(self) -> None:
         """Closes the connections."""
@@ -176,12 +186,18 @@ class Rest:
             answer = None
         if response.status_code != 200:
             text = answer.get("error") if isinstance(answer, dict) else None
+            if text is None and response.status_code in _NO_SUCH_PAGE:
+                raise self._other_api(f"HTTP {response.status_code} without an error in JSON")
             text = text or response.text[:200].strip() or response.reason
             raise errors.error(errors.http_code(response.status_code), str(text))
         if not isinstance(answer, dict):
-            message = f"{self._endpoint} doesn't answer as TensorFlow Serving's REST API does"
-            raise errors.ServingError("INTERNAL", message)
+            raise self._other_api("no JSON object")
         return answer, response.headers.get(VERSION_HEADER)
+
+    def _other_api(self, seen: str) -> errors.ServingError:
+        """The error with the code that a gRPC server of other services answers with."""
+        message = f"{self._endpoint} doesn't answer as TensorFlow Serving's REST API does ({seen})"
+        return errors.ServingError("UNIMPLEMENTED", message)
 
 
 class _Bearer(requests.auth.AuthBase):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from artifact.comparison import difference
 from artifact.manifest import Tolerance
 
 
@@ -47,23 +48,14 @@ class Comparison:
             self.faults.append(f"{what} has shape {served.shape}, JAX's has {expected.shape}")
             return
         self.values += expected.size
-        if not expected.size:
-            return
-        if expected.dtype.kind in "OSUb":
-            wrong = int((served != expected).sum())
-            if wrong:
+        largest, agrees = difference(served, expected, self.tolerance)
+        if expected.dtype.kind in "OSUb":  # which are the same or not
+            if not agrees:
+                wrong = np.count_nonzero(served != expected)
                 self.faults.append(f"{what}: {wrong} of {expected.size} values aren't JAX's")
             return
-        wide = np.complex128 if expected.dtype.kind == "c" else np.float64
-        ours, theirs = served.astype(wide), expected.astype(wide)
-        with np.errstate(invalid="ignore"):
-            error = np.abs(ours - theirs)
-        error[(ours == theirs) | (np.isnan(ours) & np.isnan(theirs))] = 0.0
-        error[np.isnan(error)] = np.inf
-        largest = float(error.max())
         self.max_abs_err = max(self.max_abs_err, largest)
-        allowed = self.tolerance.atol + self.tolerance.rtol * np.abs(theirs)
-        if not (error <= np.where(np.isfinite(theirs), allowed, 0.0)).all():
+        if not agrees:
             self.faults.append(
                 f"{what} differs from JAX by {largest:.1e} "
                 f"(rtol {self.tolerance.rtol:g}, atol {self.tolerance.atol:g})"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 LEFT_OUT = {
     "docker": "an image talks to no Docker engine",
+    "PyYAML": "reads compose.yaml for that engine",
     "tensorflow-datasets": "240 MB, mostly of pyarrow; the images train on the sample or IDX files",
     "tensorflow-serving-api": "wants TensorFlow with CUDA; wire/ has the same messages",
 }

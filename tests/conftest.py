@@ -1,10 +1,12 @@
 """What several test files share."""
 
-import dataclasses
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.trained import trained
 
 # A busy machine is no reason to fail.
 settings.register_profile(
@@ -13,30 +15,26 @@ settings.register_profile(
 settings.load_profile("any machine")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-MODELS = ("mnist_flax", "mnist_pure_jax")
+HERE = Path(__file__).parent
+# Whose tests share what takes long to start: folders, and fixtures of several files.
+FOLDERS = {"browser", "containers", "conformance"}
+FIXTURES = {"tensorflow_server"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Tests of a group run in one of the parallel processes; a file is one, if nothing else is."""
+    for item in items:
+        shared = FIXTURES.intersection(item.fixturenames)
+        folder = item.path.parent
+        path = folder if folder.name in FOLDERS else item.path
+        group = shared.pop() if shared else str(path.relative_to(HERE))
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory):
-    """A models directory with both MNIST models, version 1, any batch size.
-
-    They learnt from 2,560 images, which takes a few seconds and makes them right mostly.
-    """
-    pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
-    pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
-    from exporter import ExportOptions
-    from exporter.training import datasets, models
-    from exporter.training.loop import TrainOptions, train
-    from tests.support.exports import publish
-
+    """A models directory with both MNIST models, version 1, any batch size."""
     base = tmp_path_factory.mktemp("published")
-    dataset = datasets.load()
-    few = dataclasses.replace(dataset, train=dataset.train.head(2560))
-    for name in MODELS:
-        definition = models.get(name)
-        result = train(definition, few, TrainOptions(num_epochs=1, batch_size=64, progress=False))
-        model = definition.model(
-            result.params, examples=dataset.test.examples(256), metrics=result.metrics
-        )
-        publish(model, base, ExportOptions(version=1, serving_batch_size=-1))
+    trained(base, "mnist_flax", "mnist_pure_jax")
     return base

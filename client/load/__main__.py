@@ -25,8 +25,8 @@ examples:
 Latencies of the open loop run from the moment a request was meant to start, so that a server
 that stalls is charged for the requests it kept waiting (no coordinated omission).
 
-exit code: 0 no errors, 1 errors or wrong answers, 2 wrong flags or an unknown model,
-3 the server can't be reached or isn't ready
+exit code: 0 no errors, 1 errors or wrong answers, 2 wrong flags, an unknown model or no model
+server, 3 the server can't be reached or isn't ready
 """
 
 

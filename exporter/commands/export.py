@@ -181,17 +181,17 @@ def _show(
         return
     from artifact import golden
     from artifact.golden import EXAMPLES as REAL
-    from exporter.training.pictures import draw_confusion, draw_grid
+    from exporter.inspect import pictures
 
     (found,) = (case for (_, name), case in golden.read(version_dir).items() if name == REAL)
     (images,), (scores,), labels = found.inputs.values(), found.outputs.values(), found.labels
     assert labels is not None  # every dataset has them
-    for name, draw in {
-        "images": lambda path: draw_grid(
-            path, images[:_SHOWN], labels[:_SHOWN], scores[:_SHOWN], classes=dataset.classes
+    for name, figure in {
+        "images": pictures.grid(
+            images[:_SHOWN], labels[:_SHOWN], scores[:_SHOWN], classes=dataset.classes
         ),
-        "confusion": lambda path: draw_confusion(path, labels, scores, dataset.classes),
+        "confusion": pictures.confusion(labels, scores, dataset.classes),
     }.items():
         path = version_dir.with_name(f"{name}-{version_dir.name}.png")
-        draw(path)
+        pictures.save_png(figure, path)
         stages.note(f"drew {path}")

@@ -40,6 +40,22 @@ class FlagParser(argparse.ArgumentParser):
             help="<base>/<model>/<version>, or <base>/<model> for its latest version",
         )
 
+    def add_published_model(self) -> None:
+        """Adds the name, place and version of a published model, for `publish.reading.find`."""
+        self.add_argument(
+            "--model", default="mnist_flax", help="a published model (default: %(default)s)"
+        )
+        self.add_argument(
+            "--model_path",
+            type=Path,
+            default=Path("models"),
+            metavar="DIR",
+            help="directory of all published models (default: %(default)s)",
+        )
+        self.add_argument(
+            "--model_version", type=int, metavar="N", help="which (default: the latest)"
+        )
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parses after turning each flag into the spelling that was declared."""
         if args is not None:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from exporter.commands import export as export_command
 from exporter.commands.flags import FlagParser, listed
 
 if TYPE_CHECKING:
-    from exporter.formats.keras.training import Outcome
+    from exporter.formats.keras.training import Way
+    from exporter.training.datasets import Dataset
 
 EXAMPLES = """\
 examples:
@@ -24,6 +27,16 @@ examples:
   python -m exporter reuse --data_source idx --data_dir ~/mnist --num_epochs 5 --reuse_epochs 3
   python -m exporter reuse --ways hub_fine_tuned --save_network networks/mnist_hub/1
 """
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A trained network: its parameters, how often it is right (0 to 1), and what it took."""
+
+    way: str
+    trained: int
+    test_accuracy: float
+    seconds: float
 
 
 def add_arguments(parser: FlagParser) -> None:
@@ -52,8 +65,6 @@ def add_arguments(parser: FlagParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exports the features and trains the networks."""
-    from dataclasses import asdict
-
     from exporter.commands.progress import Progress
     from exporter.errors import UserError
 
@@ -82,16 +93,7 @@ def run(args: argparse.Namespace) -> int:
     outcomes = []
     for name in args.ways or known:
         with stages(f"train {name}"):
-            network, outcome = training.train(
-                known[name],
-                version_dir,
-                dataset,
-                epochs=args.reuse_epochs,
-                batch_size=args.reuse_batch_size,
-                learning_rate=args.reuse_learning_rate,
-                seed=args.seed,
-                show=False,
-            )
+            network, outcome = _train(args, known[name], version_dir, dataset)
         outcomes.append(outcome)
     if args.save_network is not None:
         with stages(f"save the last network to {args.save_network}"):
@@ -109,6 +111,33 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print(outcomes, difference, len(dataset.test))
     return 0
+
+
+def _train(
+    args: argparse.Namespace, way: Way, version_dir: Path, dataset: Dataset
+) -> tuple[Any, Outcome]:
+    from exporter.formats.keras import training
+    from exporter.training.accuracy import accuracy
+    from exporter.training.datasets import scale
+
+    started = time.monotonic()
+    network = training.train(
+        way,
+        version_dir,
+        scale(dataset.train.images),
+        dataset.train.labels,
+        epochs=args.reuse_epochs,
+        batch_size=args.reuse_batch_size,
+        learning_rate=args.reuse_learning_rate,
+        seed=args.seed,
+    )
+    right = accuracy(
+        lambda images: network(images, training=False),
+        dataset.test,
+        batch_size=args.reuse_batch_size,
+    )
+    trained = training.trained_numbers(network)
+    return network, Outcome(way.name, trained, right, time.monotonic() - started)
 
 
 def _print(outcomes: Sequence[Outcome], difference: float, images: int) -> None:

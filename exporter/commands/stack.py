@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter.commands.flags import FlagParser
 
 if TYPE_CHECKING:
-    from exporter.stack import ContainerStatus, Stack
+    from exporter.stack import ComposeFile, ContainerStatus, Stack
 
 EXAMPLES = """\
 examples:
@@ -23,7 +24,21 @@ examples:
   python -m exporter stack status --json
   python -m exporter stack logs model-server
   python -m exporter stack down --volumes             # the published models go too
+
+What the containers are stands in compose.yaml. The flags of `up` set the variables in it, and win
+over the shell's, which win over those of the file .env beside it.
 """
+
+_SERVERS = {"official": "model-server", "embedded": "model-server-embedded"}
+_VARIABLES = {
+    "model": ("MODEL", "what to train"),
+    "model_version": ("MODEL_VERSION", "a number, or auto for the next one"),
+    "num_epochs": ("NUM_EPOCHS", "of the training"),
+    "bind_address": ("BIND_ADDRESS", "address of this machine for both ports"),
+    "port": ("GRPC_PORT", "of the gRPC API"),
+    "rest_api_port": ("REST_PORT", "of the REST API"),
+}
+_NUMBERS = ("num_epochs", "port", "rest_api_port")
 
 
 def add_arguments(parser: FlagParser) -> None:
@@ -31,19 +46,23 @@ def add_arguments(parser: FlagParser) -> None:
     add = parser.add_argument
     add("action", choices=("up", "status", "logs", "down"), help="what to do")
     add("service", nargs="?", help="logs: of this service alone")
-    add("--project", default="jax-serving-stack", help="name of the stack (default: %(default)s)")
+    add(
+        "--compose_file",
+        type=Path,
+        default=Path("compose.yaml"),
+        metavar="FILE",
+        help="what says what the containers are (default: %(default)s)",
+    )
+    add("--project", help="name of the stack (default: the file's)")
     add(
         "--server",
-        choices=("official", "embedded"),
+        choices=tuple(_SERVERS),
         default="official",
         help="up: the tensorflow/serving image, or this project's (default: %(default)s)",
     )
-    add("--model", default="mnist_flax", help="up: what to train (default: %(default)s)")
-    add("--model_version", default="auto", metavar="N|auto", help="up: (default: %(default)s)")
-    add("--num_epochs", type=int, default=3, help="up: (default: %(default)s)")
-    add("--bind_address", default="127.0.0.1", help="up: of both ports (default: %(default)s)")
-    add("--port", type=int, default=8500, help="up: of the gRPC API (default: %(default)s)")
-    add("--rest_api_port", type=int, default=8501, help="up: of the REST API (%(default)s)")
+    for flag, (variable, text) in _VARIABLES.items():
+        kind = int if flag in _NUMBERS else str
+        add(f"--{flag}", type=kind, metavar=variable, help=f"up: {text} (default: ${variable})")
     add("--tail", type=int, default=100, help="logs: lines a container (default: %(default)s)")
     parser.add_boolean("volumes", default=False, help="down: remove the published models too")
     parser.add_boolean("json", default=False, help="status: print one JSON array")
@@ -51,23 +70,17 @@ def add_arguments(parser: FlagParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Does one action; returns the exit code."""
-    from exporter.stack import Stack, StackOptions, connect
+    from exporter import stack as stacks
 
-    options = StackOptions(
-        project=args.project,
-        server=args.server,
-        model=args.model,
-        model_version=args.model_version,
-        num_epochs=args.num_epochs,
-        bind_address=args.bind_address,
-        grpc_port=args.port,
-        rest_port=args.rest_api_port,
-    )
-    stack = Stack(connect(), options)
+    settings = {
+        variable: str(value)
+        for flag, (variable, _) in _VARIABLES.items()
+        if (value := getattr(args, flag)) is not None
+    }
+    file = stacks.read(args.compose_file, settings)
+    stack = stacks.Stack(stacks.connect(), args.project or file.project)
     if args.action == "up":
-        stack.up(print)
-        _print_status(stack.status())
-        print(f"curl http://{args.bind_address}:{args.rest_api_port}/v1/models/{args.model}")
+        _up(stack, file, args.server)
     elif args.action == "status":
         found = stack.status()
         if args.json:
@@ -80,6 +93,17 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print_removed(stack, volumes=args.volumes)
     return 0
+
+
+def _up(stack: Stack, file: ComposeFile, server: str) -> None:
+    exporter = file.service("exporter")
+    stack.up(exporter, file.service(_SERVERS[server]), print)
+    found = stack.status()
+    _print_status(found)
+    ports = [port.partition("->") for status in found for port in status.ports]
+    models = [word.removeprefix("--model=") for word in exporter.command if "--model=" in word]
+    for address, _, _ in [port for port in ports if port[2] == "8501"][:1]:
+        print(f"curl http://{address}/v1/models/{''.join(models[:1])}")
 
 
 def _print_removed(stack: Stack, *, volumes: bool) -> None:

@@ -29,21 +29,8 @@ examples:
 def add_arguments(parser: FlagParser) -> None:
     """Declares the flags."""
     add = parser.add_argument
-    add("--model", default="mnist_flax", help="a published model (default: %(default)s)")
+    parser.add_published_model()
     add("--out", type=Path, required=True, metavar="DIR", help="the directory to make")
-    add(
-        "--model_path",
-        type=Path,
-        default=Path("models"),
-        metavar="DIR",
-        help="directory of all published models (default: %(default)s)",
-    )
-    add(
-        "--model_version",
-        type=int,
-        metavar="N",
-        help="version whose parameters to take (default: the latest)",
-    )
     add(
         "--weights",
         default="float32",

@@ -40,16 +40,8 @@ def add_arguments(parser: FlagParser) -> None:
     )
     add("--name", help="what that model is called (default: its module's name)")
     add("--params", type=Path, metavar="PATH", help="its parameters (default: build's)")
-    add("--model", default="mnist_flax", help="a published model (default: %(default)s)")
+    parser.add_published_model()
     add("--out", type=Path, required=True, metavar="DIR", help="where to write the files")
-    add(
-        "--model_path",
-        type=Path,
-        default=Path("models"),
-        metavar="DIR",
-        help="directory of all published models (default: %(default)s)",
-    )
-    add("--model_version", type=int, metavar="N", help="(default: the latest)")
     add(
         "--kinds",
         type=listed(str),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -72,7 +73,7 @@ def export_model(
     options: ExportOptions | None = None,
     *,
     stage: Stage = no_stage,
-    import_tensorflow: Callable[[], object] = lambda: importlib.import_module("tensorflow"),
+    import_tensorflow: Callable[[], None] | None = None,
 ) -> Path:
     """Exports a model, of several signatures maybe, as its next version; else as `export`.
 
@@ -106,7 +107,7 @@ def export_model(
         # It starts while the version is being written.
         process = stack.enter_context(reloader(options.platforms)) if options.verify else None
         with stage("start TensorFlow"):
-            import_tensorflow()
+            (import_tensorflow or _import_tensorflow)()
             from exporter.publish.version import write
         staged = stack.enter_context(numbering.staged_version(directory))
         with stage("convert to a SavedModel"):
@@ -128,6 +129,15 @@ def export_model(
                 overwrite=options.overwrite,
                 seal=lambda version: replace(manifest, version=version).write(staged),
             )
+
+
+def _import_tensorflow() -> None:
+    """Imports TensorFlow, which notes settings of its own in the environment: they go again."""
+    before = dict(os.environ)
+    importlib.import_module("tensorflow")
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
 
 
 def _name(model_dir: str | Path) -> str:

@@ -1,7 +1,9 @@
 """The container stack through Docker's SDK."""
 
+from exporter.stack.compose import ComposeFile, read
 from exporter.stack.container import ContainerStatus
 from exporter.stack.engine import connect
-from exporter.stack.stack import Stack, StackOptions
+from exporter.stack.service import Service
+from exporter.stack.stack import Stack
 
-__all__ = ["ContainerStatus", "Stack", "StackOptions", "connect"]
+__all__ = ["ComposeFile", "ContainerStatus", "Service", "Stack", "connect", "read"]

@@ -1,25 +1,15 @@
-"""One container: how it is confined, labelled and checked, and what is known of it."""
+"""One container: its labels, and what is known of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
 # What Compose knows its containers, networks and volumes by.
 LABEL = "com.docker.compose"
-
-# Source: compose.yaml, `x-hardened`.
-HARDENED: dict[str, Any] = {
-    "init": True,
-    "read_only": True,
-    "tmpfs": {"/tmp": ""},
-    "cap_drop": ["ALL"],
-    "security_opt": ["no-new-privileges:true"],
-    "pids_limit": 2048,
-}
 
 
 @dataclass(frozen=True)
@@ -63,19 +53,3 @@ def describe(container: Container) -> ContainerStatus:
 def service_of(container: Container) -> str:
     """Returns a container's part in the stack."""
     return str(container.labels.get(f"{LABEL}.service", container.name))
-
-
-def health_check(model: str) -> dict[str, Any]:
-    """Asks for the model's state in bash alone, as compose.yaml does; times are in nanoseconds."""
-    second = 1_000_000_000
-    ask = (
-        "exec 3<>/dev/tcp/127.0.0.1/8501"
-        rf" && printf 'GET /v1/models/{model} HTTP/1.0\r\n\r\n' >&3"
-        " && grep -q AVAILABLE <&3"
-    )
-    return {
-        "test": ["CMD", "bash", "-c", ask],
-        "interval": second,
-        "timeout": 3 * second,
-        "retries": 60,
-    }

@@ -6,11 +6,10 @@ import os
 from typing import TYPE_CHECKING
 
 from exporter.errors import UserError
+from exporter.stack.service import Service
 
 if TYPE_CHECKING:
     from docker import DockerClient
-
-_OWN_IMAGES = {"exporter": "jax-serving-stack/exporter", "embedded": "jax-serving-stack/server"}
 
 
 def connect() -> DockerClient:
@@ -35,43 +34,28 @@ def connect() -> DockerClient:
     return client
 
 
-def own_image(client: DockerClient, part: str) -> str:
-    """Returns the name of the image of `exporter` or of the `embedded` server.
+def ensure_image(client: DockerClient, service: Service) -> None:
+    """Sees to it that a service's image is here; pulls it if it isn't one of this project's.
 
     Raises:
-        UserError: it hasn't been built here.
-    """
-    from docker.errors import ImageNotFound
-
-    name = _OWN_IMAGES[part]
-    try:
-        client.images.get(name)
-    except ImageNotFound:
-        raise UserError(
-            f"no image {name} here; build it with: docker compose --profile embedded build"
-        ) from None
-    return name
-
-
-def official_image(client: DockerClient, tag: str) -> str:
-    """Returns the name of TensorFlow Serving's image, pulled if it isn't here.
-
-    Raises:
-        UserError: it can't be pulled.
+        UserError: it hasn't been built here, or it can't be pulled.
     """
     from docker.errors import APIError, ImageNotFound
 
-    name = f"tensorflow/serving:{tag}"
+    name = service.image
     try:
         client.images.get(name)
     except ImageNotFound:
+        if service.is_built:
+            raise UserError(
+                f"no image {name} here; build it with: docker compose --profile embedded build"
+            ) from None
         try:
             client.images.pull(name)
         except APIError as error:
             raise UserError(
                 f"{name} can't be pulled ({error.explanation}); --server embedded needs no pull"
             ) from None
-    return name
 
 
 def _innermost(error: BaseException) -> str:

@@ -8,79 +8,53 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from exporter.errors import CheckFailed, UserError
-from exporter.stack.container import (
-    HARDENED,
-    LABEL,
-    ContainerStatus,
-    describe,
-    health_check,
-    service_of,
-)
-from exporter.stack.engine import official_image, own_image
+from exporter.stack.container import LABEL, ContainerStatus, describe, service_of
+from exporter.stack.engine import ensure_image
+from exporter.stack.service import Mount, Service
 
 if TYPE_CHECKING:
-    from docker import DockerClient
+    from docker import DockerClient, types
     from docker.models.containers import Container
 
-_USER = "10001:10001"
 _POLL_S = 0.5
 
 
-@dataclass(frozen=True)
-class StackOptions:
-    """What runs and where it listens.
+class Stack:
+    """The containers, network and volumes of one project.
 
-    Attributes:
-        project: Prefix of the names of containers, network and volume.
-        server: `"official"` (the tensorflow/serving image) or `"embedded"` (this project's).
-        serving_tag: Tag of the official image.
-        model: Name of the model.
-        model_version: A number, or `"auto"` for the next one.
-        num_epochs: Epochs of the training.
-        bind_address: Address of this machine on which both ports are published.
-        grpc_port: Port of the gRPC API there.
-        rest_port: Port of the REST API there.
+    Args:
+        client: Of Docker's engine.
+        project: Prefix of the names of containers, network and volumes.
         ready_timeout_s: How long the server may take to answer, in seconds.
     """
 
-    project: str = "jax-serving-stack"
-    server: str = "official"
-    serving_tag: str = "2.20.0"
-    model: str = "mnist_flax"
-    model_version: str = "auto"
-    num_epochs: int = 3
-    bind_address: str = "127.0.0.1"
-    grpc_port: int = 8500
-    rest_port: int = 8501
-    ready_timeout_s: float = 120.0
-
-
-class Stack:
-    """The containers, network and volume of one project."""
-
-    def __init__(self, client: DockerClient, options: StackOptions) -> None:
+    def __init__(self, client: DockerClient, project: str, *, ready_timeout_s: float = 120.0):
         self._client = client
-        self._options = options
+        self._project = project
+        self._ready_timeout_s = ready_timeout_s
 
-    def up(self, show: Callable[[str], None]) -> None:
+    def up(self, exporter: Service, server: Service, show: Callable[[str], None]) -> None:
         """Publishes a version and starts the server, or leaves it to a running one to pick it up.
 
         Args:
+            exporter: Ends by itself.
+            server: Checks its own health.
             show: Gets the exporter's output, line by line.
 
         Raises:
             UserError: an image isn't there and can't be pulled, or a port is taken.
             CheckFailed: the exporter failed, or the server didn't become ready.
         """
-        exporter_image, server_image = self._images()
+        for service in (exporter, server):
+            ensure_image(self._client, service)
         self._ensure_network()
-        self._ensure_volume()
-        self._export(exporter_image, show)
-        self._wait_until_ready(self._ensure_server(server_image))
+        for name in {m.source for s in (exporter, server) for m in s.mounts if m.is_volume}:
+            self._ensure_volume(name)
+        self._export(exporter, show)
+        self._wait_until_ready(self._ensure_running(server))
 
     def status(self) -> list[ContainerStatus]:
         """Returns the stack's containers, the exporter first."""
@@ -95,7 +69,7 @@ class Stack:
         containers = [c for c in self._containers() if service in (None, service_of(c))]
         if not containers:
             what = f"service {service}" if service else "container"
-            raise UserError(f"the stack {self._options.project} has no {what}")
+            raise UserError(f"the stack {self._project} has no {what}")
         for container in containers:
             for line in container.logs(tail=tail).decode(errors="replace").splitlines():
                 yield f"{service_of(container)}  {line}"
@@ -112,7 +86,7 @@ class Stack:
             container.stop()
             container.remove(v=True)
             removed.append(container.name)
-        label = {"label": f"{LABEL}.project={self._options.project}"}
+        label = {"label": f"{LABEL}.project={self._project}"}
         for network in self._client.networks.list(filters=label):
             network.remove()
             removed.append(network.name)
@@ -121,68 +95,22 @@ class Stack:
             removed.append(volume.name)
         return [name for name in removed if name]
 
-    def _images(self) -> tuple[str, str]:
-        exporter = own_image(self._client, "exporter")
-        if self._options.server == "embedded":
-            return exporter, own_image(self._client, "embedded")
-        return exporter, official_image(self._client, self._options.serving_tag)
-
-    def _export(self, image: str, show: Callable[[str], None]) -> None:
-        options = self._options
-        self._remove("exporter")
-        container = self._run(
-            "exporter",
-            image,
-            [
-                f"--model={options.model}",
-                "--model_path=/models",
-                f"--model_version={options.model_version}",
-                f"--num_epochs={options.num_epochs}",
-                "--serving_batch_size=-1",
-            ],
-            mem_limit="4g",
-            volumes={self._volume: {"bind": "/models", "mode": "rw"}},
-        )
+    def _export(self, exporter: Service, show: Callable[[str], None]) -> None:
+        container = self._run(exporter)
         for line in container.logs(stream=True, follow=True):
             show(line.decode(errors="replace").rstrip("\n"))
         code = container.wait()["StatusCode"]
         if code != 0:
             raise CheckFailed(f"the exporter ended with {code}; nothing was published")
 
-    def _ensure_server(self, image: str) -> Container:
-        from docker.errors import APIError
-
-        options = self._options
-        service = self._server_service
-        running = [c for c in self._containers() if service_of(c) == service]
-        if running and running[0].status == "running":
-            return running[0]
-        self._remove(service)
-        try:
-            return self._run(
-                service,
-                image,
-                [
-                    f"--model_name={options.model}",
-                    f"--model_base_path=/models/{options.model}",
-                    "--xla_cpu_compilation_enabled=true",
-                ],
-                user=_USER,
-                mem_limit="2g",
-                restart_policy={"Name": "unless-stopped"},
-                ports={
-                    "8500/tcp": (options.bind_address, options.grpc_port),
-                    "8501/tcp": (options.bind_address, options.rest_port),
-                },
-                volumes={self._volume: {"bind": "/models", "mode": "ro,nocopy"}},
-                healthcheck=health_check(options.model),
-            )
-        except APIError as error:
-            self._remove(service)
-            raise UserError(f"the model server doesn't start: {error.explanation}") from None
+    def _ensure_running(self, server: Service) -> Container:
+        for container in self._containers():
+            if service_of(container) == server.name and container.status == "running":
+                return container
+        return self._run(server)
 
     def _wait_until_ready(self, server: Container) -> None:
-        end = time.monotonic() + self._options.ready_timeout_s
+        end = time.monotonic() + self._ready_timeout_s
         while time.monotonic() < end:
             server.reload()
             if server.health == "healthy":
@@ -199,11 +127,10 @@ class Stack:
                 self._network, labels=self._labels() | {f"{LABEL}.network": "default"}
             )
 
-    def _ensure_volume(self) -> None:
+    def _ensure_volume(self, name: str) -> None:
         # Creating a volume that is there leaves it as it is.
-        self._client.volumes.create(
-            self._volume, labels=self._labels() | {f"{LABEL}.volume": "models"}
-        )
+        labels = self._labels() | {f"{LABEL}.volume": name}
+        self._client.volumes.create(f"{self._project}_{name}", labels=labels)
 
     def _remove(self, service: str) -> None:
         for container in self._containers():
@@ -212,40 +139,52 @@ class Stack:
 
     def _containers(self) -> list[Container]:
         return self._client.containers.list(
-            all=True, filters={"label": f"{LABEL}.project={self._options.project}"}
+            all=True, filters={"label": f"{LABEL}.project={self._project}"}
         )
 
-    def _run(self, service: str, image: str, command: list[str], **settings: Any) -> Container:
-        """Starts a hardened container that Compose takes for its own."""
+    def _run(self, service: Service) -> Container:
+        """Starts a container that Compose takes for its own, in place of an earlier one."""
+        from docker.errors import APIError
+
+        self._remove(service.name)
         labels = self._labels() | {
-            f"{LABEL}.service": service,
+            f"{LABEL}.service": service.name,
             f"{LABEL}.container-number": "1",
             f"{LABEL}.oneoff": "False",
             # Compose lists what has one, and replaces what has another than its own.
             f"{LABEL}.config-hash": "sdk",
         }
-        return self._client.containers.run(
-            image,
-            command,
-            detach=True,
-            name=f"{self._options.project}-{service}-1",
-            labels=labels,
-            network=self._network,
-            **HARDENED,
-            **settings,
-        )
+        names = [service.name, *service.aliases]
+        endpoint = self._client.api.create_endpoint_config(aliases=names)
+        try:
+            return self._client.containers.run(
+                service.image,
+                list(service.command),
+                detach=True,
+                name=f"{self._project}-{service.name}-1",
+                labels=labels,
+                network=self._network,
+                networking_config={self._network: endpoint},
+                mounts=[self._mount(mount) for mount in service.mounts],
+                **service.settings,
+            )
+        except APIError as error:
+            self._remove(service.name)
+            raise UserError(f"{service.name} doesn't start: {error.explanation}") from None
+
+    def _mount(self, mount: Mount) -> types.Mount:
+        from docker import types
+
+        if mount.is_volume:
+            source = f"{self._project}_{mount.source}"
+            return types.Mount(
+                mount.target, source, read_only=mount.read_only, no_copy=mount.no_copy
+            )
+        return types.Mount(mount.target, mount.source, type="bind", read_only=mount.read_only)
 
     def _labels(self) -> dict[str, str]:
-        return {f"{LABEL}.project": self._options.project}
-
-    @property
-    def _server_service(self) -> str:
-        return "model-server" if self._options.server == "official" else "model-server-embedded"
+        return {f"{LABEL}.project": self._project}
 
     @property
     def _network(self) -> str:
-        return f"{self._options.project}_default"
-
-    @property
-    def _volume(self) -> str:
-        return f"{self._options.project}_models"
+        return f"{self._project}_default"

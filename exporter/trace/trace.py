@@ -8,7 +8,13 @@ from typing import Any
 import jax
 from jax import export
 
-from exporter._compat.jax import ClosedJaxpr, canonical_dtype, num_bytes
+from exporter._compat.jax import (
+    ClosedJaxpr,
+    canonical_dtype,
+    jaxprs_in_params,
+    num_bytes,
+    source_line,
+)
 from exporter.errors import UserError
 from exporter.model import TensorSpec, naming
 from exporter.model.dimensions import allowed
@@ -21,6 +27,7 @@ _POLYMORPHIC = -1  # the batch size that stands for any
 FIXED_BATCH_SIZES = (16, 128)
 # Of arrays in the function itself: masks and tables, no weights.
 _MOST_CONSTANT_BYTES = 1 << 24
+_CALLBACKS = ("pure_callback", "io_callback")
 
 
 def trace(
@@ -47,6 +54,7 @@ def trace(
         ]
     traces = [_trace(entry, size, tuple(platforms)) for size in sizes]
     _check_constants(entry.label, traces[0].jaxpr)
+    _check_callbacks(entry.label, traces[0].jaxpr.jaxpr)
     return TracedSignature(
         entry,
         tuple(traces),
@@ -83,6 +91,18 @@ def _trace(entry: Entry, batch_size: int | None, platforms: tuple[str, ...]) -> 
     return Trace(
         entry.label, batch_size, param_shapes, shapes, outputs, traced.jaxpr, platforms, jitted
     )
+
+
+def _check_callbacks(label: str, jaxpr: Any) -> None:
+    """Refuses calls back into Python, which JAX itself refuses in riddles where sizes are open."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name in _CALLBACKS:
+            raise UserError(
+                f"{label} can't be traced for a server: it calls back into Python "
+                f"({equation.primitive.name} at {source_line(equation)}); compute it in JAX"
+            )
+        for inner in jaxprs_in_params(equation.params):
+            _check_callbacks(label, inner)
 
 
 def _check_constants(label: str, jaxpr: ClosedJaxpr) -> None:

@@ -101,4 +101,11 @@ def untraceable(label: str, batch_size: int | None, error: Exception) -> UserErr
     if isinstance(error, UserError):
         return error
     size = "any batch size" if batch_size is None else f"batch size {batch_size}"
-    return UserError(f"{label} can't be traced for {size}: {user_frame.describe(error)}")
+    # JAX's class of sizes that aren't known yet; Python's len(x), int(n) and range(n) want numbers.
+    hint = (
+        "; the size of an open dimension is a symbol: take x.shape[0] for len(x), or export for "
+        "fixed batch sizes (serving_batch_size=1)"
+        if "_DimExpr" in str(error)
+        else ""
+    )
+    return UserError(f"{label} can't be traced for {size}: {user_frame.describe(error)}{hint}")

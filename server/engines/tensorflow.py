@@ -93,14 +93,14 @@ class TensorFlowEngine:
         return function
 
     def _make(self, signature: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:
-        from tensorflow.core.protobuf import config_pb2
+        from server._compat import make_callable
 
         entry = self._signatures[signature]
-        options = config_pb2.CallableOptions(
-            feed=[entry.inputs[name].tensor for name in inputs],
-            fetch=[entry.outputs[name].tensor for name in outputs],
+        return make_callable(
+            self._session,
+            [entry.inputs[name].tensor for name in inputs],
+            [entry.outputs[name].tensor for name in outputs],
         )
-        return self._session._make_callable_from_options(options)
 
 
 def _needs_xla(graph: Any) -> bool:

@@ -1,7 +1,6 @@
 """The page, built with real models, in a real Chromium."""
 
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -11,11 +10,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support import needs
+from tests.support.needs import ROOT
 from tests.support.page import PageUnderTest
+from tests.support.trained import trained
 
-ROOT = Path(__file__).parents[2]
-# Enough for the tests.
-EPOCHS = {"quickdraw": "40", "mnist_flax": "5"}
 # A fresh profile a launch; nothing that would call home.
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
@@ -24,19 +23,10 @@ FLAGS = (
 )
 
 
-def missing(what: str) -> None:
-    """Skips on a developer's machine; CI must have everything."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(what)
-    pytest.skip(what)
-
-
 def launch(*flags):
     """Yields a browser of its own."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install -e '.[dev]'")
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-    if path is None:
-        missing("needs Chromium (Debian: apt install chromium)")
+    sync_api = needs.package("playwright.sync_api")
+    path = needs.chromium()
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=[*FLAGS, *flags])
         yield browser
@@ -54,28 +44,17 @@ def model_path(tmp_path_factory):
     """Both models, trained and published; WEB_MODELS names a directory that has them already."""
     if os.environ.get("WEB_MODELS"):
         return Path(os.environ["WEB_MODELS"])
-    if shutil.which("npm") is None:
-        missing("needs Node 18 or newer (Debian: apt install nodejs npm)")
+    needs.page()
+    needs.chromium()
     base = tmp_path_factory.mktemp("models")
-    for model, epochs in EPOCHS.items():
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "exporter", "--model", model, "--model_path", str(base)),
-                *("--num_epochs", epochs, "--serving_batch_size=-1", "--noshow_model"),
-            ],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
+    trained(base, "mnist_flax", "quickdraw")
     return base
 
 
 @pytest.fixture(scope="session")
 def built(model_path, tmp_path_factory):
     """The page with exact weights, as `python -m web build --weights float32` makes it."""
-    if shutil.which("npm") is None:
-        missing("needs Node 18 or newer (Debian: apt install nodejs npm)")
+    needs.page()
     out = tmp_path_factory.mktemp("web")
     done = subprocess.run(
         [

@@ -10,7 +10,8 @@ import pytest
 from exporter.commands.progress import Progress
 from exporter.formats.tfjs import Options, export
 from tests import models
-from tests.browser.conftest import ROOT, launch, missing
+from tests.browser.conftest import ROOT, launch
+from tests.support import needs
 
 BATCHES = (1, 3, 17)
 RUN = (Path(__file__).parent / "run_model.js").read_text()
@@ -26,8 +27,7 @@ WEBGL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshad
 
 @pytest.fixture(scope="module")
 def browser():
-    if not SCRIPTS[0].exists():
-        missing("needs TensorFlow.js: npm ci --prefix web")
+    needs.page()
     yield from launch(*WEBGL)
 
 

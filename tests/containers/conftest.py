@@ -4,7 +4,8 @@ import docker
 import pytest
 from docker.errors import DockerException
 
-from tests.support.compose import GET_ENGINE, SCALE, Compose, missing
+from tests.support import needs
+from tests.support.compose import GET_ENGINE, SCALE, Compose
 
 SERVER = "model-server-embedded"
 
@@ -15,7 +16,7 @@ def engine():
         client = docker.from_env()
         client.ping()
     except DockerException as error:
-        missing(f"no Docker engine answers ({error}); {GET_ENGINE}")
+        needs.missing(f"no Docker engine answers ({error}); {GET_ENGINE}")
     yield client
     client.close()
 

@@ -6,7 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from docker.utils import parse_bytes
 
+from exporter import stack
 from server.options import UNSUPPORTED, Options
 from tests.support.compose import ROOT, SCALE, Compose
 
@@ -83,6 +85,46 @@ def test_containers_are_hardened(service):
     assert settings["cap_drop"] == ["ALL"]
     assert settings["security_opt"] == ["no-new-privileges:true"]
     assert int(settings["mem_limit"]) > 0
+
+
+@pytest.mark.parametrize("name", ["exporter", "model-server", "model-server-embedded"])
+def test_the_sdk_reads_what_compose_reads(name):
+    """Variables, anchors, merges, durations and sizes, as the real Compose resolves them."""
+    chosen = {"MODEL": "mnist_flax", "NUM_EPOCHS": "7", "REST_PORT": "9501", "CORS": "true"}
+    theirs = config("--profile", "official", "--profile", "embedded", **chosen)[name]
+    ours = stack.read(ROOT / "compose.yaml", {**chosen, "GRPC_PORT": "8500"}).service(name)
+    settings = ours.settings
+    assert ours.image == theirs["image"]
+    assert ours.is_built == ("build" in theirs)
+    assert list(ours.command) == theirs["command"]
+    for key in ("cap_drop", "security_opt", "init", "read_only", "pids_limit"):
+        assert settings[key] == theirs[key], key
+    assert settings.get("user") == theirs.get("user")
+    assert parse_bytes(settings["mem_limit"]) == int(theirs["mem_limit"])
+    assert list(settings["tmpfs"]) == theirs["tmpfs"]
+    assert settings.get("restart_policy", {}).get("Name") == theirs.get("restart")
+    assert {
+        (address, str(port), int(target.removesuffix("/tcp")))
+        for target, bindings in settings.get("ports", {}).items()
+        for address, port in bindings
+    } == {(p["host_ip"], p["published"], p["target"]) for p in theirs.get("ports", [])}
+    assert [(m.source, m.is_volume, m.target, m.read_only, m.no_copy) for m in ours.mounts] == [
+        (
+            volume["source"],
+            volume["type"] == "volume",
+            volume["target"],
+            volume.get("read_only", False),
+            volume.get("volume", {}).get("nocopy", False),
+        )
+        for volume in theirs["volumes"]
+    ]
+    assert list(ours.aliases) == (theirs["networks"]["default"] or {}).get("aliases", [])
+    check = theirs.get("healthcheck", {})
+    seconds = {"2s": 2, "3s": 3, "1m0s": 60}
+    assert settings.get("healthcheck", {}) == {
+        key: value if key in ("test", "retries") else seconds[value] * 10**9
+        for key, value in check.items()
+    }
 
 
 def test_compose_yaml_follows_the_specification():

@@ -1,18 +1,16 @@
 """Models and servers that the integration tests share."""
 
-import shutil
 import subprocess
 
 import pytest
 
-from tests.support import saved_models
+from tests.support import exports, needs, saved_models
 from tests.support.servers import ServerProcess
 
 
 @pytest.fixture(scope="session")
 def half_plus_two(tmp_path_factory):
     """The base path of half_plus_two with version 123, as in Serving's documentation."""
-    pytest.importorskip("tensorflow", reason="needs tensorflow: pip install tensorflow")
     base = tmp_path_factory.mktemp("models") / "half_plus_two"
     saved_models.half_plus_two(base, 123)
     return base
@@ -60,10 +58,19 @@ def tensorflow_server(request, half_plus_two, every_dtype, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def scaled_server(tmp_path_factory):
+    """A server of `exports.scaled`, version 1, without a flag, for tests that leave it as it is."""
+    base = tmp_path_factory.mktemp("scaled")
+    exports.scaled(base, 1)
+    flags = ["--model_name=scaled", f"--model_base_path={base / 'scaled'}"]
+    with ServerProcess(base / "log", *flags) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def certificate(tmp_path_factory):
     """A certificate for localhost that signs itself."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs openssl: apt install openssl")
+    needs.program("openssl", debian="openssl")
     folder = tmp_path_factory.mktemp("tls")
     files = folder / "cert.pem", folder / "key.pem"
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"

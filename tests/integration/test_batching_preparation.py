@@ -87,7 +87,6 @@ def test_an_export_for_fixed_sizes_is_batched_in_these():
 
 
 def test_an_export_is_ready_in_all_sizes_when_it_is_loaded(tmp_path):
-    pytest.importorskip("tensorflow", reason="needs tensorflow to export: pip install tensorflow")
     exports.scaled(tmp_path, 1)
     loader = Loader(EngineOptions(engine="xla"), batch_sizes=WANTED)
     servable = loader("scaled", 1, Path(tmp_path / "scaled" / "1"))

@@ -7,16 +7,18 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
-pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
+from tests.support import needs
+
+needs.package("jax", "exporter")
+needs.package("tensorflow", "exporter")
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux to count memory")
 def test_an_export_holds_its_parameters_once(tmp_path):
     """TensorFlow's variables are JAX's own memory: a copy would make it more than twice as much."""
+    needs.linux("to count memory")
     done = subprocess.run(
         [
             *(sys.executable, "-m", "bench.big_export", "--json"),

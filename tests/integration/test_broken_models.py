@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
-pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
+from tests.support import needs
+
+jax = needs.package("jax", "exporter")
+needs.package("tensorflow", "exporter")
+
 from exporter import ExportOptions, Model, TensorSpec
 from exporter.errors import CheckFailed, UserError
 from tests.support.exports import publish

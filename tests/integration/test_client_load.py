@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 
-pytest.importorskip("tensorflow_serving", reason="pip install tensorflow-serving-api")
+from tests.support import needs
+
+needs.package("tensorflow_serving", "exporter")
 
 from client import Client
 from client.load.__main__ import main
@@ -142,7 +144,7 @@ def test_load_over_tls(api, certificate):
 
 
 def test_a_plot_is_written(flags, tmp_path):
-    pytest.importorskip("matplotlib", reason="pip install matplotlib")
+    needs.package("matplotlib", "exporter")
     picture = tmp_path / "latency.png"
     assert main([*flags, *BRIEF, "--plot", str(picture)]) == 0
     assert picture.read_bytes().startswith(b"\x89PNG")

@@ -7,9 +7,11 @@ from threading import Timer
 import numpy as np
 import pytest
 
-pytest.importorskip("tensorflow_serving", reason="pip install tensorflow-serving-api")
+from tests.support import needs
 
-from client import Client, ServingError, Unavailable
+needs.package("tensorflow_serving", "exporter")
+
+from client import Client, ServingError, Unavailable, connect
 from client.retry import Retry
 from tests.support import peer as official
 
@@ -89,6 +91,13 @@ def test_status_and_metadata(client):
         name: dtype.name for name, dtype in official.ECHO_DTYPES.items()
     }
     assert signature.inputs["words"].shape == (-1,)
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_the_api_of_a_port_is_found_out(peer, api):
+    with connect(f"localhost:{peer.port(api)}") as client:
+        assert client.endpoint.api == api
+        assert client.predict("half_plus_two", [1.0]).output.tolist() == [2.5]
 
 
 def test_classify_and_regress(client):

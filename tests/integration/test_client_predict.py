@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-pytest.importorskip("tensorflow_serving", reason="pip install tensorflow-serving-api")
+from tests.support import needs
+
+needs.package("tensorflow_serving", "exporter")
 
 from client.predict import main
 from tests.support import peer as official

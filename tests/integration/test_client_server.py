@@ -12,10 +12,8 @@ from client.load.__main__ import main as load
 from client.predict import main as predict
 from client.samples import find
 from client.servable import Servable
-from tests.support import exports, saved_models
+from tests.support import exports, needs, saved_models
 from tests.support.servers import ServerProcess
-
-pytest.importorskip("tensorflow", reason="needs tensorflow to export: pip install tensorflow")
 
 APIS = ["rest", "grpc"]
 
@@ -36,7 +34,7 @@ def test_every_dtype_comes_back(client, dtype):
     if dtype == "string":
         array = np.array([[b"\xff\x00a"], ["grün".encode()]], object)
     else:
-        ml_dtypes = pytest.importorskip("ml_dtypes")
+        ml_dtypes = needs.package("ml_dtypes", "exporter")
         numpy_dtype = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
         array = (random.random((2, 3)) * 9).astype(numpy_dtype)
     if client.endpoint.api == "rest" and dtype.startswith("complex"):
@@ -74,7 +72,6 @@ def test_versions_and_labels(client):
 @pytest.fixture(scope="module")
 def scaled(tmp_path_factory):
     """A models directory with one version, and a server that looks for more."""
-    pytest.importorskip("jax", reason="needs jax: pip install jax")
     base = tmp_path_factory.mktemp("scaled")
     exports.scaled(base, 1)
     flags = ["--model_name=scaled", f"--model_base_path={base / 'scaled'}"]

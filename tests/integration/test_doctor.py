@@ -11,15 +11,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
-tf = pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
+from tests.support import needs
+
+needs.package("jax", "exporter")
+tf = needs.package("tensorflow", "exporter")
 
 from artifact import versions
-from exporter import ExportOptions, Model, TensorSpec
+from exporter import ExportOptions, Model, TensorSpec, UserError
 from exporter.inspect.doctor import examine, files, runtime, serving
+from exporter.inspect.report import runtimes
 from tests.support import exports
 from tests.support.exports import publish
 from tests.support.servers import ROOT, ServerProcess
+from wire import serving_pb2 as pb
+from wire.tensors import from_array
 
 COPY = "copy the whole directory again"
 ORDER = ["files", "digests", "variables", "TensorFlow"]
@@ -52,6 +57,7 @@ def ill(healthy, tmp_path_factory):
     publish(small("for_cuda", 1), base, replace(plain, platforms=("cuda",)))
     publish(small("integers", 1, "int32"), base, plain)
     publish(small("wrong", 2), base, plain)
+    publish(small("complex", 1, "complex64"), base, plain)
     return base
 
 
@@ -99,11 +105,13 @@ def xla_call(version_dir):
 
 def chill(version_dir):
     """Replaces the warm-up by a request that the model refuses."""
-    from exporter.publish import warmup
-
-    requests = {"serving_default": [{"inputs": np.zeros((1, 5), np.float32)}]}
-    methods = {"serving_default": "tensorflow/serving/predict"}
-    warmup.write(version_dir, "cold", requests, methods)
+    request = pb.PredictRequest(
+        model_spec=pb.ModelSpec(name="cold", signature_name="serving_default"),
+        inputs={"inputs": from_array(np.zeros((1, 5), np.float32))},
+    )
+    record = pb.PredictionLog(predict_log=pb.PredictLog(request=request))
+    with tf.io.TFRecordWriter(str(version_dir / versions.WARMUP)) as writer:
+        writer.write(record.SerializeToString())
 
 
 def small(name, factor, dtype="float32"):
@@ -199,6 +207,21 @@ def test_illnesses_in_a_server(healthy, server, name, api):
     assert fix in finding.fix
 
 
+def test_complex_numbers_go_by_grpc_alone(ill, server):
+    version_dir = ill / "complex" / "1"
+    by_rest, by_grpc = (f"127.0.0.1:{port}" for port in (server.rest_port, server.grpc_port))
+    finding = last(serving.examine(version_dir, "complex", by_rest))
+    assert (finding.check, finding.ok) == ("dtype", False)
+    assert "complex64 can't be sent over REST" in finding.text
+    assert "complex numbers only by gRPC" in finding.fix
+    assert last(serving.examine(version_dir, "complex", by_grpc)).ok
+    inputs = {"inputs": np.ones((1, 4), np.complex64)}
+    with pytest.raises(runtimes.Refused, match="use gRPC"):
+        runtimes.served(version_dir, by_rest, "complex").run("serving_default", inputs)
+    outputs = runtimes.served(version_dir, by_grpc, "complex").run("serving_default", inputs)
+    assert outputs["output_0"].dtype == np.complex64
+
+
 @pytest.mark.parametrize("api", ["rest_port", "grpc_port"])
 def test_a_wrong_model_name(healthy, server, api):
     finding = last(serving.examine(healthy, "scald", f"127.0.0.1:{getattr(server, api)}"))
@@ -250,6 +273,39 @@ def test_something_else_at_the_port(healthy):
         other.kill()
     assert (finding.check, finding.ok) == ("port", False)
     assert "no model server" in finding.text
+    assert "HTTP 404 without an error in JSON" in finding.text
+
+
+@pytest.mark.parametrize("api", ["rest_port", "grpc_port"])
+def test_a_server_that_wants_a_token(healthy, locked, api):
+    (finding,) = serving.examine(healthy, "scaled", f"127.0.0.1:{getattr(locked, api)}")
+    assert (finding.check, finding.ok) == ("port", False)
+    assert "doesn't answer everyone" in finding.text
+    assert "Authorization: Bearer" in finding.text
+
+
+@pytest.fixture(scope="module")
+def locked(healthy, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("locked")
+    (folder / "token").write_text("secret")
+    flags = ["--model_name=scaled", f"--model_base_path={healthy.parent}"]
+    flags += [f"--auth_token_file={folder / 'token'}"]
+    with ServerProcess(folder / "log", *flags, wait_s=240) as process:
+        yield process
+
+
+def test_a_report_from_nobody(healthy, server):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    for address, words in (
+        (f"127.0.0.1:{port}", f"nobody answers at 127.0.0.1:{port}: Connection refused; ask"),
+        (f"127.0.0.1:{server.grpc_port}", "nothing"),
+        (f"127.0.0.1:{server.rest_port}", "nothing"),
+        ("nowhere", "write it as HOST:PORT"),
+    ):
+        with pytest.raises(UserError, match=words):
+            runtimes.served(healthy, address, "nothing")
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ import shutil
 import numpy as np
 import pytest
 
-jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
-pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
+from tests.support import needs
+
+jax = needs.package("jax", "exporter")
+needs.package("tensorflow", "exporter")
 
 from artifact import golden, versions
 from artifact.manifest import Manifest, damaged_files, digest_files
@@ -151,7 +153,7 @@ def test_the_command_exports_untrained_features_and_shows_them(tmp_path, capsys)
 
 
 def test_verify_finds_another_graph_behind_right_digests(tmp_path, capsys):
-    options = ExportOptions(check_batch_sizes=(2,), verify=False)
+    options = ExportOptions(serving_batch_size=1, check_batch_sizes=(2,), verify=False)
     version_dir = publish(linear(), tmp_path, options)
     other = publish(linear(lambda w, x: x @ w + 0.5, "other"), tmp_path, options)
     shutil.copy(other / versions.SAVED_MODEL, version_dir / versions.SAVED_MODEL)

@@ -5,8 +5,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
-tf = pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
+from tests.support import needs
+
+jax = needs.package("jax", "exporter")
+tf = needs.package("tensorflow", "exporter")
 
 from artifact import program, versions
 from artifact.manifest import Manifest
@@ -33,7 +35,8 @@ def untrained(name, *, with_classifier=True):
 
 
 def written(model, directory, **options):
-    version.write(model, directory, ExportOptions(check_batch_sizes=(2,), **options))
+    settings = {"serving_batch_size": 1, "check_batch_sizes": (2,), **options}
+    version.write(model, directory, ExportOptions(**settings))
     return tf.saved_model.load(str(directory))
 
 

@@ -16,22 +16,18 @@ from exporter.errors import CheckFailed, UserError
 from exporter.formats.tfjs import Options, UnsupportedOp, export, graph_model, node
 from exporter.model import Model, TensorSpec
 from tests import models
+from tests.support import needs
 from tests.support.lowering import lower
 
 BATCHES = (1, 3, 17)
 ROOT = Path(__file__).parents[2]
 
-needs_node = pytest.mark.usefixtures("node_packages")
+needs_node = pytest.mark.usefixtures("tensorflow_js")
 
 
 @pytest.fixture(scope="module")
-def node_packages():
-    try:
-        node.install()
-    except UserError as error:
-        if os.environ.get("CI"):
-            raise  # there, all that the tests need is installed
-        pytest.skip(str(error))
+def tensorflow_js():
+    needs.tensorflow_js()
 
 
 @pytest.fixture(scope="module", params=models.NAMES)
@@ -183,9 +179,7 @@ def test_missing_node_says_how_to_get_it(monkeypatch, tmp_path):
 
 
 def test_kernel_lists_are_those_of_the_packages(tmp_path):
-    there = shutil.which("node") and (ROOT / "web" / "node_modules").is_dir()
-    if not there and not os.environ.get("CI"):
-        pytest.skip("needs Node and the page's npm packages: npm ci --prefix web")
+    needs.page()
     script = ROOT / "scripts" / "tfjs_kernels.cjs"
     subprocess.run(["node", str(script), str(tmp_path / "kernels.json")], check=True)
     committed = ROOT / "exporter" / "formats" / "tfjs" / "kernels.json"

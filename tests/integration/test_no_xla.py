@@ -8,8 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
-tf = pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
+from tests.support import needs
+
+jax = needs.package("jax", "exporter")
+tf = needs.package("tensorflow", "exporter")
 
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 

@@ -7,22 +7,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
-tf = pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
-for library, package in (("equinox", "equinox"), ("haiku", "dm-haiku")):
-    pytest.importorskip(library, reason=f"needs {package}: pip install -e '.[dev]'")
+from tests.support import needs
+
+jax = needs.package("jax", "exporter")
+tf = needs.package("tensorflow", "exporter")
+needs.package("equinox")
+needs.package("haiku")
 
 import grpc
 
 from artifact import golden
 from artifact.comparison import difference
 from artifact.manifest import Manifest
-from exporter import ExportOptions, TensorSpec
+from exporter import TensorSpec
 from exporter.errors import UserError
 from exporter.formats import tflite
 from exporter.model.entry import entries
 from tests import models
-from tests.support.exports import publish
+from tests.support import exports
 from tests.support.servers import ServerProcess
 from wire import services, tensors
 from wire import serving_pb2 as pb
@@ -42,10 +44,7 @@ REFUSALS = {
 def published(tmp_path_factory):
     """A version of each model, by name, for any batch size."""
     base = tmp_path_factory.mktemp("parity")
-    options = ExportOptions(
-        serving_batch_size=-1, verify=False, check_batch_sizes=(1, 3), warmup_batch_sizes=(1,)
-    )
-    return {name: publish(models.build(name), base, options) for name in NAMES}
+    return {name: exports.kind(base, name) for name in NAMES}
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +65,7 @@ def through_signature(version_dir, server, signature, inputs):
 
 
 def through_hub(version_dir, server, signature, inputs):
-    hub = pytest.importorskip("tensorflow_hub", reason="needs: pip install -e '.[reuse]'")
+    hub = needs.package("tensorflow_hub", "reuse")
     # Keras 2 casts what a layer is given to the layer's dtype.
     is_bfloat16 = any(array.dtype.name == "bfloat16" for array in inputs.values())
     layer = hub.KerasLayer(str(version_dir), dtype="bfloat16" if is_bfloat16 else None)
@@ -74,7 +73,7 @@ def through_hub(version_dir, server, signature, inputs):
 
 
 def through_keras(version_dir, server, signature, inputs):
-    pytest.importorskip("keras", reason="needs keras: pip install -e '.[reuse]'")
+    needs.package("keras", "reuse")
     from exporter.formats.keras.layers import SavedModelLayer
 
     layer = SavedModelLayer(str(version_dir))

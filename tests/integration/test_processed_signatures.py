@@ -12,9 +12,11 @@ import grpc
 import numpy as np
 import pytest
 
-jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
-pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
-Image = pytest.importorskip("PIL.Image", reason="needs Pillow: pip install -e '.[exporter]'")
+from tests.support import needs
+
+jax = needs.package("jax", "exporter")
+needs.package("tensorflow", "exporter")
+Image = needs.package("PIL.Image", "exporter")
 
 from artifact import golden, program
 from artifact.manifest import Manifest

@@ -9,8 +9,10 @@ import sys
 import numpy as np
 import pytest
 
-pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
-pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
+from tests.support import needs
+
+needs.package("jax", "exporter")
+needs.package("tensorflow", "exporter")
 
 from artifact import golden
 from artifact.manifest import Manifest
@@ -80,12 +82,8 @@ def test_names_are_text_and_no_markup(report):
 
 
 def test_a_page_in_chromium_is_wide_enough_and_shows_its_pictures(report, tmp_path):
-    sync_api = pytest.importorskip(
-        "playwright.sync_api", reason="needs playwright: pip install -e '.[dev]'"
-    )
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("needs Chromium: apt install chromium")
+    sync_api = needs.package("playwright.sync_api")
+    chromium = needs.chromium()
     path = tmp_path / "report.html"
     path.write_text(page.render(report), encoding="utf-8")
     with sync_api.sync_playwright() as playwright:

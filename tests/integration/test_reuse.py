@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support import needs
+
 for package, extra in (("tensorflow", "exporter"), ("tf_keras", "reuse"), ("keras", "reuse")):
-    pytest.importorskip(package, reason=f"needs {package}: pip install -e '.[{extra}]'")
+    needs.package(package, extra)
 
 from exporter.errors import UserError
 from tests.support.servers import ServerProcess
@@ -26,15 +28,7 @@ def reused(tmp_path_factory):
     base = tmp_path_factory.mktemp("reuse")
     done = subprocess.run(
         [
-            *(
-                sys.executable,
-                "-m",
-                "exporter",
-                "reuse",
-                "--model",
-                "mnist_pure_jax",
-                "--json",
-            ),
+            *(sys.executable, "-m", "exporter", "reuse", "--model", "mnist_pure_jax", "--json"),
             *("--num_epochs=1", "--reuse_epochs=1", "--notest_savedmodel"),
             *("--model_path", str(base), "--save_network", str(base / "network" / "1")),
         ],

@@ -1,7 +1,6 @@
 """Our gRPC server as gRPC's own clients, curl and the h2 library see it."""
 
 import asyncio
-import shutil
 import socket
 import ssl
 import subprocess
@@ -15,6 +14,7 @@ from server.errors import Code, ServingError
 from server.http2.limits import Limits
 from server.rpc.call import Method
 from server.rpc.server import RpcServer
+from tests.support import needs
 
 LOOPS = {"asyncio": asyncio.new_event_loop}
 try:
@@ -347,8 +347,7 @@ def test_tls_serves(server, tmp_path):
 
 def certify(directory):
     key, certificate = directory / "key.pem", directory / "cert.pem"
-    if shutil.which("openssl") is None:
-        pytest.skip("needs openssl: apt-get install openssl")
+    needs.program("openssl", debian="openssl")
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
          "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
@@ -359,8 +358,7 @@ def certify(directory):
 
 
 def curl(server, *arguments, data):
-    if shutil.which("curl") is None:
-        pytest.skip("needs curl: apt-get install curl")
+    needs.program("curl", debian="curl")
     done = subprocess.run(
         ["curl", "-sS", "--http2-prior-knowledge", "--max-time", "20", "--data-binary", "@-",
          "-D", "/dev/stderr", *arguments, f"http://{server.address}/test/Echo"],

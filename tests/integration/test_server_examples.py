@@ -5,11 +5,10 @@ import json
 import grpc
 import pytest
 
-tf = pytest.importorskip("tensorflow", reason="needs tensorflow: pip install tensorflow")
-apis = pytest.importorskip(
-    "tensorflow_serving.apis.prediction_service_pb2_grpc",
-    reason="needs tensorflow-serving-api: pip install tensorflow-serving-api",
-)
+from tests.support import needs
+
+tf = needs.package("tensorflow", "exporter")
+apis = needs.package("tensorflow_serving.apis.prediction_service_pb2_grpc", "exporter")
 from tensorflow_serving.apis import (
     classification_pb2,
     inference_pb2,

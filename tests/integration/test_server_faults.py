@@ -18,8 +18,6 @@ from tests.support.servers import ServerProcess
 from wire import services, tensors
 from wire import serving_pb2 as pb
 
-pytest.importorskip("tensorflow", reason="needs tensorflow to export: pip install tensorflow")
-
 PREDICT = "/v1/models/scaled:predict"
 X = np.ones((1, 4), np.float32)
 
@@ -105,30 +103,31 @@ def test_a_model_that_raises_fails_its_request_alone(tmp_path):
             assert server.rest(path, {"instances": [1.0, 2.0]})[0] == 200
 
 
-def test_slow_clients_hold_up_nobody(base):
-    with serve(base) as server:
-        slow = [socket.create_connection(("127.0.0.1", server.rest_port)) for _ in range(50)]
-        for peer in slow:
-            peer.sendall(b"POST /v1/models/scaled:predict HTTP/1.1\r\nContent-Length: 9\r\n\r\n{")
-        for _ in range(20):
-            answers(server, 1)
-        for peer in slow:
-            peer.close()
+def test_slow_clients_hold_up_nobody(scaled_server):
+    server = scaled_server
+    slow = [socket.create_connection(("127.0.0.1", server.rest_port)) for _ in range(50)]
+    for peer in slow:
+        peer.sendall(b"POST /v1/models/scaled:predict HTTP/1.1\r\nContent-Length: 9\r\n\r\n{")
+    for _ in range(20):
+        answers(server, 1)
+    for peer in slow:
+        peer.close()
 
 
-def test_a_thousand_idle_connections_hold_up_nobody(base):
-    with serve(base) as server:
-        idle = [socket.create_connection(("127.0.0.1", server.rest_port)) for _ in range(1000)]
-        for _ in range(20):
-            answers(server, 1)
-        idle[-1].sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
-        assert idle[-1].recv(100).startswith(b"HTTP/1.1 200 OK")
-        for peer in idle:
-            peer.close()
+def test_a_thousand_idle_connections_hold_up_nobody(scaled_server):
+    server = scaled_server
+    idle = [socket.create_connection(("127.0.0.1", server.rest_port)) for _ in range(1000)]
+    for _ in range(20):
+        answers(server, 1)
+    idle[-1].sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+    assert idle[-1].recv(100).startswith(b"HTTP/1.1 200 OK")
+    for peer in idle:
+        peer.close()
 
 
-def test_inputs_that_would_take_all_memory_are_refused(base):
-    with serve(base) as server, server.channel() as channel:
+def test_inputs_that_would_take_all_memory_are_refused(scaled_server):
+    server = scaled_server
+    with server.channel() as channel:
         request = pb.PredictRequest(model_spec=pb.ModelSpec(name="scaled"))
         tensor = request.inputs["inputs"]
         tensor.dtype = 1

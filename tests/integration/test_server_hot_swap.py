@@ -6,8 +6,6 @@ from tests.support import exports
 from tests.support.servers import ServerProcess
 from tests.support.traffic import Client
 
-pytest.importorskip("tensorflow", reason="needs tensorflow to export: pip install tensorflow")
-
 VERSIONS = (1, 2, 3, 4, 5, 6)
 
 

@@ -5,11 +5,9 @@ import sys
 
 import pytest
 
-from tests.support import exports
-from tests.support.servers import ServerProcess
+from tests.support import needs
 
-pytest.importorskip("tensorflow", reason="needs tensorflow to export: pip install tensorflow")
-pytest.importorskip("schemathesis", reason="needs schemathesis: pip install schemathesis")
+needs.package("schemathesis")
 
 CHECKS = (
     "not_a_server_error",
@@ -21,21 +19,18 @@ CHECKS = (
 
 
 @pytest.mark.slow
-def test_the_server_does_what_its_document_says(tmp_path):
-    exports.scaled(tmp_path, 1)
-    flags = ["--model_name=scaled", f"--model_base_path={tmp_path / 'scaled'}"]
-    with ServerProcess(tmp_path / "log", *flags) as server:
-        result = subprocess.run(
-            [
-                *(sys.executable, "-m", "schemathesis.cli", "run"),
-                f"http://127.0.0.1:{server.rest_port}/openapi.json",
-                *("--phases", "examples,coverage,fuzzing", "--max-examples", "30"),
-                *("--checks", ",".join(CHECKS), "--seed", "1", "--no-color"),
-            ],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            check=False,
-        )
-        assert result.returncode == 0, result.stdout + result.stderr
-        assert "Traceback" not in server.log
+def test_the_server_does_what_its_document_says(scaled_server, tmp_path):
+    result = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "run"),
+            f"http://127.0.0.1:{scaled_server.rest_port}/openapi.json",
+            *("--phases", "examples,coverage,fuzzing", "--max-examples", "30"),
+            *("--checks", ",".join(CHECKS), "--seed", "1", "--no-color"),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "Traceback" not in scaled_server.log

@@ -4,9 +4,9 @@ import json
 import subprocess
 import sys
 
-import pytest
+from tests.support import needs
 
-pytest.importorskip("ovmsclient", reason="needs ovmsclient: pip install ovmsclient")
+needs.package("ovmsclient")
 
 # In a process of its own: it registers the official messages once more.
 SCRIPT = """

@@ -6,11 +6,11 @@ import grpc
 import numpy as np
 import pytest
 
-from tests.support import saved_models
+from tests.support import needs, saved_models
 from wire import services, tensors
 from wire import serving_pb2 as pb
 
-tf = pytest.importorskip("tensorflow", reason="needs tensorflow: pip install tensorflow")
+tf = needs.package("tensorflow", "exporter")
 
 PREDICT = "/v1/models/half_plus_two:predict"
 

@@ -6,16 +6,13 @@ import time
 import numpy as np
 import pytest
 
-from tests.support import exports
+from tests.support import exports, needs
 from tests.support.servers import ServerProcess
 from wire import services, tensors
 from wire import serving_pb2 as pb
 
-pytest.importorskip("tensorflow", reason="needs tensorflow to export: pip install tensorflow")
-pytest.importorskip(
-    "tensorflow_serving",
-    reason="needs the official messages: pip install tensorflow-serving-api",
-)
+needs.package("tensorflow", "exporter")
+needs.package("tensorflow_serving", "exporter")
 
 
 @pytest.fixture(scope="module")

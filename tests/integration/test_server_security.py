@@ -10,12 +10,10 @@ import urllib.request
 import grpc
 import pytest
 
-from tests.support import exports
+from tests.support import exports, needs
 from tests.support.servers import ServerProcess
 from wire import services
 from wire import serving_pb2 as pb
-
-pytest.importorskip("tensorflow", reason="needs tensorflow to export: pip install tensorflow")
 
 PREDICT = "/v1/models/scaled:predict"
 BODY = {"inputs": [[1.0] * 4]}
@@ -36,11 +34,9 @@ def certificates(tmp_path_factory):
     def openssl(*arguments):
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
 
-    try:
-        authority = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority"
-        openssl(*authority.split(), *["-keyout", "authority.key", "-out", "authority.crt"])
-    except FileNotFoundError:
-        pytest.skip("needs openssl to make certificates: apt-get install openssl")
+    needs.program("openssl", debian="openssl")
+    authority = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority"
+    openssl(*authority.split(), *["-keyout", "authority.key", "-out", "authority.crt"])
     (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1")
     for name in ("server", "client"):
         openssl(*f"req -newkey rsa:2048 -nodes -subj /CN={name}".split(),
@@ -124,14 +120,14 @@ def test_limits_answer_429_and_resource_exhausted(flags, tmp_path):
         assert server.rest("/v1/models/scaled")[0] == 200  # only inference is limited
 
 
-def test_only_loopback_is_listened_on(flags, tmp_path):
-    with ServerProcess(tmp_path / "log", *flags) as server:
-        for port in (server.grpc_port, server.rest_port):
-            with socket.create_connection(("127.0.0.1", port), timeout=5):
-                pass
-            for address in other_addresses():
-                with pytest.raises(OSError):
-                    socket.create_connection((address, port), timeout=1)
+def test_only_loopback_is_listened_on(scaled_server):
+    server = scaled_server
+    for port in (server.grpc_port, server.rest_port):
+        with socket.create_connection(("127.0.0.1", port), timeout=5):
+            pass
+        for address in other_addresses():
+            with pytest.raises(OSError):
+                socket.create_connection((address, port), timeout=1)
 
 
 def other_addresses():
@@ -145,12 +141,12 @@ def other_addresses():
     return [] if address.startswith("127.") else [address]
 
 
-def test_model_names_never_become_paths(flags, tmp_path):
+def test_model_names_never_become_paths(scaled_server):
+    server = scaled_server
     names = ("..%2f..%2fetc%2fpasswd", "../scaled", "%00", "scaled%2f1", "\\..\\x", "." * 300)
-    with ServerProcess(tmp_path / "log", *flags) as server:
-        for path in (f"/v1/models/{name}{end}" for name in names for end in ("", "/metadata")):
-            with socket.create_connection(("127.0.0.1", server.rest_port), timeout=10) as peer:
-                peer.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
-                answer = b"".join(iter(lambda peer=peer: peer.recv(65536), b""))
-            assert answer.split()[1] in (b"400", b"404")
-            assert b"root:" not in answer
+    for path in (f"/v1/models/{name}{end}" for name in names for end in ("", "/metadata")):
+        with socket.create_connection(("127.0.0.1", server.rest_port), timeout=10) as peer:
+            peer.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+            answer = b"".join(iter(lambda peer=peer: peer.recv(65536), b""))
+        assert answer.split()[1] in (b"400", b"404")
+        assert b"root:" not in answer

@@ -8,6 +8,7 @@ import grpc
 import numpy as np
 import pytest
 
+from tests.support import needs
 from wire import services, tensors
 from wire import serving_pb2 as pb
 
@@ -106,9 +107,7 @@ def test_metrics_have_the_official_names_and_ours(tensorflow_server):
 
 
 def test_metrics_are_what_prometheus_reads(tensorflow_server):
-    parser = pytest.importorskip(
-        "prometheus_client.parser", reason="needs prometheus-client: pip install prometheus-client"
-    )
+    parser = needs.package("prometheus_client.parser")
     _, headers, page = tensorflow_server.rest("/metrics")
     assert headers["Content-Type"].startswith("text/plain")
     families = {f.name: f for f in parser.text_string_to_metric_families(page.decode())}

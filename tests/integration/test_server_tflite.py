@@ -3,15 +3,13 @@
 import json
 
 import numpy as np
-import pytest
 
-from tests.support import saved_models
+from tests.support import needs, saved_models
 from tests.support.servers import ServerProcess
 from wire import services, tensors
 from wire import serving_pb2 as pb
 
-pytest.importorskip("tensorflow", reason="needs tensorflow: pip install tensorflow")
-pytest.importorskip("ai_edge_litert", reason="needs LiteRT: pip install ai-edge-litert")
+needs.package("ai_edge_litert", "reuse")
 
 
 def test_a_tflite_model_is_served_by_both_faces(tmp_path):

@@ -12,16 +12,13 @@ import grpc
 import numpy as np
 import pytest
 
-from tests.support import exports
+from tests.support import exports, needs
 from tests.support.servers import ServerProcess
 from wire import services, tensors
 from wire import serving_pb2 as pb
 
-pytest.importorskip("tensorflow", reason="needs tensorflow to export: pip install tensorflow")
-pytest.importorskip("uvloop", reason="needs uvloop: pip install uvloop")
-parser = pytest.importorskip(
-    "prometheus_client.parser", reason="needs prometheus-client: pip install prometheus-client"
-)
+needs.package("uvloop", "server")
+parser = needs.package("prometheus_client.parser")
 
 WORKERS = 2
 CONNECTIONS = 16  # enough for each worker to get some

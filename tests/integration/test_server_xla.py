@@ -17,8 +17,6 @@ from tests.support.servers import ROOT, ServerProcess
 from wire import services, tensors
 from wire import serving_pb2 as pb
 
-pytest.importorskip("tensorflow", reason="needs tensorflow to export: pip install tensorflow")
-
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):

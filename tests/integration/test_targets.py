@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
-pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
+from tests.support import needs
+
+jax = needs.package("jax", "exporter")
+needs.package("tensorflow", "exporter")
 
 from artifact.manifest import Manifest
 from exporter import ExportOptions, Model, TensorSpec
@@ -74,10 +76,7 @@ def runtime(release):
         return sys.executable
     python = ROOT / ".runtimes" / release / "bin" / "python"
     if not python.exists():
-        needed = f"needs TensorFlow {release} in .runtimes/{release}: scripts/runtime {release}"
-        if os.environ.get("CI"):
-            pytest.fail(needed)
-        pytest.skip(needed)
+        needs.missing(f"needs TensorFlow {release} in .runtimes: scripts/runtime {release}")
     return python
 
 

@@ -7,9 +7,11 @@ import sys
 import numpy as np
 import pytest
 
-jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
-pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
-pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert: pip install -e '.[reuse]'")
+from tests.support import needs
+
+jax = needs.package("jax", "exporter")
+needs.package("tensorflow", "exporter")
+needs.package("ai_edge_litert", "reuse")
 
 from artifact import golden
 from exporter import model_from_function

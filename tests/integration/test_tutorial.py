@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("flax", reason="needs flax: pip install -e '.[exporter]'")
-pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
+from tests.support import needs
+
+needs.package("flax", "exporter")
+needs.package("tensorflow", "exporter")
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(

@@ -10,17 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import needs
+
 ROOT = Path(__file__).parents[2]
 SCALE = ("-f", "compose.yaml", "-f", "docker/compose.scale.yaml")
 MODEL = "mnist_pure_jax"
 GET_ENGINE = "get one on Debian with: sudo scripts/docker-engine"
-
-
-def missing(what):
-    """Skips a test for want of something; in CI, where it must be there, fails it."""
-    if os.environ.get("CI"):
-        pytest.fail(what)
-    pytest.skip(what)
 
 
 @dataclass(frozen=True)
@@ -37,7 +32,7 @@ class Compose:
 
     def __call__(self, *arguments, check=True, **variables):
         if shutil.which("docker") is None:
-            missing(f"no docker command here; {GET_ENGINE}")
+            needs.missing(f"no docker command here; {GET_ENGINE}")
         environment = {
             "COMPOSE_PROJECT_NAME": self.project,
             "DOCKER_BUILDKIT": "1",

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.support.published import publish_once
+
 
 def publish(model, base, options=None, **more):
     """Publishes a model's next version below a directory of models; returns its directory."""
@@ -12,8 +14,14 @@ def publish(model, base, options=None, **more):
     return export_model(model, Path(base) / model.name, options, **more)
 
 
-def scaled(base, version, *, name="scaled", serving_batch_size=-1, verify=False):
+def scaled(base, version, *, name="scaled", **options):
     """Publishes `tanh(x @ weights) * version` for x of [batch, 4]; see `scaled_answer`."""
+    publish_once(base, export_scaled, version=version, name=name, **options)
+    return Path(base) / name / str(version)
+
+
+def export_scaled(base, version, *, name="scaled", serving_batch_size=-1, verify=False):
+    """The same, always by an export of its own."""
     import jax.numpy as jnp
 
     from exporter.model import Model, TensorSpec
@@ -44,6 +52,12 @@ def scaled_answer(x, version):
 
 def named(base, version):
     """Publishes a model with two named inputs and outputs; see `named_answer`."""
+    publish_once(base, export_named, version=version)
+    return Path(base) / "named" / str(version)
+
+
+def export_named(base, version):
+    """The same, always by an export of its own."""
     import jax.numpy as jnp
 
     from exporter.model import Model, TensorSpec
@@ -64,3 +78,24 @@ def named(base, version):
 def named_answer(a, b, version):
     """What `named` answers."""
     return {"sum": a.astype(np.float32) + b.sum(-1) + np.float32(version), "twice": a * 2}
+
+
+def kind(base, name):
+    """Publishes one of `tests.models`, version 1, unchecked."""
+    publish_once(base, export_kind, name=name)
+    return Path(base) / name / "1"
+
+
+def export_kind(base, name):
+    """The same, always by an export of its own."""
+    from exporter.publish.options import ExportOptions
+    from tests import models
+
+    options = ExportOptions(
+        version=1,
+        serving_batch_size=-1,
+        verify=False,
+        check_batch_sizes=(1, 3),
+        warmup_batch_sizes=(1,),
+    )
+    return publish(models.build(name), base, options)

@@ -176,7 +176,7 @@ def handler(peer):
             super().setup()
 
         def do_GET(self):
-            name = self.path.split("/")[3]
+            name = self.path.removeprefix("/v1/models").strip("/").split("/")[0]
             if name not in ("half_plus_two", "echo"):
                 unknown = f"Could not find any versions of model {name}"
                 if self.path.endswith("/metadata"):

@@ -1,15 +1,15 @@
 """Published versions written by hand: golden examples and a manifest, no model."""
 
 import numpy as np
-import pytest
 
 from artifact import golden
 from artifact.manifest import Manifest, SignatureRecord, Tensor
+from tests.support import needs
 
 
 def publish_half_plus_two(base, version, error=0.0):
     """Writes JAX's answers of half_plus_two, `error` apart; returns the models directory."""
-    jnp = pytest.importorskip("jax.numpy", reason="needs jax: pip install jax")
+    jnp = needs.package("jax.numpy", "exporter")
     x = np.random.default_rng(3).normal(size=24).astype(np.float32)
     y = np.asarray(jnp.asarray(x) / 2 + 2) + np.float32(error)
     directory = base / "half_plus_two" / str(version)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from artifact import golden, manifest, program, variables, versions
+from tests.support import needs
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def written(version_dir):
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """A checkpoint that TensorFlow wrote, and what it holds."""
-    tf = pytest.importorskip("tensorflow", reason="needs tensorflow: pip install tensorflow")
+    tf = needs.package("tensorflow", "exporter")
     rng = np.random.default_rng(0)
     arrays = {
         f"v{i}": rng.normal(size=shape).astype(dtype)

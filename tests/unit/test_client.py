@@ -93,6 +93,8 @@ def test_an_empty_answer_keeps_its_axes():
 def test_complex_numbers_are_refused_over_rest():
     with pytest.raises(ValueError, match="use gRPC"):
         json_tensors.to_json(np.zeros(1, np.complex64))
+    with pytest.raises(ValueError, match="input z: complex64 can't be sent over REST; use gRPC"):
+        json_tensors.dumps({"x": np.zeros(1), "z": np.zeros(1, np.complex64)})
 
 
 def test_only_an_input_that_the_signature_has_alone_goes_without_its_name():
@@ -223,6 +225,8 @@ def test_equal_within_tolerance_is_ok():
         ([[1.0]], [1.0], r"has shape \(1, 1\), JAX's has \(1,\)"),
         ([1], [2], "differs from JAX by 1.0"),
         ([b"a", b"b"], [b"a", b"c"], "1 of 2 values aren't JAX's"),
+        ([True, False], [True, True], "1 of 2 values aren't JAX's"),
+        ([b"a"], [1.0], "y differs from JAX by inf"),
     ],
 )
 def test_a_difference_is_named(served, expected, fault):

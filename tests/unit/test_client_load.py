@@ -14,6 +14,7 @@ from client.load.schedule import Schedule
 from client.load.workload import fitting
 from client.servable import Servable
 from client.signature import ArraySpec, Signature
+from tests.support import needs
 
 
 def plan(api="grpc", **changes):
@@ -117,7 +118,7 @@ def test_a_result_has_the_figures_of_its_latencies(tmp_path):
     assert 0.99 <= below <= 0.9905
     assert found["ok"]
     picture = tmp_path / "latency.png"
-    pytest.importorskip("matplotlib", reason="pip install matplotlib")
+    needs.package("matplotlib", "exporter")
     plot.save(result, picture)
     assert picture.read_bytes().startswith(b"\x89PNG")
 

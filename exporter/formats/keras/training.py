@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,6 @@ from artifact.comparison import difference
 from artifact.manifest import Tolerance
 from exporter.errors import CheckFailed
 from exporter.formats.keras.layers import classifier_in_keras, classifier_in_tf_keras
-from exporter.training.accuracy import accuracy
-from exporter.training.datasets import Dataset, scale
 
 
 @dataclass(frozen=True)
@@ -36,16 +33,6 @@ class Way:
     build: Callable[..., Any]
     optimizer: Callable[[float], Any]
     fine_tune: bool
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A trained network: its parameters, how often it is right (0 to 1), and what it took."""
-
-    way: str
-    trained: int
-    test_accuracy: float
-    seconds: float
 
 
 def ways() -> tuple[Way, ...]:
@@ -68,47 +55,42 @@ def ways() -> tuple[Way, ...]:
 def train(
     way: Way,
     features: Path,
-    dataset: Dataset,
+    images: np.ndarray,
+    labels: np.ndarray,
     *,
     epochs: int,
     batch_size: int,
     learning_rate: float,
     seed: int,
-    show: bool,
-) -> tuple[Any, Outcome]:
-    """Trains a network and measures it on the test images.
+    show: bool = False,
+) -> Any:
+    """Trains a network.
 
     Args:
         way: Which network.
         features: The version of a features model, exported with gradients.
-        dataset: Images to learn from and to measure with.
+        images: float32 [N, height, width, 1], 0 to 1, to learn from; those that are left over
+            after the last whole batch are dropped: a version may be of fixed sizes.
+        labels: int64 [N], the classes.
         epochs: How often to take each image.
         batch_size: Images in a step.
         learning_rate: Of the SGD.
         seed: Decides the classifier's start and the order of the images.
         show: Shows a bar.
-
-    Returns:
-        The trained network, and its figures.
     """
-    started = time.monotonic()
     keras.utils.set_random_seed(seed)
-    network = way.build(features, dataset.train.images.shape[1:], fine_tune=way.fine_tune)
+    network = way.build(features, images.shape[1:], fine_tune=way.fine_tune)
     network.compile(optimizer=way.optimizer(learning_rate), loss="sparse_categorical_crossentropy")
-    # What is left over after the last whole batch is dropped: a version may be of fixed sizes.
-    count = len(dataset.train) // batch_size * batch_size
+    count = len(images) // batch_size * batch_size
     network.fit(
-        scale(dataset.train.images[:count]),
-        dataset.train.labels[:count],
-        batch_size=batch_size,
-        epochs=epochs,
-        verbose=int(show),
+        images[:count], labels[:count], batch_size=batch_size, epochs=epochs, verbose=int(show)
     )
-    right = accuracy(
-        lambda images: network(images, training=False), dataset.test, batch_size=batch_size
-    )
-    trained = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
-    return network, Outcome(way.name, trained, right, time.monotonic() - started)
+    return network
+
+
+def trained_numbers(network: Any) -> int:
+    """Returns how many numbers of a network are trained."""
+    return sum(int(np.prod(v.shape)) for v in network.trainable_variables)
 
 
 def save(network: Any, directory: Path, images: np.ndarray) -> None:

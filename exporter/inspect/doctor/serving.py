@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from artifact import golden, versions
 from artifact.comparison import difference
 from artifact.manifest import Manifest, Tensor
+from client import ArraySpec, Client, ServingError, VersionStatus
+from exporter.inspect import served
 from exporter.inspect.doctor.finding import Finding, fine, wrong
 from exporter.inspect.doctor.symptoms import diagnose, shortened
-from exporter.inspect.remote import Refusal, Server, Unreachable, VersionState, connect
 
 _START = (
     "start a server there, such as python -m server --model_name={name} --model_base_path={path}, "
@@ -26,28 +27,51 @@ def examine(version_dir: Path, model: str, address: str) -> Iterator[Finding]:
         version_dir: The version that should be served.
         model: The model's name in the server.
         address: `HOST:PORT`, REST or gRPC.
+
+    Raises:
+        UserError: `address` is none.
     """
-    start = _START.format(name=model, path=version_dir.parent.absolute())
     try:
-        server = connect(address)
-        states = server.states(model)
-    except Unreachable as error:
-        yield wrong("port", f"nobody answers at {address} ({shortened(str(error))})", start)
+        server = served.at(address)
+    except ServingError as error:
+        yield _nobody(version_dir, model, f"nobody answers at {error.message}")
         return
-    except Refusal as error:
+    with server:
+        try:
+            states = server.status(model)
+        except ServingError as error:
+            yield from _no_states(version_dir, model, address, error)
+            return
+        yield fine("port", f"a model server answers at {address}, by {server.endpoint.api_name}")
+        number = versions.parse(version_dir.name)
+        state = next((s for s in states if s.version == number), None)
+        if state is None:
+            yield _not_served(version_dir, model, states)
+        elif not state.available:
+            yield _not_available(model, state)
+        else:
+            yield fine("version", f"{model}/{state.version} is AVAILABLE")
+            yield from _answers(version_dir, server, model, state.version)
+
+
+def _nobody(version_dir: Path, model: str, text: str) -> Finding:
+    start = _START.format(name=model, path=version_dir.parent.absolute())
+    return wrong("port", shortened(text), start)
+
+
+def _no_states(
+    version_dir: Path, model: str, address: str, error: ServingError
+) -> Iterator[Finding]:
+    if error.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
+        yield _nobody(version_dir, model, f"nobody answers at {address} ({error.message})")
+    elif error.code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
+        text = f"the server at {address} doesn't answer everyone: {shortened(error.message)}"
+        yield wrong("port", text, "ask a server of the same versions that wants no token")
+    elif error.code == "NOT_FOUND":
         yield fine("port", f"a model server answers at {address}")
-        yield _unknown_model(version_dir, model, str(error))
-        return
-    yield fine("port", f"a model server answers at {address}, by {server.api}")
-    number = versions.parse(version_dir.name)
-    state = next((s for s in states if s.version == number), None)
-    if state is None:
-        yield _not_served(version_dir, model, states)
-    elif state.state != "AVAILABLE":
-        yield _not_available(model, state)
+        yield _unknown_model(version_dir, model, error.message)
     else:
-        yield fine("version", f"{model}/{state.version} is AVAILABLE")
-        yield from _answers(version_dir, server, model, state.version)
+        yield _nobody(version_dir, model, f"no model server answers at {address} ({error.message})")
 
 
 def _unknown_model(version_dir: Path, model: str, error: str) -> Finding:
@@ -63,7 +87,7 @@ def _unknown_model(version_dir: Path, model: str, error: str) -> Finding:
     )
 
 
-def _not_served(version_dir: Path, model: str, states: list[VersionState]) -> Finding:
+def _not_served(version_dir: Path, model: str, states: list[VersionStatus]) -> Finding:
     seen = ", ".join(f"{s.version} {s.state}" for s in states) or "none"
     return wrong(
         "version",
@@ -73,7 +97,7 @@ def _not_served(version_dir: Path, model: str, states: list[VersionState]) -> Fi
     )
 
 
-def _not_available(model: str, state: VersionState) -> Finding:
+def _not_available(model: str, state: VersionStatus) -> Finding:
     label = f"{model}/{state.version} is {state.state}"
     if not state.error:
         fix = "wait, and look again; its log says how far it is"
@@ -83,22 +107,22 @@ def _not_available(model: str, state: VersionState) -> Finding:
     return diagnose(state.error, unknown, while_loading=True)
 
 
-def _answers(version_dir: Path, server: Server, model: str, number: int) -> Iterator[Finding]:
+def _answers(version_dir: Path, server: Client, model: str, number: int) -> Iterator[Finding]:
     manifest = Manifest.read(version_dir)
     label = f"{model}/{number}"
     try:
-        served = server.tensors(model, number)
-    except (Refusal, Unreachable) as error:
-        text = f"{label}: its signatures can't be read ({shortened(str(error))})"
+        found = server.metadata(model, version=number)
+    except ServingError as error:
+        text = f"{label}: its signatures can't be read ({shortened(error.message)})"
         yield wrong("signatures", text, "ask again by gRPC")
         return
     for name, entry in manifest.signatures.items():
-        if name not in served:
+        if name not in found:
             yield wrong(
                 "signatures", f"{label} has no signature {name} in the server", _other_copy(label)
             )
             return
-        pairs = ((entry.inputs, served[name].inputs), (entry.outputs, served[name].outputs))
+        pairs = ((entry.inputs, found[name].inputs), (entry.outputs, found[name].outputs))
         for ours, theirs in pairs:
             other = next((k for k, v in ours.items() if not _fits(v, theirs.get(k))), None)
             if other is not None:
@@ -106,34 +130,33 @@ def _answers(version_dir: Path, server: Server, model: str, number: int) -> Iter
                 return
     yield fine("signatures", f"{', '.join(manifest.signatures)}: names, dtypes and shapes agree")
     largest = 0.0
-    for (signature, case), found in golden.read(version_dir).items():
-        outputs = {k: v.dtype for k, v in manifest.signatures[signature].outputs.items()}
+    for (signature, name), case in golden.read(version_dir).items():
         try:
-            answers = server.predict(model, number, signature, found.inputs, outputs)
-        except (Refusal, Unreachable) as error:
-            if case == golden.EXAMPLES:
+            answers = served.predict(server, model, number, signature, case.inputs, case.outputs)
+        except ServingError as error:
+            if name == golden.EXAMPLES:
                 continue  # many at once, which a server may refuse; the others say enough
-            text = f"{label}: {signature} can't be run: {shortened(str(error))}"
-            yield diagnose(str(error), wrong("answers", text, "read the server's log"))
+            text = f"{label}: {signature} can't be run: {shortened(error.message)}"
+            yield diagnose(error.message, wrong("answers", text, "read the server's log"))
             return
-        for name, expected in found.outputs.items():
-            apart, agrees = difference(answers[name], expected, manifest.tolerance)
+        for output, expected in case.outputs.items():
+            apart, agrees = difference(answers[output], expected, manifest.tolerance)
             largest = max(largest, apart)
             if not agrees:
-                text = f"{label}: {signature}, {case}: {name} differs from JAX by {apart:.1e}"
+                text = f"{label}: {signature}, {name}: {output} differs from JAX by {apart:.1e}"
                 yield wrong("answers", text, _other_copy(label))
                 return
     yield fine("answers", f"as JAX's golden examples (max |difference| {largest:.1e})")
 
 
-def _fits(ours: Tensor, theirs: Tensor | None) -> bool:
-    return (
-        theirs is not None and ours.dtype == theirs.dtype and len(ours.shape) == len(theirs.shape)
-    )
+def _fits(ours: Tensor, theirs: ArraySpec | None) -> bool:
+    if theirs is None or theirs.shape is None:
+        return False
+    return ours.dtype == theirs.dtype and len(ours.shape) == len(theirs.shape)
 
 
 def _other_tensor(
-    label: str, signature: str, name: str, ours: Tensor, theirs: Tensor | None
+    label: str, signature: str, name: str, ours: Tensor, theirs: ArraySpec | None
 ) -> Finding:
     if theirs is None:
         text = f"{label}: signature {signature} has no {name} in the server"
@@ -141,14 +164,16 @@ def _other_tensor(
     check = "dtype" if ours.dtype != theirs.dtype else "signatures"
     return wrong(
         check,
-        f"{label}: {signature}'s {name} is {theirs.dtype} {_sizes(theirs)} in the server, "
-        f"{ours.dtype} {_sizes(ours)} in this directory",
+        f"{label}: {signature}'s {name} is {theirs.dtype} {_sizes(theirs.shape)} in the server, "
+        f"{ours.dtype} {_sizes(ours.shape)} in this directory",
         _other_copy(label),
     )
 
 
-def _sizes(tensor: Tensor) -> str:
-    return "[" + ", ".join("?" if n is None else str(n) for n in tensor.shape) + "]"
+def _sizes(shape: Sequence[int | None] | None) -> str:
+    if shape is None:
+        return "of any shape"
+    return "[" + ", ".join("?" if n is None or n < 0 else str(n) for n in shape) + "]"
 
 
 def _other_copy(label: str) -> str:

@@ -66,7 +66,7 @@ _SYMPTOMS = (
     ),
     _symptom(
         "dtype",
-        r"Expects arg\[\d+\] to be \w+ but \w+ is provided|has no form|dtype",
+        r"Expects arg\[\d+\] to be \w+ but \w+ is provided|can't be sent over REST|dtype",
         "an input is of another dtype than the signature takes",
         "send the dtype that the signature says; complex numbers only by gRPC",
     ),

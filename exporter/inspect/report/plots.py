@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exporter.inspect import pictures
 from exporter.inspect.report.collection import Report, parameter_bytes, scores_of
 from exporter.model import SERVING_DEFAULT
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _SHOWN_PARAMETERS = 12
 _SHOWN_IMAGES = 16
-_NUMBERED_CLASSES = 20
 
 
 def errors(report: Report) -> str:
@@ -83,20 +83,7 @@ def confusion(report: Report) -> str | None:
     scores = scores_of(report.manifest, report.examples)
     if scores is None or report.examples is None or report.examples.labels is None:
         return None
-    classes = scores.shape[1]
-    counts = np.zeros((classes, classes), np.int64)
-    np.add.at(counts, (report.examples.labels, scores.argmax(axis=1)), 1)
-    figure, axis = _figure(height=4.2, width=4.6)
-    axis.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmax=1)
-    axis.set(xlabel="inferred", ylabel="label")
-    if classes <= _NUMBERED_CLASSES:
-        axis.set_xticks(range(classes))
-        axis.set_yticks(range(classes))
-        for row, column in zip(*counts.nonzero(), strict=True):
-            dark = counts[row, column] > counts[row].sum() / 2
-            color = "white" if dark else "black"
-            axis.text(column, row, str(counts[row, column]), ha="center", va="center", color=color)
-    return _svg(figure)
+    return _svg(pictures.confusion(report.examples.labels, scores))
 
 
 def images(report: Report) -> str | None:
@@ -107,27 +94,7 @@ def images(report: Report) -> str | None:
     if array.ndim != 4 or array.shape[-1] not in (1, 3) or array.dtype.kind not in "fu":
         return None
     scores = scores_of(report.manifest, report.examples)
-    labels = report.examples.labels
-    shown = array[:_SHOWN_IMAGES].astype(np.float32)
-    from matplotlib.figure import Figure
-
-    columns = 8
-    rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(7.2, 1.15 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    low, high = shown.min(), max(shown.max(), shown.min() + 1e-6)
-    for index, axis in enumerate(axes):
-        axis.axis("off")
-        if index >= len(shown):
-            continue
-        image = (shown[index] - low) / (high - low)
-        axis.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray_r")
-        if scores is not None and labels is not None:
-            found, label = int(scores[index].argmax()), int(labels[index])
-            text = str(found) if found == label else f"{found}, not {label}"
-            color = "#333333" if found == label else "#b00020"
-            axis.set_title(text, fontsize=9, color=color, pad=2)
-    return _svg(figure)
+    return _svg(pictures.grid(array[:_SHOWN_IMAGES], report.examples.labels, scores))
 
 
 def _figure(height: float = 3.0, width: float = 9.2) -> tuple[Figure, Any]:

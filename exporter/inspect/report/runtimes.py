@@ -11,11 +11,13 @@ import numpy as np
 
 from artifact import program
 from artifact.manifest import Manifest
+from client import ServingError
 from exporter.errors import UserError
-from exporter.inspect.remote import Refusal, Server, Unreachable, connect
+from exporter.inspect import served as servers
 from exporter.model import SERVING_DEFAULT
 
 Arrays = Mapping[str, np.ndarray]
+_ASK = "ask `python -m exporter doctor`"
 
 
 class Refused(Exception):
@@ -86,24 +88,24 @@ def served(version_dir: Path, address: str, model: str) -> Runtime:
     """
     manifest = Manifest.read(version_dir)
     try:
-        server: Server = connect(address)
-        states = {state.version: state.state for state in server.states(model)}
-    except (Refusal, Unreachable) as error:
-        raise UserError(f"{address}: {error}; ask `python -m exporter doctor`") from None
-    if states.get(manifest.version) != "AVAILABLE":
-        raise UserError(
-            f"{address}: {model}/{manifest.version} is not AVAILABLE there; ask "
-            "`python -m exporter doctor`"
-        )
+        server = servers.at(address)
+    except ServingError as error:
+        raise UserError(f"nobody answers at {error.message}; {_ASK}") from None
+    try:
+        available = [state.version for state in server.status(model) if state.available]
+    except ServingError as error:
+        raise UserError(f"{address}: {error.message}; {_ASK}") from None
+    if manifest.version not in available:
+        raise UserError(f"{address}: {model}/{manifest.version} is not AVAILABLE there; {_ASK}")
 
     def run(signature: str, inputs: Arrays) -> Arrays:
-        dtypes = {k: v.dtype for k, v in manifest.signatures[signature].outputs.items()}
+        wanted = manifest.signatures[signature].outputs
         try:
-            return server.predict(model, manifest.version, signature, inputs, dtypes)
-        except (Refusal, Unreachable) as error:
-            raise Refused(str(error)) from None
+            return servers.predict(server, model, manifest.version, signature, inputs, wanted)
+        except ServingError as error:
+            raise Refused(error.message) from None
 
-    return Runtime(f"server, {server.api}", run)
+    return Runtime(f"server, {server.endpoint.api_name}", run)
 
 
 def _arrays(tensors: Mapping[str, Any]) -> Arrays:

@@ -21,7 +21,6 @@ WAYS = {
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
     """The models `scaled`, versions 1 to 3, and `named`, version 5."""
-    pytest.importorskip("tensorflow", reason="needs tensorflow to export: pip install tensorflow")
     base = tmp_path_factory.mktemp("conformance")
     for version in (1, 2, 3):
         exports.scaled(base, version)
