@@ -16,11 +16,6 @@ from exporter.model import Model, TensorSpec
 from exporter.model.entry import default_entry
 from exporter.trace.trace import trace
 
-needs_composites = pytest.mark.skipif(
-    jax.__version_info__ < (0, 9, 2), reason="JAX writes lax.top_k as a composite since 0.9.2"
-)
-
-
 def program(func, batch_size=-1):
     model = Model("m", func, 0.0, TensorSpec(("b", 4)))
     return trace(default_entry(model), batch_size).serving.exported
@@ -41,8 +36,8 @@ def test_an_operation_that_a_target_lacks_is_named():
         retarget(exported, Target(9, "0.9.0"))
 
 
-@needs_composites
 def test_a_composite_that_a_target_lacks_is_named():
+    needs.jax_since(0, 9, 2, what="writes lax.top_k as a composite")
     exported = program(lambda params, x: jax.lax.top_k(x, 2), batch_size=3)
     with pytest.raises(UserError, match=r"0\.9\.0\): it has no chlo\.top_k; choose a newer"):
         retarget(exported, Target(9, "0.9.0"))
