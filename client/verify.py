@@ -9,6 +9,7 @@ import numpy as np
 
 from artifact.comparison import difference
 from artifact.manifest import Tolerance
+from wire import dtypes
 
 
 @dataclass
@@ -47,9 +48,12 @@ class Comparison:
         if served.shape != expected.shape:
             self.faults.append(f"{what} has shape {served.shape}, JAX's has {expected.shape}")
             return
+        if dtypes.array_name(served.dtype) != dtypes.array_name(expected.dtype):
+            self.faults.append(f"{what} is {served.dtype}, JAX's is {expected.dtype}")
+            return
         self.values += expected.size
         largest, agrees = difference(served, expected, self.tolerance)
-        if expected.dtype.kind in "OSUb":  # which are the same or not
+        if expected.dtype.kind in "OSUbiu":  # which are the same or not
             if not agrees:
                 wrong = np.count_nonzero(served != expected)
                 self.faults.append(f"{what}: {wrong} of {expected.size} values aren't JAX's")

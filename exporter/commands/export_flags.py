@@ -132,6 +132,11 @@ def _add_export_arguments(parser: FlagParser) -> None:
         help="oldest runtime that must be able to load it (default: %(default)s)",
     )
     parser.add_boolean("test_savedmodel", default=True, help="compare with JAX before publishing")
+    parser.add_boolean(
+        "allow_non_finite",
+        default=False,
+        help="publish although an output is NaN or infinite at all inputs that are compared",
+    )
     parser.add_boolean("overwrite", default=False, help="replace the version if it exists")
 
 
@@ -149,6 +154,7 @@ def export_options(args: argparse.Namespace) -> ExportOptions:
         target=args.target,
         overwrite=args.overwrite,
         verify=args.test_savedmodel,
+        allow_non_finite=args.allow_non_finite,
     )
 
 

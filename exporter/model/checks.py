@@ -11,6 +11,7 @@ import numpy as np
 
 from exporter.errors import UserError
 from exporter.model import naming
+from exporter.model.dimensions import names
 from exporter.model.entry import Entry, entries
 from exporter.model.model import Model, TensorSpec
 from wire import dtypes
@@ -23,13 +24,15 @@ def check(model: Model) -> None:
 
     Raises:
         UserError: a parameter isn't an array, is NaN or has a dtype that no runtime has; there are
-            no inputs; or a function takes other arguments than `(params, inputs)`.
+            no inputs; a constraint is of a dimension that no input has; or a function takes other
+            arguments than `(params, inputs)`.
     """
     paths = naming.parameter_paths(model.params)
     for path, value in zip(paths, jax.tree.leaves(model.params), strict=True):
         _check_parameter(f"{model.name}: parameter {'/'.join(path)}", value)
     for entry in entries(model).values():
         _check_inputs(entry)
+        _check_constraints(entry)
         _check_arguments(entry.label, entry.func)
 
 
@@ -67,6 +70,18 @@ def _check_inputs(entry: Entry) -> None:
         if not isinstance(spec, TensorSpec):
             raise UserError(f"{label} is a {type(spec).__name__}; give a TensorSpec")
         _check_dtype(label, spec.dtype)
+
+
+def _check_constraints(entry: Entry) -> None:
+    dimensions = {size for spec in entry.specs.values() for size in spec.shape if type(size) is str}
+    for constraint in entry.constraints:
+        unknown = sorted(names(constraint) - dimensions)
+        if unknown:
+            there = ", ".join(sorted(dimensions)) or "none"
+            raise UserError(
+                f"{entry.label}: constraint {constraint!r}: no input has a dimension "
+                f"{unknown[0]!r} (there: {there})"
+            )
 
 
 def _check_dtype(label: str, dtype: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from exporter.errors import UserError
@@ -68,11 +69,27 @@ def _assignments(
             yield from _assignments(names[1:], extended, constraints, candidates)
 
 
+def names(constraint: str) -> set[str]:
+    """Returns the dimensions that a constraint speaks of.
+
+    Raises:
+        UserError: it can't be read.
+    """
+    with _readable(constraint):
+        return expressions.names(constraint)
+
+
 def _holds(constraint: str, sizes: Mapping[str, int]) -> bool:
-    try:
-        if expressions.names(constraint) - sizes.keys():
-            return True  # of a dimension that has no size yet
+    if names(constraint) - sizes.keys():
+        return True  # of a dimension that has no size yet
+    with _readable(constraint):
         return bool(expressions.evaluate(constraint, sizes))
+
+
+@contextlib.contextmanager
+def _readable(constraint: str) -> Iterator[None]:
+    try:
+        yield
     except ExpressionError as error:
         raise UserError(
             f"constraint {constraint!r}: {error}; write it like 's <= 512' or 'mod(s, 8) == 0'"

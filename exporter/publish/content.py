@@ -15,7 +15,13 @@ from exporter.model.entry import Entry
 from exporter.publish.options import ExportOptions
 from exporter.signatures.plan import ProcessingPlan, served_shape
 from exporter.trace.traced import TracedSignature
-from exporter.verify.answers import answer, batch_name, example_case, random_cases
+from exporter.verify.answers import (
+    answer,
+    batch_name,
+    check_finite,
+    example_case,
+    random_cases,
+)
 from exporter.verify.inputs import Arrays, draw, usable_batch_sizes
 
 # Of a processed signature's checked requests, as many are warm-up records, the smallest ones.
@@ -49,15 +55,22 @@ def of_function(traced: TracedSignature, extra: Path, options: ExportOptions) ->
         traced: The signature.
         extra: The version's `assets.extra`, where its JAX programs are written.
         options: Which batch sizes are checked and warmed up.
+
+    Raises:
+        UserError: the function answers the same inputs differently the second time, or an output
+            has no finite number anywhere.
     """
     entry, fixed = traced.entry, traced.fixed_batch_sizes
     answers = random_cases(entry, fixed or options.check_batch_sizes, options.seed)
+    examples = example_case(entry)
+    if not options.allow_non_finite:
+        check_finite(entry.label, [*answers.values(), *examples.values()])
     served = {batch_name(size) for size in fixed[:1]} or answers.keys()
     sizes = fixed[:1] or usable_batch_sizes(entry, options.warmup_batch_sizes)
     return SignatureContent(
         entry.name,
         _record(traced, _write_programs(traced, extra)),
-        {name: case for name, case in answers.items() if name in served} | example_case(entry),
+        {name: case for name, case in answers.items() if name in served} | examples,
         [draw(entry, size, options.seed) for size in sizes],
         {name: case for name, case in answers.items() if name not in served},
     )

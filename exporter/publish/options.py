@@ -33,6 +33,8 @@ class ExportOptions:
         check_batch_sizes: Batch sizes of the random inputs, kept as golden examples; a fixed
             export is checked at its own.
         warmup_batch_sizes: Batch sizes of the warm-up records; a fixed export's is its own.
+        allow_non_finite: Publish a model although an output is NaN or infinite at all inputs
+            that were tried, so that nothing was compared there but that it is.
         seed: Decides the random inputs.
     """
 
@@ -48,6 +50,7 @@ class ExportOptions:
     tolerance: Tolerance | None = None
     check_batch_sizes: tuple[int, ...] = (1, 3, 16, 128)
     warmup_batch_sizes: tuple[int, ...] = (1, 16, 128)
+    allow_non_finite: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

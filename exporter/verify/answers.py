@@ -60,6 +60,23 @@ def random_cases(entry: Entry, batch_sizes: Sequence[int], seed: int) -> dict[st
     return cases
 
 
+def check_finite(label: str, cases: Sequence[GoldenCase]) -> None:
+    """Checks that each output shows something: a NaN equals a NaN, whatever is wrong behind it.
+
+    Raises:
+        UserError: an output has no finite number in any of the cases.
+    """
+    for name in cases[0].outputs:
+        arrays = [case.outputs[name] for case in cases if case.outputs[name].size]
+        is_float = bool(arrays) and jax.numpy.issubdtype(arrays[0].dtype, jax.numpy.inexact)
+        if is_float and not any(np.isfinite(array).any() for array in arrays):
+            raise UserError(
+                f"{label}: {name} is NaN or infinite at all inputs that were tried, so nothing can "
+                "be compared; mend the model, give it real inputs (Examples), or publish it as it "
+                "is: --allow_non_finite"
+            )
+
+
 def example_case(entry: Entry) -> dict[str, GoldenCase]:
     """Returns the first real inputs of a signature with JAX's answers; none where it has none."""
     real = entry.real_inputs()

@@ -52,3 +52,12 @@ def test_an_unknown_target_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(UserError, match=r"'serving-1\.15' is none of serving-2\.19, "):
         publish(broken(lambda params, x: params * x), tmp_path, options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_that_is_nan_everywhere_is_refused_unless_it_is_meant(tmp_path):
+    """A NaN equals a NaN: nothing would have been compared."""
+    model = broken(lambda params, x: jax.numpy.log(-1 - abs(x)) * params)
+    with pytest.raises(UserError, match=r"^broken: output_0 is NaN or infinite at all inputs"):
+        publish(model, tmp_path, ExportOptions(verify=False))
+    assert list((tmp_path / "broken").iterdir()) == []
+    publish(model, tmp_path, ExportOptions(verify=False, allow_non_finite=True))

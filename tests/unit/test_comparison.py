@@ -63,9 +63,30 @@ def test_strings_of_any_kind_are_compared():
     assert difference(np.array(b"a", object), np.array(b"a", object), Tolerance()).agrees
 
 
-def test_complex_answers_to_real_ones_keep_their_imaginary_part():
-    found = difference(np.array([1 + 2j]), np.array([1.0]), Tolerance())
-    assert found == (2.0, False)
+@pytest.mark.parametrize(
+    ("actual", "expected"),
+    [("complex64", "float32"), ("int64", "int32"), ("float64", "float32"), ("bool", "int32")],
+)
+def test_another_dtype_is_a_difference(actual, expected):
+    found = difference(np.ones(1, actual), np.ones(1, expected), Tolerance(rtol=9.0, atol=9.0))
+    assert found == (INF, False)
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected", "dtype", "error"),
+    [
+        (100002, 100001, "int32", 1),
+        (151, 150, "uint8", 1),
+        (2**53 + 1, 2**53, "int64", 1),
+        (0, 2**64 - 1, "uint64", 2**64 - 1),
+        (-(2**63), 2**63 - 1, "int64", 2**64 - 1),
+    ],
+)
+def test_no_tolerance_allows_another_integer(actual, expected, dtype, error):
+    ours, theirs = np.array([7, actual], dtype), np.array([7, expected], dtype)
+    assert difference(ours, theirs, Tolerance(rtol=1.0, atol=1e20)) == (float(error), False)
+    assert difference(theirs, theirs.copy(), Tolerance()) == (0.0, True)
+    assert not difference(ours[1], theirs[1], Tolerance()).agrees
 
 
 def test_half_precision_is_compared_in_double():

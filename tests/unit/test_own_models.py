@@ -168,6 +168,12 @@ def test_a_size_taken_for_a_number_is_explained():
         trace(default_entry(broken(func=func)))
 
 
+def test_a_constraint_of_no_dimension_is_refused():
+    checks.check(broken(constraints=("b <= 5",)))
+    with pytest.raises(UserError, match=r"'bb <= 5': no input has a dimension 'bb' \(there: b\)"):
+        checks.check(broken(constraints=("bb <= 5",)))
+
+
 def test_constraints_choose_and_refuse_sizes():
     constraints = ("s <= 64", "mod(s, 8) == 0", "t >= s + 1")
     for start in range(12):

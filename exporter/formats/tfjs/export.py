@@ -31,6 +31,7 @@ from exporter.verify.inputs import Arrays, random_inputs
 
 # Real inputs that are compared beside the random ones.
 _EXAMPLES = 4
+_AS_INT32 = ("int8", "uint8", "int16", "uint16")
 
 
 @dataclass(frozen=True)
@@ -185,9 +186,9 @@ def _compare(
     entry: Entry, built: GraphModel, directory: Path, options: TfjsOptions
 ) -> list[OutputDifference]:
     cases = _cases(entry, options)
-    in_jax = [answer(entry, case) for case in cases]
+    in_jax = [_in_its_dtypes(answer(entry, case)) for case in cases]
     reference = built.reference()
-    in_graph = [reference.run(case) for case in cases]
+    in_graph = [_in_its_dtypes(reference.run(case)) for case in cases]
     # Quantised weights are another model than JAX's: the graph that holds them is the measure.
     expected = in_jax if options.weights == "float32" else in_graph
     actual = {"tensorflow": in_graph}
@@ -212,6 +213,14 @@ def _compare(
                     )
                 )
     return differences
+
+
+def _in_its_dtypes(outputs: Arrays) -> dict[str, np.ndarray]:
+    """Outputs as TensorFlow.js gives them: narrow integers are its int32."""
+    return {
+        name: array.astype(np.int32) if array.dtype.name in _AS_INT32 else array
+        for name, array in outputs.items()
+    }
 
 
 def _check(where: str, actual: np.ndarray, expected: np.ndarray, tolerance: Tolerance) -> None:
