@@ -136,8 +136,29 @@ def reduce_precision(site: Site, x: Value) -> Value:
 
 
 def convert(site: Site, x: Value, *_: Value) -> Value:
-    """Casts."""
+    """Casts; where an integer can't hold a float, by XLA's rule."""
+    if tf.as_dtype(x.dtype).is_floating and site.dtype.is_integer:
+        return _to_integer(x, site.dtype)
     return tf.cast(x, site.dtype)
+
+
+def _to_integer(x: Value, dtype: Any) -> Value:
+    """What is out of range becomes the end of the range, and NaN 0; `tf.cast` leaves both open.
+
+    https://openxla.org/stablehlo/spec#convert leaves it open, too; this is what JAX gives on the CPU.
+    """
+    x = tf.convert_to_tensor(x)
+    if x.dtype.size < 4:
+        x = tf.cast(x, tf.float32)
+    floats = x.dtype.as_numpy_dtype
+    highest = floats(dtype.max)
+    if int(highest) > dtype.max:
+        highest = np.nextafter(highest, floats(0))  # the last float that the integer holds
+    number = tf.where(tf.math.is_nan(x), floats(0), x)
+    inside = tf.cast(tf.minimum(tf.maximum(number, floats(dtype.min)), highest), dtype)
+    if int(highest) == dtype.max:
+        return inside
+    return tf.where(x > highest, tf.constant(dtype.max, dtype), inside)
 
 
 def bitcast(site: Site, x: Value) -> Value:

@@ -69,6 +69,25 @@ def test_bias_is_added_without_a_broadcast():
     assert "BroadcastTo" not in ops(module)
 
 
+EDGES = np.array(
+    [np.nan, np.inf, -np.inf, -0.0, 0.5, -0.5, 2.9, -2.9, 127.5, 128, 254.9, 256, 300, -1, -129]
+    + [32768, 65536, 2**31 - 200, 2**31, -(2**31), -(2**31) - 300, 2**32, 2**63, -(2**63), 1e30]
+)
+
+
+@pytest.mark.parametrize("source", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("target", ["uint8", "int8", "uint16", "int16", "int32", "uint32"])
+def test_floats_become_integers_as_in_jax_at_the_ends_of_the_range(source, target):
+    with np.errstate(over="ignore"):
+        x = EDGES.astype(jnp.dtype(source))
+
+    def func(params, x):
+        return x.astype(target)
+
+    module = lower(Model("m", func, {}, TensorSpec(("b",), source)))
+    np.testing.assert_array_equal(module(x), func({}, jnp.asarray(x)))
+
+
 def test_unrolled_scan_has_no_loop():
     def func(params, x, unroll):
         return jax.lax.scan(lambda c, row: (c + row, c), x[:, 0], x.T, unroll=unroll)
