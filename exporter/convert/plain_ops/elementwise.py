@@ -145,7 +145,7 @@ def convert(site: Site, x: Value, *_: Value) -> Value:
 def _to_integer(x: Value, dtype: Any) -> Value:
     """What is out of range becomes the end of the range, and NaN 0; `tf.cast` leaves both open.
 
-    https://openxla.org/stablehlo/spec#convert leaves it open, too; this is what JAX gives on the CPU.
+    So does https://openxla.org/stablehlo/spec#convert; this is what JAX gives on the CPU.
     """
     x = tf.convert_to_tensor(x)
     if x.dtype.size < 4:
