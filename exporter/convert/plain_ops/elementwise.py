@@ -59,18 +59,57 @@ def minimum(site: Site, a: Value, b: Value) -> Value:
 
 
 def divide(site: Site, a: Value, b: Value) -> Value:
-    """Integers are divided towards zero."""
+    """Integers are divided towards zero, and by zero as XLA does: all bits are set."""
     if not site.dtype.is_integer:
         return tf.divide(a, b)
-    if site.dtype.is_unsigned or not site.portable:
-        return tf.truncatediv(a, b)
-    return tf.sign(a) * tf.sign(b) * tf.math.floordiv(tf.abs(a), tf.abs(b))
+    a, b, safe = _divisor(site, a, b)
+    if safe is b:
+        return _quotient(site, a, b)
+    quotient = _quotient(site, a, safe)
+    if not site.dtype.is_unsigned:
+        quotient = tf.where(tf.equal(b, -1), -a, quotient)  # of the least number, too: itself
+    ones = site.dtype.max if site.dtype.is_unsigned else -1
+    return tf.where(tf.equal(b, 0), tf.constant(ones, site.dtype), quotient)
 
 
 def remainder(site: Site, a: Value, b: Value) -> Value:
-    """The remainder has the sign of the dividend, as in C."""
+    """The remainder has the sign of the dividend, as in C; that of a division by zero is it."""
+    if not site.dtype.is_integer:
+        return _float_remainder(site, a, b)
+    a, b, safe = _divisor(site, a, b)
+    remains = a - safe * _quotient(site, a, safe)
+    return remains if safe is b else tf.where(tf.equal(b, 0), a, remains)
+
+
+def _divisor(site: Site, a: Value, b: Value) -> tuple[Value, Value, Value]:
+    """Both operands as tensors, and a divisor at which no processor stops: 1 in place of 0 and -1.
+
+    TensorFlow fails the whole call where one divisor is 0, and the process where the least number
+    is divided by -1.
+    """
+    is_constant = isinstance(b, np.ndarray)
+    stops = np.array([0] if site.dtype.is_unsigned else [0, -1])
+    is_safe = is_constant and not np.isin(b, stops).any()
+    a, b = tf.convert_to_tensor(a, site.dtype), tf.convert_to_tensor(b, site.dtype)
+    if is_safe:
+        return a, b, b
+    bad = tf.equal(b, 0)
+    if not site.dtype.is_unsigned:
+        bad = tf.logical_or(bad, tf.equal(b, -1))
+    return a, b, tf.where(bad, tf.ones((), site.dtype), b)
+
+
+def _quotient(site: Site, a: Value, b: Value) -> Value:
+    if site.dtype.is_unsigned or not site.portable:
+        return tf.truncatediv(a, b)
+    floor = tf.math.floordiv(a, b)
+    rounded_away = tf.logical_and(tf.not_equal(floor * b, a), (a < 0) != (b < 0))
+    return tf.where(rounded_away, floor + 1, floor)
+
+
+def _float_remainder(site: Site, a: Value, b: Value) -> Value:
     if not site.portable:
-        return tf.truncatemod(a, b) if site.dtype.is_integer else tf.raw_ops.Mod(x=a, y=b)
+        return tf.raw_ops.Mod(x=a, y=b)
     remains = tf.math.floormod(a, b)
     zero = tf.zeros((), site.dtype)
     other_sign = tf.logical_and(tf.not_equal(remains, zero), (a < zero) != (b < zero))

@@ -88,6 +88,34 @@ def test_floats_become_integers_as_in_jax_at_the_ends_of_the_range(source, targe
     np.testing.assert_array_equal(module(x), func({}, jnp.asarray(x)))
 
 
+@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize(
+    "dtype", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
+)
+def test_integers_are_divided_as_in_jax_by_zero_and_at_the_ends(dtype, portable):
+    with jax.enable_x64(dtype.endswith("64")):
+        info = np.iinfo(dtype)
+        ends = [info.min, info.min + 1, 0, 1, 2, 3, 7, 100, info.max - 1, info.max]
+        if info.min:
+            ends += [-1, -2, -3, -100]
+        a, b = (x.ravel() for x in np.meshgrid(*[np.array(ends, dtype)] * 2))
+
+        def func(params, inputs):
+            a, b = inputs
+            return (
+                a // b,
+                a % b,
+                jax.lax.div(a, b),
+                jax.lax.rem(a, b),
+                jax.lax.rem(a, a.dtype.type(7)),
+            )
+
+        spec = TensorSpec(("b",), dtype)
+        found = lower(Model("m", func, {}, (spec, spec)), portable=portable)((a, b))
+        for got, wanted in zip(found, func({}, (jnp.asarray(a), jnp.asarray(b))), strict=True):
+            np.testing.assert_array_equal(got, wanted)
+
+
 def test_unrolled_scan_has_no_loop():
     def func(params, x, unroll):
         return jax.lax.scan(lambda c, row: (c + row, c), x[:, 0], x.T, unroll=unroll)
