@@ -6,7 +6,8 @@ https://docs.jax.dev/en/latest/jax.extend.html
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -18,8 +19,11 @@ __all__ = [
     "ClosedJaxpr",
     "Literal",
     "canonical_dtype",
+    "evaluate",
     "ir",
     "jaxprs_in_params",
+    "num_bytes",
+    "scan_counts",
     "source_line",
     "stablehlo",
 ]
@@ -28,15 +32,45 @@ ClosedJaxpr = core.ClosedJaxpr
 Literal = core.Literal
 
 
-def jaxprs_in_params(params: Any) -> Iterable[Any]:
-    """Returns the jaxprs inside an equation's parameters, without their constants."""
-    found: Iterable[Any] = core.jaxprs_in_params(params)
-    return found
+def jaxprs_in_params(params: Mapping[str, Any]) -> Iterator[Any]:
+    """Yields the jaxprs inside an equation's parameters, without their constants."""
+    # JAX has its own since 0.10.
+    for value in params.values():
+        for each in value if isinstance(value, tuple) else (value,):
+            if isinstance(each, core.ClosedJaxpr):
+                yield each.jaxpr
+            elif isinstance(each, core.Jaxpr):
+                yield each
+
+
+def scan_counts(params: Mapping[str, Any]) -> tuple[int, int]:
+    """Returns how many of a `scan`'s operands are constants of its body, and how many its carry."""
+    if "num_consts" in params:
+        return params["num_consts"], params["num_carry"]
+    consts, carry, _ = params["ft_in"].unpack()  # since 0.11
+    return len(consts), len(carry)
+
+
+def evaluate(equation: Any, values: Sequence[Any]) -> list[Any]:
+    """Returns the outputs of one equation of a jaxpr for values of its inputs."""
+    primitive = equation.primitive
+    bound = primitive.get_bind_params(equation.params)
+    functions, params = bound if isinstance(bound, tuple) else ((), bound)  # a pair before 0.9.2
+    results = primitive.bind(*functions, *values, **params)
+    return list(results) if primitive.multiple_results else [results]
 
 
 def source_line(equation: Any) -> str:
     """Returns the line of the user's code that an equation comes from: `file:line (function)`."""
     return str(source_info_util.summarize(equation.source_info))
+
+
+def num_bytes(constant: Any) -> int:
+    """Returns the size of a jaxpr's constant; 0 of what is no array."""
+    # A kind of array that JAX has for literals knows no `nbytes`.
+    if not hasattr(constant, "dtype"):
+        return 0
+    return int(math.prod(constant.shape) * constant.dtype.itemsize)
 
 
 def canonical_dtype(dtype: Any) -> Any:

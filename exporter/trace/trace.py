@@ -8,7 +8,13 @@ from typing import Any
 import jax
 from jax import export
 
-from exporter._compat.jax import ClosedJaxpr, canonical_dtype, jaxprs_in_params, source_line
+from exporter._compat.jax import (
+    ClosedJaxpr,
+    canonical_dtype,
+    jaxprs_in_params,
+    num_bytes,
+    source_line,
+)
 from exporter.errors import UserError
 from exporter.model import TensorSpec, naming
 from exporter.model.dimensions import allowed
@@ -102,9 +108,9 @@ def _check_callbacks(label: str, jaxpr: Any) -> None:
 def _check_constants(label: str, jaxpr: ClosedJaxpr) -> None:
     """Refuses weights inside the function: each program and graph would carry a copy of them."""
     found = {id(array): array for array in _constants(jaxpr)}.values()
-    total = sum(array.nbytes for array in found)
+    total = sum(map(num_bytes, found))
     if total > _MOST_CONSTANT_BYTES:
-        largest = max(found, key=lambda array: array.nbytes)
+        largest = max(found, key=num_bytes)
         raise UserError(
             f"{label}: the function holds {total / 1e6:.1f} MB of arrays of its own, the largest "
             f"{largest.dtype}{list(largest.shape)}; give them in params: a graph ends at 2 GB"
@@ -112,7 +118,7 @@ def _check_constants(label: str, jaxpr: ClosedJaxpr) -> None:
 
 
 def _constants(jaxpr: ClosedJaxpr) -> Iterator[Any]:
-    yield from (array for array in jaxpr.consts if hasattr(array, "nbytes"))
+    yield from jaxpr.consts
     for equation in jaxpr.jaxpr.eqns:
         for value in equation.params.values():
             for inner in value if isinstance(value, tuple | list) else [value]:

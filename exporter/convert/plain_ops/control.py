@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from exporter._compat.jax import scan_counts
 from exporter.convert.plain_ops.dimensions import is_static, static_shape
 from exporter.convert.plain_ops.rule import Rule, Site, Value
 
@@ -50,7 +51,7 @@ def while_loop(site: Site, *operands: Value) -> Sequence[Value]:
 def scan(site: Site, *operands: Value) -> Sequence[Value]:
     """A loop over the leading axis; what the user unrolled in full has no loop."""
     params = site.params
-    const_count, carry_count = params["num_consts"], params["num_carry"]
+    const_count, carry_count = scan_counts(params)
     consts = operands[:const_count]
     carry = list(operands[const_count : const_count + carry_count])
     xs = operands[const_count + carry_count :]

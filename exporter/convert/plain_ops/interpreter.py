@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import tensorflow as tf
 
-from exporter._compat.jax import Literal, jaxprs_in_params, source_line
+from exporter._compat.jax import Literal, evaluate, jaxprs_in_params, source_line
 from exporter.convert.plain_ops.broadcasting import materialize
 from exporter.convert.plain_ops.dimensions import Dimensions, is_static, static_shape
 from exporter.convert.plain_ops.errors import UnsupportedForm, UnsupportedPrimitive
@@ -81,10 +81,9 @@ class Interpreter:
             np.broadcast_to(value, var.aval.shape) if isinstance(value, np.ndarray) else value
             for var, value in zip(equation.invars, operands, strict=True)
         ]
-        primitive = equation.primitive
         with tf.init_scope(), jax.ensure_compile_time_eval():
-            results = primitive.bind(*arrays, **primitive.get_bind_params(equation.params))
-        return list(map(constant, results if primitive.multiple_results else [results]))
+            results = evaluate(equation, arrays)
+        return list(map(constant, results))
 
     def _apply(self, equation: Any, operands: Sequence[Value]) -> list[Value]:
         name = equation.primitive.name
