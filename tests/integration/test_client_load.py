@@ -98,7 +98,7 @@ def test_errors_are_counted_by_code(client, peer):
 
 def test_a_late_answer_is_a_deadline_exceeded(client, peer):
     faults = ["slow"]
-    result = load(client, faults=faults, peer=peer, timeout=0.3, duration=1.0, concurrency=2)
+    result = load(client, faults=faults, peer=peer, timeout=0.7, duration=1.5, concurrency=2)
     assert result.errors == {"DEADLINE_EXCEEDED": 1}
     assert result.completed > 10
 

@@ -7,7 +7,7 @@ from tests.support.needs import ROOT
 from tests.support.published import publish_once
 
 # Digits and drawings that the page's tests draw must be recognised.
-EPOCHS = {"mnist_flax": 5, "mnist_pure_jax": 1, "quickdraw": 40}
+EPOCHS = {"mnist_flax": 4, "mnist_pure_jax": 1, "quickdraw": 40}
 
 
 def trained(base, *names):
