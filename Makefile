@@ -6,7 +6,7 @@ INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraint
 MODELS ?= models
 # A process a core; each has TensorFlow in its memory, so that more than four help nobody.
 PYTEST = $(BIN)/python -m pytest -n logical --maxprocesses=4
-FAST = tests/unit tests/integration/conformance tests/integration/test_client_*.py
+FAST = tests/integration/conformance tests/integration/test_client_*.py tests/unit
 
 .DEFAULT_GOAL := help
 .PHONY: help demo web test test-fast test-long test-versions check docs wheel bench up down clean protos

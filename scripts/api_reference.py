@@ -44,7 +44,8 @@ def _member(item: Any) -> Iterator[str]:
         item = item.final_target
     yield f"### {item.name}\n"
     if item.is_attribute:
-        yield f"```python\n{item.name} = {item.value}\n```\n"
+        value = str(item.value).replace("'", '"')
+        yield f"```python\n{item.name} = {value}\n```\n"
         return
     parameters = _parameters(item)
     if parameters is not None:

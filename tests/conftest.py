@@ -1,7 +1,6 @@
 """What several test files share."""
 
 import os
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,21 +14,35 @@ settings.register_profile(
 settings.load_profile("any machine")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-HERE = Path(__file__).parent
-# Whose tests share what takes long to start: folders, and fixtures of several files.
-FOLDERS = {"browser", "containers", "conformance"}
-FIXTURES = {"tensorflow_server"}
+# Tests that share what takes long to start: a Docker engine, Chromium, servers.
+TOGETHER = (
+    ("tests/browser/",),
+    ("tests/containers/",),
+    ("tests/integration/conformance/",),
+    (
+        "tests/integration/test_client_server.py",
+        "tests/integration/test_server_examples.py",
+        "tests/integration/test_server_ovmsclient.py",
+        "tests/integration/test_server_predict.py",
+        "tests/integration/test_server_surroundings.py",
+    ),
+)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Tests of a group run in one of the parallel processes; a file is one, if nothing else is."""
-    for item in items:
-        shared = FIXTURES.intersection(item.fixturenames)
-        folder = item.path.parent
-        path = folder if folder.name in FOLDERS else item.path
-        group = shared.pop() if shared else str(path.relative_to(HERE))
-        item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Of the processes of `pytest -n`, each takes whole files, and whole groups of `TOGETHER`."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            for group in TOGETHER:
+                if nodeid.startswith(group):
+                    return group[0]
+            return nodeid.partition("::")[0]
+
+    config.option.loadscopereorder = False  # would put files of few tests last, the longest ones
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

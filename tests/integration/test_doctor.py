@@ -18,11 +18,12 @@ tf = needs.package("tensorflow", "exporter")
 
 from artifact import versions
 from exporter import ExportOptions, Model, TensorSpec, UserError
+from exporter.__main__ import main
 from exporter.inspect.doctor import examine, files, runtime, serving
 from exporter.inspect.report import runtimes
 from tests.support import exports
 from tests.support.exports import publish
-from tests.support.servers import ROOT, ServerProcess
+from tests.support.servers import ServerProcess
 from wire import serving_pb2 as pb
 from wire.tensors import from_array
 
@@ -317,15 +318,13 @@ def test_a_report_from_nobody(healthy, server):
         (["{dir}/nothing"], 2, "there is no such directory"),
     ],
 )
-def test_the_command(healthy, server, flags, code, words):
+def test_the_command(healthy, server, flags, code, words, capsys):
     known = {"dir": str(healthy.parent), "rest": f"127.0.0.1:{server.rest_port}"}
-    command = [sys.executable, "-m", "exporter", "doctor", *(f.format(**known) for f in flags)]
-    done = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
+    assert main(["doctor", *(flag.format(**known) for flag in flags), "--json"]) == code
+    said = capsys.readouterr()
     if code == 2:
-        assert words in done.stderr
+        assert words in said.err
         return
-    found = json.loads(done.stdout)
+    found = json.loads(said.out)
     assert found["ok"] == (code == 0)
     assert found["findings"][-1]["check"] == words

@@ -13,7 +13,7 @@ import pytest
 
 from exporter.commands.progress import Progress
 from exporter.errors import CheckFailed, UserError
-from exporter.formats.tfjs import Options, UnsupportedOp, export, graph_model, node
+from exporter.formats.tfjs import TfjsOptions, UnsupportedOp, export, graph_model, node
 from exporter.model import Model, TensorSpec
 from tests import models
 from tests.support import needs
@@ -41,61 +41,81 @@ def answers(model):
     return [(case, jax.tree.leaves(jax.jit(model.func)(model.params, case))) for case in cases]
 
 
-def test_lowered_graph_is_jax(model, answers):
-    module = lower(model)
+@pytest.fixture(scope="module")
+def lowered(model):
+    return lower(model)
+
+
+def test_lowered_graph_is_jax(lowered, answers):
     for case, expected in answers:
-        for wanted, got in zip(expected, jax.tree.leaves(module(case)), strict=True):
+        for wanted, got in zip(expected, jax.tree.leaves(lowered(case)), strict=True):
             np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
 
 
-LOAD = """
+RUN = """
 import json, sys
 import numpy as np, tensorflow as tf
-loaded = tf.saved_model.load(sys.argv[1])
-signature = loaded.signatures["serving_default"]
-graph = signature.graph.as_graph_def()
-functions = [n.op for f in graph.library.function for n in f.node_def]
-data = np.load(sys.argv[2])
-names = list(signature.structured_input_signature[1])
-sizes = json.loads(sys.argv[3])
-answers = {
-    f"{size}/{name}": value.numpy()
-    for size in sizes
-    for name, value in signature(**{n: tf.constant(data[f"{size}/{n}"]) for n in names}).items()
-}
-np.savez(sys.argv[4], **answers)
-print(json.dumps(sorted({n.op for n in graph.node} | set(functions))))
+
+def run(saved, inputs, sizes, outputs):
+    signature = tf.saved_model.load(saved).signatures["serving_default"]
+    data = np.load(inputs)
+    names = list(signature.structured_input_signature[1])
+    answers = {
+        f"{size}/{name}": value.numpy()
+        for size in sizes
+        for name, value in signature(**{n: tf.constant(data[f"{size}/{n}"]) for n in names}).items()
+    }
+    np.savez(outputs, **answers)
+    graph = signature.graph.as_graph_def()
+    functions = [n.op for f in graph.library.function for n in f.node_def]
+    return sorted({n.op for n in graph.node} | set(functions))
+
+for line in sys.stdin:
+    print(json.dumps(run(*json.loads(line))), flush=True)
 """
 
 
-def test_saved_model_answers_with_xla_disabled(model, answers, tmp_path):
-    module = lower(model)
-    module.save(tmp_path / "saved")
+@pytest.fixture(scope="module")
+def run_without_xla():
+    """`RUN`'s function in a process whose TensorFlow has no XLA; returns the graph's operations."""
+    flags = "--tf_xla_auto_jit=-1 --tf_xla_enable_xla_devices=false"
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", RUN],
+        env=os.environ | {"TF_XLA_FLAGS": flags},
+        stdin=pipe,
+        stdout=pipe,
+        text=True,
+    ) as process:
+
+        def run(*arguments):
+            print(json.dumps(arguments), file=process.stdin, flush=True)
+            return json.loads(process.stdout.readline())
+
+        yield run
+        process.stdin.close()
+
+
+def test_saved_model_answers_with_xla_disabled(lowered, answers, run_without_xla, tmp_path):
+    lowered.save(tmp_path / "saved")
     flat = {
         f"{size}/{name}": leaf
         for size, (case, _) in zip(BATCHES, answers, strict=True)
-        for name, leaf in zip(module.input_names, jax.tree.leaves(case), strict=True)
+        for name, leaf in zip(lowered.input_names, jax.tree.leaves(case), strict=True)
     }
     np.savez(tmp_path / "inputs.npz", **flat)
-    arguments = ["saved", "inputs.npz", json.dumps(BATCHES), "outputs.npz"]
-    process = subprocess.run(
-        [sys.executable, "-c", LOAD, *arguments],
-        cwd=tmp_path,
-        env=os.environ | {"TF_XLA_FLAGS": "--tf_xla_auto_jit=-1 --tf_xla_enable_xla_devices=false"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert not [op for op in json.loads(process.stdout) if "Xla" in op]
-    outputs = np.load(tmp_path / "outputs.npz")
+    saved, inputs, outputs = (str(tmp_path / n) for n in ("saved", "inputs.npz", "outputs.npz"))
+    operations = run_without_xla(saved, inputs, BATCHES, outputs)
+    assert not [op for op in operations if "Xla" in op]
+    found = np.load(outputs)
     for size, (_, expected) in zip(BATCHES, answers, strict=True):
-        for name, wanted in zip(module.output_names, expected, strict=True):
-            np.testing.assert_allclose(outputs[f"{size}/{name}"], wanted, rtol=1e-5, atol=1e-6)
+        for name, wanted in zip(lowered.output_names, expected, strict=True):
+            np.testing.assert_allclose(found[f"{size}/{name}"], wanted, rtol=1e-5, atol=1e-6)
 
 
 @needs_node
 def test_tensorflow_js_is_jax(model, tmp_path):
-    result = export(model, tmp_path / "model", Options(batch_sizes=BATCHES), stage=Progress())
+    result = export(model, tmp_path / "model", TfjsOptions(batch_sizes=BATCHES), stage=Progress())
     assert {d.runtime for d in result.differences} == {"tensorflow", "cpu", "wasm"}
     assert {d.batch_size for d in result.differences} == set(BATCHES)
     assert max(d.from_jax for d in result.differences) < 1e-5
@@ -109,7 +129,7 @@ def test_quantised_weights_are_smaller_and_what_the_graph_says(weights, tmp_path
     model = models.build("mnist_cnn")
     sizes = {}
     for kind in ("float32", weights):
-        result = export(model, tmp_path / kind, Options(weights=kind), stage=Progress())
+        result = export(model, tmp_path / kind, TfjsOptions(weights=kind), stage=Progress())
         sizes[kind] = sum(p.stat().st_size for p in (tmp_path / kind).glob("*.bin"))
         assert sizes[kind] == result.num_bytes
     assert sizes[weights] < sizes["float32"] * {"float16": 0.52, "uint8": 0.28}[weights]
@@ -121,7 +141,7 @@ def test_quantised_weights_are_smaller_and_what_the_graph_says(weights, tmp_path
 def test_shards_of_four_megabytes(tmp_path):
     kernel = jax.random.normal(jax.random.key(0), (1500, 1500)) / 40
     model = Model("wide", lambda p, x: x @ p @ p.T, kernel, TensorSpec(("b", 1500)))
-    export(model, tmp_path / "wide", Options(batch_sizes=(1,)), stage=Progress())
+    export(model, tmp_path / "wide", TfjsOptions(batch_sizes=(1,)), stage=Progress())
     sizes = sorted(p.stat().st_size for p in (tmp_path / "wide").glob("*.bin"))
     assert sizes[-1] == 4 * 2**20
     assert len(sizes) == -(-sum(sizes) // (4 * 2**20)) > 1
@@ -130,11 +150,11 @@ def test_shards_of_four_megabytes(tmp_path):
 def test_op_without_kernel_is_named_with_its_backend(tmp_path):
     model = Model("f", lambda p, x: jax.numpy.abs(jax.numpy.fft.rfft(x)), {}, TensorSpec(("b", 8)))
     with pytest.raises(UnsupportedOp, match=r"RFFT.* on wasm: no kernel .*FFT"):
-        export(model, tmp_path / "out", Options(verify_in_node=False), stage=Progress())
+        export(model, tmp_path / "out", TfjsOptions(verify_in_node=False), stage=Progress())
     assert list(tmp_path.iterdir()) == []
     erf_inv = Model("e", lambda p, x: jax.lax.erf_inv(x), {}, TensorSpec(("b", 8)))
     with pytest.raises(UnsupportedOp, match=r"has no op Erfinv"):
-        export(erf_inv, tmp_path / "out", Options(verify_in_node=False), stage=Progress())
+        export(erf_inv, tmp_path / "out", TfjsOptions(verify_in_node=False), stage=Progress())
 
 
 def test_nothing_is_written_when_the_answers_differ(tmp_path):
@@ -145,7 +165,7 @@ def test_nothing_is_written_when_the_answers_differ(tmp_path):
         "impure", lambda p, x: model.func(p, x) + next(calls), model.params, model.inputs
     )
     with pytest.raises(CheckFailed, match=r"impure: output_0 on tensorflow at batch 1 differs"):
-        export(impure, tmp_path / "out", Options(verify_in_node=False), stage=Progress())
+        export(impure, tmp_path / "out", TfjsOptions(verify_in_node=False), stage=Progress())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -153,7 +173,7 @@ def test_nothing_is_written_when_the_answers_differ(tmp_path):
 def test_a_damaged_model_fails_in_node(tmp_path):
     model = models.build("mnist_mlp")
     out = tmp_path / "out"
-    export(model, out, Options(verify_in_node=False), stage=Progress())
+    export(model, out, TfjsOptions(verify_in_node=False), stage=Progress())
     (out / graph_model.MODEL_FILE).write_text(
         (out / graph_model.MODEL_FILE).read_text().replace('"op":"Tanh"', '"op":"Nonsense"')
     )
@@ -168,7 +188,7 @@ def test_a_directory_that_is_there_is_kept(tmp_path):
     with pytest.raises(UserError, match="exists"):
         export(model, tmp_path, stage=Progress())
     with pytest.raises(UserError, match=r"no model\.json"):
-        export(model, tmp_path, Options(overwrite=True), stage=Progress())
+        export(model, tmp_path, TfjsOptions(overwrite=True), stage=Progress())
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 

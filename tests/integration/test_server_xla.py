@@ -27,14 +27,16 @@ def models(tmp_path_factory):
     return base
 
 
-def serve(models, folder, name, engine):
-    return ServerProcess(
-        folder / "log",
-        f"--model_name={name}",
-        f"--model_base_path={models / name}",
-        f"--engine={engine}",
-        "--xla_cpu_compilation_enabled",
-    )
+@pytest.fixture(scope="module", params=["auto", "tensorflow"])
+def server(request, models, tmp_path_factory):
+    """A server of both models, by engine."""
+    folder = tmp_path_factory.mktemp(request.param)
+    entries = [f'config {{ name: "{n}" base_path: "{models / n}" }}' for n in ("scaled", "fixed")]
+    (folder / "models.config").write_text(f"model_config_list {{ {' '.join(entries)} }}")
+    flags = [f"--model_config_file={folder / 'models.config'}", f"--engine={request.param}"]
+    with ServerProcess(folder / "log", *flags, "--xla_cpu_compilation_enabled") as server:
+        server.engine = "xla" if request.param == "auto" else request.param
+        yield server
 
 
 def predict(server, name, x):
@@ -45,41 +47,39 @@ def predict(server, name, x):
     return tensors.to_array(response.outputs["output_0"])
 
 
-@pytest.mark.parametrize("engine", ["auto", "tensorflow"])
-def test_both_engines_give_the_golden_answers(models, tmp_path, engine):
+def test_both_engines_give_the_golden_answers(models, server):
     cases = golden.read(versions.latest(models / "scaled"))
-    with serve(models, tmp_path, "scaled", engine) as server:
-        assert f"engine {'xla' if engine == 'auto' else engine} " in server.log
-        for case in cases.values():
-            answer = predict(server, "scaled", case.inputs["inputs"])
-            np.testing.assert_allclose(answer, case.outputs["output_0"], rtol=1e-5, atol=1e-5)
-        for batch_size in (1, 2, 5, 33):
-            x = np.random.default_rng(batch_size).normal(size=(batch_size, 4)).astype(np.float32)
-            expected = exports.scaled_answer(x, 2)
-            np.testing.assert_allclose(predict(server, "scaled", x), expected, rtol=1e-5, atol=1e-5)
-            _, _, body = server.rest("/v1/models/scaled:predict", {"instances": x.tolist()})
-            found = json.loads(body)["predictions"]
-            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    assert server.log.count(f"engine {server.engine} ") == 2
+    for case in cases.values():
+        answer = predict(server, "scaled", case.inputs["inputs"])
+        np.testing.assert_allclose(answer, case.outputs["output_0"], rtol=1e-5, atol=1e-5)
+    for batch_size in (1, 2, 5, 33):
+        x = np.random.default_rng(batch_size).normal(size=(batch_size, 4)).astype(np.float32)
+        expected = exports.scaled_answer(x, 2)
+        np.testing.assert_allclose(predict(server, "scaled", x), expected, rtol=1e-5, atol=1e-5)
+        _, _, body = server.rest("/v1/models/scaled:predict", {"instances": x.tolist()})
+        found = json.loads(body)["predictions"]
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_fixed_export_takes_its_batch_sizes_alone(models, tmp_path):
-    with serve(models, tmp_path, "fixed", "xla") as server:
-        for batch_size in (2, 16, 128):
-            x = np.full((batch_size, 4), 0.5, np.float32)
-            answer = predict(server, "fixed", x)
-            np.testing.assert_allclose(answer, exports.scaled_answer(x, 3), rtol=1e-5, atol=1e-5)
-        path = "/v1/models/fixed:predict"
-        status, _, body = server.rest(path, {"instances": [[0.5] * 4] * 3})
+@pytest.mark.parametrize("server", ["auto"], indirect=True)
+def test_a_fixed_export_takes_its_batch_sizes_alone(server):
+    for batch_size in (2, 16, 128):
+        x = np.full((batch_size, 4), 0.5, np.float32)
+        answer = predict(server, "fixed", x)
+        np.testing.assert_allclose(answer, exports.scaled_answer(x, 3), rtol=1e-5, atol=1e-5)
+    path = "/v1/models/fixed:predict"
+    status, _, body = server.rest(path, {"instances": [[0.5] * 4] * 3})
+    assert status == 400
+    assert "exported for batch sizes [2, 16, 128], not 3" in json.loads(body)["error"]
+
+
+@pytest.mark.parametrize("server", ["auto"], indirect=True)
+def test_shapes_that_dont_fit_are_the_clients_fault(server):
+    for value in ([1.0], [[[1.0] * 4]], [[1.0] * 5], 1.0):
+        status, _, body = server.rest("/v1/models/scaled:predict", {"inputs": value})
         assert status == 400
-        assert "exported for batch sizes [2, 16, 128], not 3" in json.loads(body)["error"]
-
-
-def test_shapes_that_dont_fit_are_the_clients_fault(models, tmp_path):
-    with serve(models, tmp_path, "scaled", "xla") as server:
-        for value in ([1.0], [[[1.0] * 4]], [[1.0] * 5], 1.0):
-            status, _, body = server.rest("/v1/models/scaled:predict", {"inputs": value})
-            assert status == 400
-            assert "signature serving_default takes [?,4]" in json.loads(body)["error"]
+        assert "signature serving_default takes [?,4]" in json.loads(body)["error"]
 
 
 def test_without_the_flag_the_tensorflow_engine_refuses_xla_as_serving_does(models, tmp_path):

@@ -31,6 +31,13 @@ def package(name, extra="dev"):
         missing(f"needs {error.name}: pip install -e '.[{extra}]'")
 
 
+def jax_since(*version, what):
+    """A JAX of that version or a later one; `make test-versions` has older ones, which lack it."""
+    jax = package("jax", "exporter")
+    if jax.__version_info__ < version:
+        pytest.skip(f"JAX {what} since {'.'.join(map(str, version))}")
+
+
 def program(*names, debian):
     """Returns the path of a program, the first that is there of some names."""
     for path in filter(None, map(shutil.which, names)):

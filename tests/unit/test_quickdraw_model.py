@@ -60,7 +60,8 @@ def test_changes_keep_most_of_the_ink():
     assert not np.isclose(changed, images, atol=0.05).all(axis=(1, 2, 3)).any()
 
 
-def test_learns_a_little_in_three_epochs():
+@pytest.mark.slow
+def test_learns_a_little_in_twelve_epochs():
     dataset = load(DataOptions("quickdraw_sample", num_classes=3))
     definition = models.get("quickdraw").for_classes(3)
     result = train(definition, dataset, TrainOptions(num_epochs=12, batch_size=32, progress=False))

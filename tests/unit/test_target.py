@@ -16,10 +16,6 @@ from exporter.model import Model, TensorSpec
 from exporter.model.entry import default_entry
 from exporter.trace.trace import trace
 
-needs_composites = pytest.mark.skipif(
-    jax.__version_info__ < (0, 9, 2), reason="JAX writes lax.top_k as a composite since 0.9.2"
-)
-
 
 def program(func, batch_size=-1):
     model = Model("m", func, 0.0, TensorSpec(("b", 4)))
@@ -41,8 +37,8 @@ def test_an_operation_that_a_target_lacks_is_named():
         retarget(exported, Target(9, "0.9.0"))
 
 
-@needs_composites
 def test_a_composite_that_a_target_lacks_is_named():
+    needs.jax_since(0, 9, 2, what="writes lax.top_k as a composite")
     exported = program(lambda params, x: jax.lax.top_k(x, 2), batch_size=3)
     with pytest.raises(UserError, match=r"0\.9\.0\): it has no chlo\.top_k; choose a newer"):
         retarget(exported, Target(9, "0.9.0"))
@@ -58,8 +54,8 @@ def test_a_form_of_an_operation_that_only_newer_targets_have_is_named():
         assert "stablehlo.rsqrt" in retarget(exported, target.get(newer)).mlir_module()
 
 
-@needs_composites
 def test_composites_of_open_shapes_become_calls_with_the_same_answers():
+    needs.jax_since(0, 9, 2, what="writes lax.top_k as a composite")
     exported = program(lambda params, x: jax.lax.top_k(x, 2))
     assert "stablehlo.composite" in exported.mlir_module()
     written = retarget(exported, target.get("serving-2.19"))

@@ -11,6 +11,12 @@ from exporter.training.accuracy import accuracy
 from exporter.training.datasets import Dataset, Split, load
 from exporter.training.loop import TrainOptions, train
 
+# Drawings are changed at random in each step, which takes long to compile.
+NAMES = [
+    pytest.param(name, marks=pytest.mark.slow) if name == "quickdraw" else name
+    for name in models.names()
+]
+
 
 @pytest.fixture(scope="module")
 def tiny():
@@ -37,7 +43,7 @@ def trained(definition, tiny):
     return train(definition, tiny, options())
 
 
-@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("name", NAMES)
 def test_same_seed_same_parameters(name, tiny):
     definition = models.get(name)
     short = options(seed=3, num_epochs=1)
@@ -50,7 +56,7 @@ def test_another_seed_gives_other_parameters(definition, tiny, trained):
     assert not same(trained.params, train(definition, tiny, options(seed=1)).params)
 
 
-@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("name", NAMES)
 def test_training_learns(name, tiny):
     result = train(models.get(name), tiny, options(num_epochs=8, batch_size=32))
     assert result.history[-1].loss < result.history[0].loss
