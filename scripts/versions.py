@@ -31,8 +31,13 @@ TESTS = (
     "tests/integration/test_parity.py",
     "tests/integration/test_processed_signatures.py",
     "tests/integration/test_server_predict.py",
+    "tests/integration/test_server_security.py",
     "tests/integration/test_server_xla.py",
+    "tests/integration/test_rpc_aio.py",
     "tests/integration/test_client_predict.py",
+    # Of other packages, which they need.
+    "--ignore=tests/unit/test_api_reference.py",
+    "--ignore=tests/unit/test_deploy.py",
 )
 SHOWN = ("jax", "jaxlib", "flax", "tensorflow", "protobuf", "grpcio", "numpy")
 EXTRAS = "exporter,reuse,server,client,test"
@@ -121,8 +126,10 @@ def run(name: str, python: str) -> tuple[bool, str]:
     print(shown := _versions(environment), flush=True)
     start = time.monotonic()
     tests = subprocess.run(
-        [environment / "bin/python", "-m", "pytest", "-q", "-n", "logical", "--maxprocesses=4"]
-        + list(TESTS),
+        [
+            *(environment / "bin/python", "-m", "pytest", "-q", "-n", "logical"),
+            *("--maxprocesses=4", "-m", "not slow and not long", *TESTS),
+        ],
         cwd=ROOT,
     )
     verdict = "passed" if tests.returncode == 0 else f"FAILED (exit {tests.returncode})"
