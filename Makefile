@@ -9,10 +9,10 @@ PYTEST = $(BIN)/python -m pytest -n logical --maxprocesses=4
 FAST = tests/integration/conformance tests/integration/test_client_*.py tests/unit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo web test test-fast test-long check docs wheel bench up down clean protos
+.PHONY: help demo web test test-fast test-long test-versions check docs wheel bench up down clean protos
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.python:
 	@echo "environment: $(PYTHON) -> $(VENV)"
@@ -50,6 +50,9 @@ test-fast: $(VENV)/.dev  ## run the tests of parts, of the client and of the API
 test-long: $(VENV)/.dev web/node_modules/.package-lock.json  ## fuzz, kill and load the server and the exporter for two hours
 	@$(BIN)/python -m pytest -m long
 
+test-versions:  ## run the core tests with the oldest and the newest JAX and TensorFlow (Python 3.11 and 3.13)
+	@$(PYTHON) scripts/versions.py
+
 check: $(VENV)/.dev  ## lint, format, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -74,9 +77,15 @@ up:  ## start the container stack (needs a Docker engine)
 down:  ## stop the container stack
 	docker compose --profile '*' down
 
-protos: $(VENV)/.dev  ## regenerate the wire messages from wire/*.proto
-	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. wire/serving.proto wire/config.proto
+# With the oldest protobuf that pyproject.toml allows: its messages load in newer ones, too.
+.venv-protos/.tools: constraints-oldest.txt
+	$(PYTHON) -m venv .venv-protos
+	.venv-protos/bin/python -m pip install --disable-pip-version-check -c constraints-oldest.txt grpcio-tools
+	@touch $@
+
+protos: .venv-protos/.tools  ## regenerate the wire messages from wire/*.proto
+	.venv-protos/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. wire/serving.proto wire/config.proto
 
 clean:  ## remove the environment, caches and build results
-	rm -rf $(VENV) web/node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-oldest .venv-newest .venv-protos web/node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

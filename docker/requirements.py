@@ -3,12 +3,14 @@
 python3 docker/requirements.py server >requirements.txt
 """
 
+import re
 import sys
 import tomllib
 from pathlib import Path
 
 LEFT_OUT = {
     "docker": "an image talks to no Docker engine",
+    "importlib_resources": "tensorflow-datasets imports it",
     "PyYAML": "reads compose.yaml for that engine",
     "tensorflow-datasets": "240 MB, mostly of pyarrow; the images train on the sample or IDX files",
     "tensorflow-serving-api": "wants TensorFlow with CUDA; wire/ has the same messages",
@@ -16,8 +18,8 @@ LEFT_OUT = {
 # tensorflow-cpu has wheels for amd64 alone; elsewhere tensorflow itself comes without CUDA.
 SWAPPED = {
     "tensorflow": [
-        'tensorflow-cpu; platform_machine == "x86_64"',
-        'tensorflow; platform_machine != "x86_64"',
+        'tensorflow-cpu{bounds}; platform_machine == "x86_64"',
+        'tensorflow{bounds}; platform_machine != "x86_64"',
     ],
 }
 
@@ -25,8 +27,13 @@ SWAPPED = {
 def requirements(extra: str, pyproject: Path) -> list[str]:
     """The requirement lines of one extra for an image."""
     project = tomllib.loads(pyproject.read_text())["project"]
-    wanted = project["dependencies"] + project["optional-dependencies"][extra]
-    return [line for name in wanted if name not in LEFT_OUT for line in SWAPPED.get(name, [name])]
+    lines = []
+    for line in project["dependencies"] + project["optional-dependencies"][extra]:
+        name = re.match(r"[\w.-]+", line)[0]
+        if name not in LEFT_OUT:
+            bounds = line.removeprefix(name)
+            lines += [form.format(bounds=bounds) for form in SWAPPED.get(name, [line])]
+    return lines
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def run(new_server, test, address="127.0.0.1:0"):
 
 async def unary(channel, checks):
     call = channel.unary_unary("/test.Service/Unary")(b"ab", metadata=[("x-question", "q")])
-    trailing = dict(await call.trailing_metadata())
+    trailing = await call.trailing_metadata()
     return await call, trailing["x-answer"]
 
 

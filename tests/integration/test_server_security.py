@@ -36,8 +36,12 @@ def certificates(tmp_path_factory):
 
     needs.program("openssl", debian="openssl")
     authority = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority"
+    # Python 3.13 asks for it: https://docs.python.org/3/library/ssl.html#ssl.VERIFY_X509_STRICT
+    authority += " -addext keyUsage=critical,keyCertSign"
     openssl(*authority.split(), *["-keyout", "authority.key", "-out", "authority.crt"])
-    (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1")
+    (folder / "names").write_text(
+        "subjectAltName=DNS:localhost,IP:127.0.0.1\nauthorityKeyIdentifier=keyid"
+    )
     for name in ("server", "client"):
         openssl(*f"req -newkey rsa:2048 -nodes -subj /CN={name}".split(),
                 *f"-keyout {name}.key -out {name}.csr".split())  # fmt: skip
