@@ -26,7 +26,7 @@ from exporter.model.entry import entries
 from tests import models
 from tests.support import exports
 from tests.support.servers import ServerProcess
-from wire import services, tensors
+from wire import dtypes, services, tensors
 from wire import serving_pb2 as pb
 
 NAMES = ("mnist_mlp", "mnist_cnn", "resnet", "vit", "text_encoder", "lstm", *models.UNUSUAL)
@@ -92,7 +92,9 @@ def through_rest(version_dir, server, signature, inputs):
         raise UserError(parsed["error"])
     wanted = Manifest.read(version_dir).signatures[signature].outputs
     outputs = parsed["outputs"] if len(wanted) > 1 else dict.fromkeys(wanted, parsed["outputs"])
-    return {key: np.array(value, np.float64) for key, value in outputs.items()}
+    # JSON has no dtypes: the signature has them.
+    kinds = {key: dtypes.numpy_dtype(wanted[key].dtype) for key in outputs}
+    return {key: np.array(value).astype(kinds[key]) for key, value in outputs.items()}
 
 
 def through_grpc(version_dir, server, signature, inputs):
