@@ -4,7 +4,7 @@ python3 scripts/versions.py            # both pairs of JAX and TensorFlow
 python3 scripts/versions.py oldest
 
 Each pair has a Python and an environment of its own, `.venv-oldest` and `.venv-newest`. Its pins
-are constraints.txt; the oldest pair's own, in constraints-oldest.txt, take the place of these.
+are constraints.txt; the oldest pair's own ones, in constraints-oldest.txt, take the place of these.
 """
 
 from __future__ import annotations
