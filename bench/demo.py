@@ -175,7 +175,7 @@ def _compare(
     server: Embedded, model: str, version: int, api: str, model_path: Path, clock: Clock
 ) -> Row:
     from client import Client
-    from client.check import Plan, check
+    from client.check import CheckPlan, check
     from client.latency import milliseconds
     from client.report import progress
     from client.servable import Servable
@@ -183,7 +183,7 @@ def _compare(
     name = "gRPC" if api == "grpc" else "REST"
     with clock.stage(f"predict with {model} over {name} and compare with JAX"):
         samples = _test_images(model_path / model / str(version))
-        plan = Plan(Servable(model), "serving_default", len(samples), BATCH_SIZE)
+        plan = CheckPlan(Servable(model), "serving_default", len(samples), BATCH_SIZE)
         with Client("localhost", server.ports[api], "grpc" if api == "grpc" else "rest") as client:
             client.wait_until_ready(model, version=version)
             with progress(plan.count, shown=True) as advance:

@@ -17,7 +17,7 @@ from client import rest
 from client.endpoint import Endpoint
 from client.load import http1, http2
 from client.load.generator import generate
-from client.load.plan import Plan
+from client.load.plan import LoadPlan
 from client.load.workload import Workload
 from client.servable import Servable
 from wire import serving_pb2 as pb
@@ -112,8 +112,8 @@ class Traffic:
 
     def _plan(
         self, subject: Subject, cell: Cell, seconds: float, warmup: float, verify: bool = False
-    ) -> Plan:
-        return Plan(
+    ) -> LoadPlan:
+        return LoadPlan(
             Endpoint(subject.host, subject.ports[cell.api], cell.api),  # type: ignore[arg-type]
             Servable(self._model),
             concurrency=cell.concurrency,
@@ -128,7 +128,7 @@ class Traffic:
     def _indices(self, number: int, size: int) -> np.ndarray:
         return (np.arange(size) + number * size) % len(self._rows)
 
-    def _workload(self, plan: Plan) -> Workload:
+    def _workload(self, plan: LoadPlan) -> Workload:
         size = plan.batch_size
         batches = [self._rows[self._indices(number, size)] for number in range(_DISTINCT)]
         if plan.endpoint.api == "grpc":

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from client.errors import ServingError, Unavailable
     from client.probe import connect
     from client.results import Classification, Prediction, Regression, VersionStatus
-    from client.signature import ArraySpec, Signature
+    from client.signature import ArraySpec, ServedSignature
 
 __all__ = [
     "ArraySpec",
@@ -25,7 +25,7 @@ __all__ = [
     "Prediction",
     "Regression",
     "ServingError",
-    "Signature",
+    "ServedSignature",
     "Unavailable",
     "VersionStatus",
     "connect",
@@ -36,7 +36,7 @@ _HOMES = {
     "ServingError": "errors",
     "Unavailable": "errors",
     "ArraySpec": "signature",
-    "Signature": "signature",
+    "ServedSignature": "signature",
 }  # the others are results
 
 

@@ -20,7 +20,7 @@ _SWAPS = 5  # how often a run starts anew because another version took over in t
 
 
 @dataclass(frozen=True)
-class Plan:
+class CheckPlan:
     """What to send.
 
     Attributes:
@@ -72,7 +72,9 @@ class _VersionChanged(Exception):
     """Another version took over in the middle of a run."""
 
 
-def check(client: Client, plan: Plan, source: Source, advance: Callable[[int], None]) -> Outcome:
+def check(
+    client: Client, plan: CheckPlan, source: Source, advance: Callable[[int], None]
+) -> Outcome:
     """Runs a plan against one version, whichever is served.
 
     Args:
@@ -97,7 +99,7 @@ def check(client: Client, plan: Plan, source: Source, advance: Callable[[int], N
 
 def _check_version(
     client: Client,
-    plan: Plan,
+    plan: CheckPlan,
     version: int,
     samples: Samples,
     advance: Callable[[int], None],
@@ -135,7 +137,9 @@ def _check_version(
     return outcome
 
 
-def _predict(client: Client, plan: Plan, inputs: dict[str, np.ndarray]) -> tuple[Prediction, float]:
+def _predict(
+    client: Client, plan: CheckPlan, inputs: dict[str, np.ndarray]
+) -> tuple[Prediction, float]:
     started = perf_counter()
     prediction = client.predict(
         plan.servable.model,

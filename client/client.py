@@ -12,7 +12,7 @@ from client.errors import ServingError, Unavailable
 from client.results import Classification, Prediction, Regression, VersionStatus
 from client.retry import Retry
 from client.servable import Servable
-from client.signature import DEFAULT, Signature
+from client.signature import DEFAULT, ServedSignature
 
 if TYPE_CHECKING:
     from client.grpc import Grpc
@@ -70,7 +70,7 @@ class Client:
         self.timeout = timeout
         self._retry = retry or Retry()
         self._transport = _connect(self.endpoint)
-        self._signatures: dict[Servable, dict[str, Signature] | None] = {}
+        self._signatures: dict[Servable, dict[str, ServedSignature] | None] = {}
 
     def predict(
         self,
@@ -106,7 +106,7 @@ class Client:
             named = inputs if isinstance(inputs, Mapping) else {"inputs": inputs}
             arrays = {name: to_array(value) for name, value in named.items()}
 
-        def signature_of(served: int | None) -> Signature | None:
+        def signature_of(served: int | None) -> ServedSignature | None:
             if served is None:
                 return known
             try:
@@ -182,7 +182,7 @@ class Client:
         version: int | None = None,
         label: str | None = None,
         timeout: float | None = None,
-    ) -> dict[str, Signature]:
+    ) -> dict[str, ServedSignature]:
         """Returns a model's signatures by name; raises as `predict` does."""
         servable = Servable(model, version, label)
         return self._call(lambda left: self._transport.metadata(servable, left), timeout)
@@ -239,7 +239,7 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _signature(self, servable: Servable, name: str) -> Signature | None:
+    def _signature(self, servable: Servable, name: str) -> ServedSignature | None:
         if servable not in self._signatures:
             try:
                 found = self._call(lambda left: self._transport.metadata(servable, left), None)

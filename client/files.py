@@ -14,7 +14,7 @@ from rich.table import Table
 
 from client.client import Client
 from client.servable import Servable
-from client.signature import DEFAULT, Signature
+from client.signature import DEFAULT, ServedSignature
 from wire import methods
 
 
@@ -94,7 +94,7 @@ def print_table(servable: Servable, seen: Seen) -> None:
     Console(highlight=False, markup=False).print(table)
 
 
-def _choose(signatures: Mapping[str, Signature], servable: str, wanted: str) -> str:
+def _choose(signatures: Mapping[str, ServedSignature], servable: str, wanted: str) -> str:
     taking = [
         name
         for name, entry in signatures.items()

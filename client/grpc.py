@@ -13,7 +13,7 @@ from client.endpoint import Endpoint
 from client.features import to_input
 from client.results import STATES, Classification, Prediction, Regression, VersionStatus
 from client.servable import Servable
-from client.signature import Signature
+from client.signature import ServedSignature
 from wire import serving_pb2 as pb
 from wire import tensors
 from wire.services import MODEL_METHODS, PREDICTION_METHODS
@@ -84,7 +84,7 @@ class Grpc:
         servable: Servable,
         inputs: Mapping[str, np.ndarray],
         signature_name: str,
-        signature_of: Callable[[int | None], Signature | None],
+        signature_of: Callable[[int | None], ServedSignature | None],
         timeout: float,
     ) -> Prediction:
         """Sends a predict call; the answer names outputs and dtypes itself."""
@@ -138,7 +138,7 @@ class Grpc:
             for entry in response.model_version_status
         ]
 
-    def metadata(self, servable: Servable, timeout: float) -> dict[str, Signature]:
+    def metadata(self, servable: Servable, timeout: float) -> dict[str, ServedSignature]:
         """Asks for a model's signatures by name."""
         request = pb.GetModelMetadataRequest(
             model_spec=model_spec(servable), metadata_field=["signature_def"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from client import exits, flags
 
 if TYPE_CHECKING:
-    from client.check import Plan, Source
+    from client.check import CheckPlan, Source
     from client.servable import Servable
 
 EXAMPLES = """\
@@ -74,10 +74,12 @@ def run(options: argparse.Namespace) -> int:
     return exits.FAILED if outcome.comparison and not outcome.comparison.ok else 0
 
 
-def _plan(options: argparse.Namespace) -> Plan:
-    from client.check import Plan
+def _plan(options: argparse.Namespace) -> CheckPlan:
+    from client.check import CheckPlan
 
-    return Plan(_servable(options), options.signature, options.count_images, options.batch_size)
+    return CheckPlan(
+        _servable(options), options.signature, options.count_images, options.batch_size
+    )
 
 
 def _servable(options: argparse.Namespace) -> Servable:

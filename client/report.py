@@ -13,7 +13,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from client import digits, latency
-from client.check import Outcome, Plan
+from client.check import CheckPlan, Outcome
 from client.endpoint import Endpoint
 
 _SHOWN_IMAGES = 10
@@ -30,7 +30,7 @@ def progress(total: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
         yield lambda count: bar.advance(task, count)
 
 
-def print_json(plan: Plan, endpoint: Endpoint, outcome: Outcome) -> None:
+def print_json(plan: CheckPlan, endpoint: Endpoint, outcome: Outcome) -> None:
     """Prints one object; `ok` and `max_abs_err` are null where nothing was compared."""
     comparison = outcome.comparison
     error = comparison.max_abs_err if comparison else None
@@ -48,7 +48,7 @@ def print_json(plan: Plan, endpoint: Endpoint, outcome: Outcome) -> None:
     print(json.dumps(fields))
 
 
-def print_report(plan: Plan, endpoint: Endpoint, outcome: Outcome) -> None:
+def print_report(plan: CheckPlan, endpoint: Endpoint, outcome: Outcome) -> None:
     """Prints the digits with predictions, a table, and what the comparison found."""
     console = Console(highlight=False)
     _print_images(console, outcome)

@@ -15,7 +15,7 @@ from client import errors, json_tensors, signature
 from client.endpoint import Endpoint
 from client.results import Classification, Prediction, Regression, VersionStatus
 from client.servable import Servable
-from client.signature import Signature
+from client.signature import ServedSignature
 
 # This project's server names the version that answered; TensorFlow Serving doesn't.
 VERSION_HEADER = "X-Model-Version"
@@ -36,7 +36,7 @@ def path(servable: Servable, verb: str = "") -> str:
 
 
 def predict_body(
-    inputs: Mapping[str, np.ndarray], signature_name: str, signature: Signature | None
+    inputs: Mapping[str, np.ndarray], signature_name: str, signature: ServedSignature | None
 ) -> bytes:
     """Returns the columnar JSON body of a predict call; a signature's only input has no name."""
     if signature is not None and len(inputs) == 1 and inputs.keys() == signature.inputs.keys():
@@ -45,7 +45,7 @@ def predict_body(
     return json_tensors.dumps(inputs, signature_name=signature_name)
 
 
-def read_outputs(answer: Any, signature: Signature | None) -> dict[str, np.ndarray]:
+def read_outputs(answer: Any, signature: ServedSignature | None) -> dict[str, np.ndarray]:
     """Converts a predict call's parsed answer to arrays by output name.
 
     An answer with one output doesn't name it: the signature does.
@@ -79,7 +79,7 @@ class Rest:
         servable: Servable,
         inputs: Mapping[str, np.ndarray],
         signature_name: str,
-        signature_of: Callable[[int | None], Signature | None],
+        signature_of: Callable[[int | None], ServedSignature | None],
         timeout: float,
     ) -> Prediction:
         """Sends a predict call.
@@ -141,7 +141,7 @@ class Rest:
         except _NOT_OURS:
             raise self._other_api("no states of versions") from None
 
-    def metadata(self, servable: Servable, timeout: float) -> dict[str, Signature]:
+    def metadata(self, servable: Servable, timeout: float) -> dict[str, ServedSignature]:
         """Asks for a model's signatures by name."""
         answer, _ = self._call("GET", path(servable, "/metadata"), None, timeout)
         try:

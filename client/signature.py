@@ -29,7 +29,7 @@ class ArraySpec:
 
 
 @dataclass(frozen=True)
-class Signature:
+class ServedSignature:
     """One way to call a model.
 
     Attributes:
@@ -81,18 +81,18 @@ class Signature:
         return array
 
 
-def from_proto(signature: pb.SignatureDef) -> Signature:
+def from_proto(signature: pb.SignatureDef) -> ServedSignature:
     """Converts the wire's SignatureDef."""
-    return Signature(
+    return ServedSignature(
         {name: _spec_from_proto(info) for name, info in signature.inputs.items()},
         {name: _spec_from_proto(info) for name, info in signature.outputs.items()},
         signature.method_name,
     )
 
 
-def from_json(signature: Mapping[str, Any]) -> Signature:
+def from_json(signature: Mapping[str, Any]) -> ServedSignature:
     """Converts a SignatureDef in proto3 JSON."""
-    return Signature(
+    return ServedSignature(
         {name: _spec_from_json(info) for name, info in signature.get("inputs", {}).items()},
         {name: _spec_from_json(info) for name, info in signature.get("outputs", {}).items()},
         signature.get("method_name", ""),

@@ -13,7 +13,7 @@ from client import exits, flags
 
 if TYPE_CHECKING:
     from client.endpoint import Endpoint
-    from client.load.plan import Plan
+    from client.load.plan import LoadPlan
 
 EXAMPLES = """\
 examples:
@@ -69,11 +69,11 @@ def run(options: argparse.Namespace) -> int:
     return 0 if result.ok else exits.FAILED
 
 
-def _plan(options: argparse.Namespace, endpoint: Endpoint) -> Plan:
-    from client.load.plan import Plan
+def _plan(options: argparse.Namespace, endpoint: Endpoint) -> LoadPlan:
+    from client.load.plan import LoadPlan
     from client.servable import Servable
 
-    return Plan(
+    return LoadPlan(
         endpoint,
         Servable(options.model, options.version, options.label),
         options.signature,

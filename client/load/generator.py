@@ -11,7 +11,7 @@ from time import perf_counter
 import numpy as np
 
 from client.load.caller import Caller
-from client.load.plan import Plan
+from client.load.plan import LoadPlan
 from client.load.recorder import Recorder
 from client.load.result import Result
 from client.load.schedule import Schedule
@@ -22,7 +22,7 @@ Watcher = Callable[[float, int], None]
 _LOOK = 0.2  # seconds between looks at the progress and at calls that are overdue
 
 
-def generate(plan: Plan, workload: Workload, watch: Watcher | None = None) -> Result:
+def generate(plan: LoadPlan, workload: Workload, watch: Watcher | None = None) -> Result:
     """Runs a plan to its end.
 
     Args:
@@ -55,7 +55,7 @@ def _closed_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-async def _generate(plan: Plan, workload: Workload, watch: Watcher) -> Result:
+async def _generate(plan: LoadPlan, workload: Workload, watch: Watcher) -> Result:
     callers = [_caller(plan, workload) for _ in range(plan.connections or plan.concurrency)]
     recorder = Recorder()
     start = perf_counter()
@@ -96,7 +96,7 @@ async def _work(
 
 
 async def _watch(
-    plan: Plan, start: float, callers: list[Caller], recorder: Recorder, watch: Watcher
+    plan: LoadPlan, start: float, callers: list[Caller], recorder: Recorder, watch: Watcher
 ) -> None:
     while True:
         await asyncio.sleep(_LOOK)
@@ -113,7 +113,7 @@ async def _cpu_share(warmup: float, duration: float) -> float:
     return (time.process_time() - cpu) / (perf_counter() - wall)
 
 
-def _caller(plan: Plan, workload: Workload) -> Caller:
+def _caller(plan: LoadPlan, workload: Workload) -> Caller:
     if plan.endpoint.api == "grpc":
         from client.load.http2 import Http2
 
@@ -124,7 +124,7 @@ def _caller(plan: Plan, workload: Workload) -> Caller:
 
 
 def _result(
-    plan: Plan, workload: Workload, schedule: Schedule, recorder: Recorder, cpu: float
+    plan: LoadPlan, workload: Workload, schedule: Schedule, recorder: Recorder, cpu: float
 ) -> Result:
     left = schedule.left()
     left = left[left >= schedule.measured_from]

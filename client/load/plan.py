@@ -9,7 +9,7 @@ from client.servable import Servable
 
 
 @dataclass(frozen=True)
-class Plan:
+class LoadPlan:
     """One run.
 
     In the closed loop (`rate` None) each of `concurrency` clients sends its next request when the

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from client.latency import milliseconds
-from client.load.plan import Plan
+from client.load.plan import LoadPlan
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Result:
         generator_cpu: The generator's own CPU time, as a share of one core.
     """
 
-    plan: Plan
+    plan: LoadPlan
     version: int
     latencies: np.ndarray
     completed: int

@@ -6,7 +6,7 @@ from time import perf_counter
 
 import numpy as np
 
-from client.load.plan import Plan
+from client.load.plan import LoadPlan
 
 
 class Schedule:
@@ -17,7 +17,7 @@ class Schedule:
         end: No request starts after it.
     """
 
-    def __init__(self, plan: Plan, start: float):
+    def __init__(self, plan: LoadPlan, start: float):
         self.measured_from = start + plan.warmup
         self.end = self.measured_from + plan.duration
         self._starts = None if plan.rate is None else start + _offsets(plan, plan.rate)
@@ -42,7 +42,7 @@ class Schedule:
         return self._starts[self._next :]
 
 
-def _offsets(plan: Plan, rate: float) -> np.ndarray:
+def _offsets(plan: LoadPlan, rate: float) -> np.ndarray:
     total = plan.warmup + plan.duration
     count = int(total * rate)
     if not plan.poisson:

@@ -10,14 +10,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from client.load.generator import Watcher
-from client.load.plan import Plan
+from client.load.plan import LoadPlan
 from client.load.result import Result
 
 _BUSY = 0.85  # of a core: from here on the generator may be what is measured
 
 
 @contextmanager
-def progress(plan: Plan, *, shown: bool) -> Iterator[Watcher]:
+def progress(plan: LoadPlan, *, shown: bool) -> Iterator[Watcher]:
     """Shows a bar with the rate so far on a terminal; gives the function that moves it."""
     console = Console(stderr=True)
     with Progress(

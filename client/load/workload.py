@@ -11,10 +11,10 @@ import numpy as np
 
 from client import samples as sources
 from client.client import Client
-from client.load.plan import Plan
+from client.load.plan import LoadPlan
 from client.results import Prediction
 from client.samples import Samples
-from client.signature import Signature
+from client.signature import ServedSignature
 from client.verify import Comparison
 from wire import dtypes
 
@@ -39,7 +39,7 @@ class Workload:
     path: str
 
 
-def prepare(client: Client, plan: Plan, model_dir: Path | None) -> Workload:
+def prepare(client: Client, plan: LoadPlan, model_dir: Path | None) -> Workload:
     """Makes a run's requests and sends each once, by the ordinary client.
 
     Args:
@@ -78,7 +78,7 @@ def prepare(client: Client, plan: Plan, model_dir: Path | None) -> Workload:
     return Workload(version, requests, agrees, path)
 
 
-def fitting(signature: Signature, batch_size: int) -> Samples:
+def fitting(signature: ServedSignature, batch_size: int) -> Samples:
     """Returns inputs that a signature takes: bundled images where they fit, else random ones."""
     images = sources.bundled()
     shapes = [spec.shape for spec in signature.inputs.values()]
@@ -96,7 +96,7 @@ def fitting(signature: Signature, batch_size: int) -> Samples:
     return Samples(inputs, None, False, None, "nothing to compare with")
 
 
-def _ask(client: Client, plan: Plan, inputs: Mapping[str, np.ndarray]) -> Prediction:
+def _ask(client: Client, plan: LoadPlan, inputs: Mapping[str, np.ndarray]) -> Prediction:
     chosen = plan.servable
     return client.predict(
         chosen.model,
@@ -108,7 +108,7 @@ def _ask(client: Client, plan: Plan, inputs: Mapping[str, np.ndarray]) -> Predic
 
 
 def _encode(
-    plan: Plan, signature: Signature, batches: list[dict[str, np.ndarray]]
+    plan: LoadPlan, signature: ServedSignature, batches: list[dict[str, np.ndarray]]
 ) -> tuple[list[bytes], str]:
     if plan.endpoint.api == "grpc":
         from client.grpc import predict_request
@@ -127,8 +127,8 @@ def _encode(
 
 
 def _checker(
-    plan: Plan,
-    signature: Signature,
+    plan: LoadPlan,
+    signature: ServedSignature,
     samples: Samples,
     expected: list[Mapping[str, np.ndarray]],
 ) -> Callable[[int, bytes], bool]:
@@ -144,7 +144,7 @@ def _checker(
     return agrees
 
 
-def _decode(plan: Plan, signature: Signature, body: bytes) -> dict[str, np.ndarray]:
+def _decode(plan: LoadPlan, signature: ServedSignature, body: bytes) -> dict[str, np.ndarray]:
     if plan.endpoint.api == "grpc":
         from google.protobuf.message import DecodeError
 

@@ -30,7 +30,7 @@ examples:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainedNetwork:
     """A trained network: its parameters, how often it is right (0 to 1), and what it took."""
 
     way: str
@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _train(
     args: argparse.Namespace, way: Way, version_dir: Path, dataset: Dataset
-) -> tuple[Any, Outcome]:
+) -> tuple[Any, TrainedNetwork]:
     from exporter.formats.keras import training
     from exporter.training.accuracy import accuracy
     from exporter.training.datasets import scale
@@ -137,10 +137,10 @@ def _train(
         batch_size=args.reuse_batch_size,
     )
     trained = training.trained_numbers(network)
-    return network, Outcome(way.name, trained, right, time.monotonic() - started)
+    return network, TrainedNetwork(way.name, trained, right, time.monotonic() - started)
 
 
-def _print(outcomes: Sequence[Outcome], difference: float, images: int) -> None:
+def _print(outcomes: Sequence[TrainedNetwork], difference: float, images: int) -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from exporter.commands.flags import FlagParser, listed
 
 if TYPE_CHECKING:
-    from exporter.formats.tfjs import Result
+    from exporter.formats.tfjs import TfjsResult
 
 EXAMPLES = """\
 examples:
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         import_tensorflow()
     from exporter.formats import tfjs
 
-    options = tfjs.Options(
+    options = tfjs.TfjsOptions(
         weights=args.weights,
         backends=args.backends,
         verify_in_node=args.verify_in_node,
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _print(result: Result, weights: str, backends: Sequence[str]) -> None:
+def _print(result: TfjsResult, weights: str, backends: Sequence[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 

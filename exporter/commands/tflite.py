@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from exporter.commands.progress import Progress
-    from exporter.formats.tflite import Result
+    from exporter.formats.tflite import TfliteFile
     from exporter.model import Model
 
 EXAMPLES = """\
@@ -104,7 +104,7 @@ def _model(args: argparse.Namespace, stages: Progress) -> Model:
         return reading.read_model(version_dir)
 
 
-def _print(name: str, results: Sequence[Result]) -> None:
+def _print(name: str, results: Sequence[TfliteFile]) -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from exporter.commands.progress import Progress
-from exporter.formats.tfjs import Options, export
+from exporter.formats.tfjs import TfjsOptions, export
 from tests import models
 from tests.browser.conftest import ROOT, launch
 from tests.support import needs
@@ -36,7 +36,7 @@ def exported(request, tmp_path_factory):
     """A model's graph model and its cases: named inputs, and JAX's outputs in order."""
     model = models.build(request.param)
     directory = tmp_path_factory.mktemp("tfjs") / model.name
-    options = Options(batch_sizes=(1,), backends=("wasm", "webgl"), verify_in_node=False)
+    options = TfjsOptions(batch_sizes=(1,), backends=("wasm", "webgl"), verify_in_node=False)
     export(model, directory, options, stage=Progress())
     cases = [models.inputs(model, size) for size in BATCHES]
     answers = [jax.tree.leaves(jax.jit(model.func)(model.params, case)) for case in cases]

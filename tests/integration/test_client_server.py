@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from client import Client, ServingError
-from client.check import Plan, check
+from client.check import CheckPlan, check
 from client.load.__main__ import main as load
 from client.predict import main as predict
 from client.samples import find
@@ -118,7 +118,7 @@ def test_a_swap_in_the_middle_of_a_run_starts_it_anew(scaled):
             return find("scaled", served, "serving_default", model_dir=base, against=None)
 
         with connect(server, api) as client:
-            plan = Plan(Servable("scaled"), "serving_default", 32, 4)
+            plan = CheckPlan(Servable("scaled"), "serving_default", 32, 4)
             outcome = check(client, plan, source, swap)
         assert swapped.is_set()
         assert outcome.version == version

@@ -13,7 +13,7 @@ import pytest
 
 from exporter.commands.progress import Progress
 from exporter.errors import CheckFailed, UserError
-from exporter.formats.tfjs import Options, UnsupportedOp, export, graph_model, node
+from exporter.formats.tfjs import TfjsOptions, UnsupportedOp, export, graph_model, node
 from exporter.model import Model, TensorSpec
 from tests import models
 from tests.support import needs
@@ -115,7 +115,7 @@ def test_saved_model_answers_with_xla_disabled(lowered, answers, run_without_xla
 
 @needs_node
 def test_tensorflow_js_is_jax(model, tmp_path):
-    result = export(model, tmp_path / "model", Options(batch_sizes=BATCHES), stage=Progress())
+    result = export(model, tmp_path / "model", TfjsOptions(batch_sizes=BATCHES), stage=Progress())
     assert {d.runtime for d in result.differences} == {"tensorflow", "cpu", "wasm"}
     assert {d.batch_size for d in result.differences} == set(BATCHES)
     assert max(d.from_jax for d in result.differences) < 1e-5
@@ -129,7 +129,7 @@ def test_quantised_weights_are_smaller_and_what_the_graph_says(weights, tmp_path
     model = models.build("mnist_cnn")
     sizes = {}
     for kind in ("float32", weights):
-        result = export(model, tmp_path / kind, Options(weights=kind), stage=Progress())
+        result = export(model, tmp_path / kind, TfjsOptions(weights=kind), stage=Progress())
         sizes[kind] = sum(p.stat().st_size for p in (tmp_path / kind).glob("*.bin"))
         assert sizes[kind] == result.num_bytes
     assert sizes[weights] < sizes["float32"] * {"float16": 0.52, "uint8": 0.28}[weights]
@@ -141,7 +141,7 @@ def test_quantised_weights_are_smaller_and_what_the_graph_says(weights, tmp_path
 def test_shards_of_four_megabytes(tmp_path):
     kernel = jax.random.normal(jax.random.key(0), (1500, 1500)) / 40
     model = Model("wide", lambda p, x: x @ p @ p.T, kernel, TensorSpec(("b", 1500)))
-    export(model, tmp_path / "wide", Options(batch_sizes=(1,)), stage=Progress())
+    export(model, tmp_path / "wide", TfjsOptions(batch_sizes=(1,)), stage=Progress())
     sizes = sorted(p.stat().st_size for p in (tmp_path / "wide").glob("*.bin"))
     assert sizes[-1] == 4 * 2**20
     assert len(sizes) == -(-sum(sizes) // (4 * 2**20)) > 1
@@ -150,11 +150,11 @@ def test_shards_of_four_megabytes(tmp_path):
 def test_op_without_kernel_is_named_with_its_backend(tmp_path):
     model = Model("f", lambda p, x: jax.numpy.abs(jax.numpy.fft.rfft(x)), {}, TensorSpec(("b", 8)))
     with pytest.raises(UnsupportedOp, match=r"RFFT.* on wasm: no kernel .*FFT"):
-        export(model, tmp_path / "out", Options(verify_in_node=False), stage=Progress())
+        export(model, tmp_path / "out", TfjsOptions(verify_in_node=False), stage=Progress())
     assert list(tmp_path.iterdir()) == []
     erf_inv = Model("e", lambda p, x: jax.lax.erf_inv(x), {}, TensorSpec(("b", 8)))
     with pytest.raises(UnsupportedOp, match=r"has no op Erfinv"):
-        export(erf_inv, tmp_path / "out", Options(verify_in_node=False), stage=Progress())
+        export(erf_inv, tmp_path / "out", TfjsOptions(verify_in_node=False), stage=Progress())
 
 
 def test_nothing_is_written_when_the_answers_differ(tmp_path):
@@ -165,7 +165,7 @@ def test_nothing_is_written_when_the_answers_differ(tmp_path):
         "impure", lambda p, x: model.func(p, x) + next(calls), model.params, model.inputs
     )
     with pytest.raises(CheckFailed, match=r"impure: output_0 on tensorflow at batch 1 differs"):
-        export(impure, tmp_path / "out", Options(verify_in_node=False), stage=Progress())
+        export(impure, tmp_path / "out", TfjsOptions(verify_in_node=False), stage=Progress())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -173,7 +173,7 @@ def test_nothing_is_written_when_the_answers_differ(tmp_path):
 def test_a_damaged_model_fails_in_node(tmp_path):
     model = models.build("mnist_mlp")
     out = tmp_path / "out"
-    export(model, out, Options(verify_in_node=False), stage=Progress())
+    export(model, out, TfjsOptions(verify_in_node=False), stage=Progress())
     (out / graph_model.MODEL_FILE).write_text(
         (out / graph_model.MODEL_FILE).read_text().replace('"op":"Tanh"', '"op":"Nonsense"')
     )
@@ -188,7 +188,7 @@ def test_a_directory_that_is_there_is_kept(tmp_path):
     with pytest.raises(UserError, match="exists"):
         export(model, tmp_path, stage=Progress())
     with pytest.raises(UserError, match=r"no model\.json"):
-        export(model, tmp_path, Options(overwrite=True), stage=Progress())
+        export(model, tmp_path, TfjsOptions(overwrite=True), stage=Progress())
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 

@@ -15,7 +15,7 @@ from client.endpoint import Endpoint
 from client.errors import ServingError, Unavailable
 from client.retry import Retry
 from client.servable import Servable
-from client.signature import ArraySpec, Signature
+from client.signature import ArraySpec, ServedSignature
 from client.verify import Comparison
 
 NUMBERS = ["float16", "float32", "float64", "int8", "int64", "uint64", "uint8", "bool"]
@@ -102,7 +102,7 @@ def test_only_an_input_that_the_signature_has_alone_goes_without_its_name():
 
     from client.rest import predict_body
 
-    known = Signature({"x": ArraySpec((-1,), "float32")}, {}, "")
+    known = ServedSignature({"x": ArraySpec((-1,), "float32")}, {}, "")
     for inputs, described, sent in (
         ({"x": [1.5]}, known, [1.5]),
         ({"z": [1.5]}, known, {"z": [1.5]}),
@@ -114,12 +114,12 @@ def test_only_an_input_that_the_signature_has_alone_goes_without_its_name():
 
 
 def test_inputs_are_named_and_cast_by_the_signature():
-    one = Signature({"x": ArraySpec((-1,), "float32")}, {}, "")
+    one = ServedSignature({"x": ArraySpec((-1,), "float32")}, {}, "")
     assert one.named_inputs([1, 2])["x"].dtype == np.float32
     assert one.named_inputs(np.array([1.5]))["x"].dtype == np.float32
     assert one.named_inputs({"z": np.array([1.5])})["z"].dtype == np.float64
     assert one.named_inputs(np.array([1j]))["x"].dtype == np.complex128
-    two = Signature({n: ArraySpec((-1,), "uint8") for n in "ab"}, {}, "")
+    two = ServedSignature({n: ArraySpec((-1,), "uint8") for n in "ab"}, {}, "")
     with pytest.raises(ValueError, match=r"2 inputs \(a, b\); give a dictionary"):
         two.named_inputs([1])
     with pytest.raises(ValueError, match="input a: Python integer 256 out of bounds"):
@@ -127,7 +127,7 @@ def test_inputs_are_named_and_cast_by_the_signature():
 
 
 def test_bytes_in_lists_keep_their_trailing_nuls():
-    text = Signature({"s": ArraySpec((-1,), "string")}, {}, "")
+    text = ServedSignature({"s": ArraySpec((-1,), "string")}, {}, "")
     assert text.named_inputs([b"a\0"])["s"].tolist() == [b"a\0"]
 
 

@@ -7,18 +7,18 @@ import pytest
 
 from client.endpoint import Endpoint
 from client.load import hpack, plot
-from client.load.plan import Plan
+from client.load.plan import LoadPlan
 from client.load.recorder import Recorder
 from client.load.result import Result
 from client.load.schedule import Schedule
 from client.load.workload import fitting
 from client.servable import Servable
-from client.signature import ArraySpec, Signature
+from client.signature import ArraySpec, ServedSignature
 from tests.support import needs
 
 
 def plan(api="grpc", **changes):
-    return Plan(Endpoint("localhost", 1, api), Servable("m"), **changes)
+    return LoadPlan(Endpoint("localhost", 1, api), Servable("m"), **changes)
 
 
 def test_a_status_is_read_among_other_headers():
@@ -93,14 +93,14 @@ def test_a_plan_that_cannot_be_is_refused():
 
 
 def test_inputs_fit_any_signature():
-    image = Signature({"x": ArraySpec((-1, 28, 28, 1), "float32")}, {}, "")
+    image = ServedSignature({"x": ArraySpec((-1, 28, 28, 1), "float32")}, {}, "")
     assert fitting(image, 4).labels is not None
     spec = {
         "a": ArraySpec((-1, 3, -1), "float32"),
         "b": ArraySpec((-1,), "string"),
         "c": ArraySpec(None, "int64"),
     }
-    inputs = fitting(Signature(spec, {}, ""), 4).inputs
+    inputs = fitting(ServedSignature(spec, {}, ""), 4).inputs
     assert {n: (v.shape[1:], v.dtype) for n, v in inputs.items()} == {
         "a": ((3, 1), np.float32),
         "b": ((), object),

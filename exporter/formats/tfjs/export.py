@@ -34,7 +34,7 @@ _EXAMPLES = 4
 
 
 @dataclass(frozen=True)
-class Options:
+class TfjsOptions:
     """How to export.
 
     Attributes:
@@ -89,7 +89,7 @@ class OutputDifference:
 
 
 @dataclass(frozen=True)
-class Result:
+class TfjsResult:
     """What was published.
 
     Attributes:
@@ -109,7 +109,9 @@ class Result:
     ran_in_node: Sequence[str]
 
 
-def export(model: Model, out: Path, options: Options | None = None, *, stage: Stage) -> Result:
+def export(
+    model: Model, out: Path, options: TfjsOptions | None = None, *, stage: Stage
+) -> TfjsResult:
     """Writes a model's `serving_default` for TensorFlow.js.
 
     Args:
@@ -123,7 +125,7 @@ def export(model: Model, out: Path, options: Options | None = None, *, stage: St
             missing or TensorFlow.js for it can't be installed.
         CheckFailed: TensorFlow.js' answers aren't JAX's. Nothing is at `out` in any of these cases.
     """
-    options = options or Options()
+    options = options or TfjsOptions()
     check_target(out, options)
     if _node_backends(options):
         node.install(stage)
@@ -141,10 +143,10 @@ def export(model: Model, out: Path, options: Options | None = None, *, stage: St
         place(directory, out)
     every = list(kernels.nodes(built.graph.graph_def))
     ops = sorted({each.op for each in every})
-    return Result(out, built.num_bytes, len(every), ops, differences, _node_backends(options))
+    return TfjsResult(out, built.num_bytes, len(every), ops, differences, _node_backends(options))
 
 
-def check_target(out: Path, options: Options) -> None:
+def check_target(out: Path, options: TfjsOptions) -> None:
     """Refuses early what could only fail late.
 
     Raises:
@@ -158,7 +160,7 @@ def check_target(out: Path, options: Options) -> None:
         node.check_available()
 
 
-def _node_backends(options: Options) -> list[str]:
+def _node_backends(options: TfjsOptions) -> list[str]:
     wanted = options.backends if options.verify_in_node else ()
     return [backend for backend in node.BACKENDS if backend in wanted]
 
@@ -180,7 +182,7 @@ def _frozen(entry: Entry) -> FrozenGraph:
 
 
 def _compare(
-    entry: Entry, built: GraphModel, directory: Path, options: Options
+    entry: Entry, built: GraphModel, directory: Path, options: TfjsOptions
 ) -> list[OutputDifference]:
     cases = _cases(entry, options)
     in_jax = [answer(entry, case) for case in cases]
@@ -225,7 +227,7 @@ def _check(where: str, actual: np.ndarray, expected: np.ndarray, tolerance: Tole
         )
 
 
-def _cases(entry: Entry, options: Options) -> list[Arrays]:
+def _cases(entry: Entry, options: TfjsOptions) -> list[Arrays]:
     """Random inputs of each batch size, and some real ones where there are any."""
     real = entry.real_inputs()
     rng = np.random.default_rng(options.seed)

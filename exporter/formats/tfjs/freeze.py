@@ -16,7 +16,7 @@ _OPTIMIZERS = ("pruning", "constfold", "arithmetic", "dependency")
 
 
 @dataclass(frozen=True)
-class TensorInfo:
+class GraphTensor:
     """One input or output of a graph.
 
     Attributes:
@@ -41,8 +41,8 @@ class FrozenGraph:
     """
 
     graph_def: Any
-    inputs: Sequence[TensorInfo]
-    outputs: Sequence[TensorInfo]
+    inputs: Sequence[GraphTensor]
+    outputs: Sequence[GraphTensor]
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs the graph in TensorFlow."""
@@ -77,8 +77,8 @@ def freeze(signature: Any, output_names: Sequence[str]) -> FrozenGraph:
     return FrozenGraph(optimized, inputs, outputs)
 
 
-def _info(name: str, tensor: Any) -> TensorInfo:
-    return TensorInfo(name, tensor.dtype.name, tuple(tensor.shape.as_list()))
+def _info(name: str, tensor: Any) -> GraphTensor:
+    return GraphTensor(name, tensor.dtype.name, tuple(tensor.shape.as_list()))
 
 
 def _with_names(graph_def: Any, renamed: Mapping[str, str]) -> Any:

@@ -15,7 +15,7 @@ import tensorflow as tf
 from google.protobuf.json_format import MessageToDict
 
 from exporter.formats.tfjs import weights as weights_module
-from exporter.formats.tfjs.freeze import FrozenGraph, TensorInfo
+from exporter.formats.tfjs.freeze import FrozenGraph, GraphTensor
 from exporter.formats.tfjs.weights import Weight
 from wire import dtypes
 
@@ -87,7 +87,7 @@ def write(model: GraphModel, directory: Path) -> None:
     (directory / MODEL_FILE).write_text(json.dumps(document, separators=(",", ":")))
 
 
-def _signature_entry(info: TensorInfo) -> dict[str, Any]:
+def _signature_entry(info: GraphTensor) -> dict[str, Any]:
     return {
         "name": f"{info.name}:0",
         "dtype": dtypes.enum_name(dtypes.number(info.dtype)),

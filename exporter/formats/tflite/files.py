@@ -25,7 +25,7 @@ _SHOWN = 128
 
 
 @dataclass(frozen=True)
-class Result:
+class TfliteFile:
     """A file that was written.
 
     Attributes:
@@ -50,7 +50,7 @@ def write(
     kinds: Sequence[str] = KINDS,
     batch_size: int = 1,
     overwrite: bool = False,
-) -> Iterator[Result]:
+) -> Iterator[TfliteFile]:
     """Writes `<directory>/<model>_<kind>.tflite` for each kind.
 
     They are compared at the model's examples, or at random inputs where it has none.
@@ -75,7 +75,7 @@ def write(
         error, relative = _compare(f"{path}", kind, content, compared)
         with staged_file(path) as staged:
             staged.write_bytes(content)
-        yield Result(kind, path, len(content), error, relative)
+        yield TfliteFile(kind, path, len(content), error, relative)
 
 
 def _compare(

@@ -13,7 +13,7 @@ from exporter.training.models.definition import ModelDefinition
 from exporter.training.optimizers import sgd_with_cosine_decay
 
 
-class Network(nn.Module):
+class MnistNetwork(nn.Module):
     """Two convolutions and two dense layers; [B, 28, 28, 1] to [B, 10], or to [B, 256] features."""
 
     @nn.compact
@@ -32,13 +32,13 @@ class Network(nn.Module):
 
 def init(key: jax.Array) -> PyTree:
     """Flax's default initialisation."""
-    params: PyTree = Network().init(key, jax.numpy.zeros((1, 28, 28, 1)))["params"]
+    params: PyTree = MnistNetwork().init(key, jax.numpy.zeros((1, 28, 28, 1)))["params"]
     return params
 
 
 def apply(params: PyTree, images: jax.Array, with_classifier: bool) -> jax.Array:
     """Run the network on float32 [B, 28, 28, 1]."""
-    output: jax.Array = Network().apply({"params": params}, images, with_classifier)
+    output: jax.Array = MnistNetwork().apply({"params": params}, images, with_classifier)
     return output
 
 

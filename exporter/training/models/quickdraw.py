@@ -17,7 +17,7 @@ WEIGHT_DECAY = 1e-2
 WARM_UP = 0.1  # of the steps
 
 
-class Network(nn.Module):
+class QuickdrawNetwork(nn.Module):
     """Three convolutions and two dense layers; [B, 28, 28, 1] to [B, classes], or to [B, 128]."""
 
     num_classes: int
@@ -38,14 +38,18 @@ class Network(nn.Module):
 
 def init(key: jax.Array, num_classes: int) -> PyTree:
     """Flax's default initialisation."""
-    params: PyTree = Network(num_classes).init(key, jax.numpy.zeros((1, 28, 28, 1)))["params"]
+    params: PyTree = QuickdrawNetwork(num_classes).init(key, jax.numpy.zeros((1, 28, 28, 1)))[
+        "params"
+    ]
     return params
 
 
 def apply(params: PyTree, images: jax.Array, with_classifier: bool) -> jax.Array:
     """Run the network on float32 [B, 28, 28, 1]."""
     num_classes = params["dense2"]["bias"].shape[0] if with_classifier else 0
-    output: jax.Array = Network(num_classes).apply({"params": params}, images, with_classifier)
+    output: jax.Array = QuickdrawNetwork(num_classes).apply(
+        {"params": params}, images, with_classifier
+    )
     return output
 
 
