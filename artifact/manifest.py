@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,12 +47,24 @@ class ProgramRecord:
 
 
 @dataclass(frozen=True)
+class Tolerance:
+    """|served - JAX| <= atol * min(1, largest |JAX| of the output) + rtol * |JAX|.
+
+    As in numpy.allclose, but that numbers which are all small are compared more closely.
+    """
+
+    rtol: float = 1e-5
+    atol: float = 1e-5
+
+
+@dataclass(frozen=True)
 class SignatureRecord:
     """A named entry of the model.
 
     Attributes:
         program: What it is in JAX; None for TensorFlow ops around another entry's program.
         processing: Such a signature's declaration, in the exporter's terms.
+        tolerances: How far an output may be from JAX's, by its name; the version's where none.
     """
 
     inputs: Mapping[str, Tensor]
@@ -60,6 +72,7 @@ class SignatureRecord:
     method_name: str = methods.PREDICT
     program: ProgramRecord | None = None
     processing: Mapping[str, Any] | None = None
+    tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
 
     @property
     def batched_inputs(self) -> tuple[str, ...]:
@@ -89,8 +102,9 @@ class Parity:
     """One comparison with JAX.
 
     Attributes:
-        through: `signature` (signatures[...]) or `call` (`__call__`).
+        through: `signature` (signatures[...]), `call` (`__call__`) or `program` (JAX's own).
         max_abs_err: Largest absolute difference from JAX's output.
+        inputs: What it was compared at: `random`, `examples`, or a kind of edges.
     """
 
     signature: str
@@ -98,14 +112,12 @@ class Parity:
     batch_size: int
     through: str
     max_abs_err: float
+    inputs: str = "random"
 
-
-@dataclass(frozen=True)
-class Tolerance:
-    """As in numpy.allclose: |served - JAX| <= atol + rtol * |JAX|."""
-
-    rtol: float = 1e-5
-    atol: float = 1e-5
+    @property
+    def is_ordinary(self) -> bool:
+        """Whether the inputs were of the usual size, so that differences can be told together."""
+        return self.inputs in ("random", "examples")
 
 
 @dataclass(frozen=True)
@@ -117,6 +129,7 @@ class Manifest:
         digests: sha256 of each other file of the version, by path relative to its directory.
         source: `pkg.module:build`, which gives the model; None for this exporter's own models,
             and for what was exported from Python.
+        untried: Why a signature was not compared at the ends of its dtypes, by its name.
     """
 
     model: str
@@ -132,7 +145,17 @@ class Manifest:
     tolerance: Tolerance = Tolerance()
     parity: tuple[Parity, ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
+    untried: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
+
+    @property
+    def max_abs_err(self) -> float | None:
+        """The largest difference from JAX at inputs of the usual size; None: not compared."""
+        return max_abs_err(self.parity)
+
+    def tolerance_of(self, signature: str, output: str) -> Tolerance:
+        """Returns how far an output of a signature may be from JAX's."""
+        return self.signatures[signature].tolerances.get(output, self.tolerance)
 
     def write(self, version_dir: Path) -> None:
         """Writes the manifest into a version directory, which must have `assets.extra`."""
@@ -169,6 +192,11 @@ class Manifest:
             raise ManifestError(f"{path}: damaged manifest ({error!r})") from None
 
 
+def max_abs_err(parity: Iterable[Parity]) -> float | None:
+    """Returns the largest difference at inputs of the usual size; None where there is none."""
+    return max((p.max_abs_err for p in parity if p.is_ordinary), default=None)
+
+
 def digest_files(version_dir: Path) -> dict[str, str]:
     """Returns the sha256 (`sha256:<hex>`) of each file of a version but the manifest itself."""
     return {name: _digest(version_dir / name) for name in _files(version_dir)}
@@ -200,6 +228,7 @@ def _signature(data: Mapping[str, Any]) -> SignatureRecord:
         method_name=data["method_name"],
         program=_program(data["program"]) if data["program"] else None,
         processing=data.get("processing"),
+        tolerances={k: Tolerance(**v) for k, v in data.get("tolerances", {}).items()},
     )
 
 

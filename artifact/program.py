@@ -101,6 +101,15 @@ class Program:
         self._parameters = parameters
 
     @property
+    def parameters(self) -> list[Any]:
+        """The flat parameters, in JAX."""
+        return self._parameters
+
+    def with_parameters(self, parameters: list[Any]) -> Program:
+        """Returns the same functions of other parameters."""
+        return Program(self._signature, self._functions, parameters)
+
+    @property
     def batch_sizes(self) -> list[int] | None:
         """The batch sizes that the version was exported for; None where any will do."""
         if None in self._functions:

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from artifact.golden import EXAMPLES, GoldenCase
-from artifact.manifest import ProgramFile, ProgramRecord, SignatureRecord, Tensor
+from artifact.manifest import (
+    ProgramFile,
+    ProgramRecord,
+    SignatureRecord,
+    Tensor,
+    Tolerance,
+)
 from exporter.model.entry import Entry
 from exporter.publish.options import ExportOptions
 from exporter.signatures.plan import ProcessingPlan, served_shape
+from exporter.trace.dependence import has_open_loop
 from exporter.trace.traced import TracedSignature
-from exporter.verify.answers import (
-    answer,
+from exporter.verify.answers import answer
+from exporter.verify.cases import (
     batch_name,
-    check_finite,
+    check_telling,
+    edge_cases,
     example_case,
     random_cases,
 )
 from exporter.verify.inputs import Arrays, draw, usable_batch_sizes
+from exporter.verify.tolerances import of_outputs
 
 # Of a processed signature's checked requests, as many are warm-up records, the smallest ones.
 _WARMUP_CASES = 2
@@ -36,9 +45,10 @@ class SignatureContent:
         name: Its name.
         record: What the manifest says of it.
         golden: Inputs and JAX's answers that the version keeps, by name.
-        unpublished: Cases that `__call__` takes, but the signature doesn't: of other batch sizes
-            than a fixed export's.
         warmup: Inputs of the warm-up requests.
+        unpublished: Cases that are compared and not kept: at the edges of dtypes, and of batch
+            sizes that `__call__` takes and a fixed export's signature doesn't.
+        untried: Why it isn't compared at the edges; empty where it is.
     """
 
     name: str
@@ -46,6 +56,7 @@ class SignatureContent:
     golden: Mapping[str, GoldenCase]
     warmup: Sequence[Arrays]
     unpublished: Mapping[str, GoldenCase] = field(default_factory=dict)
+    untried: str = ""
 
 
 def of_function(traced: TracedSignature, extra: Path, options: ExportOptions) -> SignatureContent:
@@ -61,18 +72,27 @@ def of_function(traced: TracedSignature, extra: Path, options: ExportOptions) ->
             has no finite number anywhere.
     """
     entry, fixed = traced.entry, traced.fixed_batch_sizes
-    answers = random_cases(entry, fixed or options.check_batch_sizes, options.seed)
+    record = replace(
+        _record(traced, _write_programs(traced, extra)), tolerances=_tolerances(traced, options)
+    )
+    answers = random_cases(
+        entry, fixed or options.check_batch_sizes, record.tolerances, options.seed
+    )
     examples = example_case(entry)
+    untried = _untried(traced)
+    size = fixed[0] if fixed else None
+    edges = {} if untried else edge_cases(entry, size, record.tolerances, options.seed)
     if not options.allow_non_finite:
-        check_finite(entry.label, [*answers.values(), *examples.values()])
+        check_telling(entry.label, [*answers.values(), *examples.values()], record.tolerances)
     served = {batch_name(size) for size in fixed[:1]} or answers.keys()
     sizes = fixed[:1] or usable_batch_sizes(entry, options.warmup_batch_sizes)
     return SignatureContent(
         entry.name,
-        _record(traced, _write_programs(traced, extra)),
+        record,
         {name: case for name, case in answers.items() if name in served} | examples,
         [draw(entry, size, options.seed) for size in sizes],
-        {name: case for name, case in answers.items() if name not in served},
+        {name: case for name, case in answers.items() if name not in served} | edges,
+        untried,
     )
 
 
@@ -93,7 +113,15 @@ def of_processed(
         options: Which batch sizes are checked.
     """
     golden = _processed_cases(plan, traced, base.golden, options)
-    record = SignatureRecord(plan.tensors, plan.outputs, plan.method, processing=plan.to_json())
+    # Its scores are those of the function in the middle.
+    loosest = max(base.record.tolerances.values(), key=lambda t: t.rtol)
+    record = SignatureRecord(
+        plan.tensors,
+        plan.outputs,
+        plan.method,
+        processing=plan.to_json(),
+        tolerances=dict.fromkeys(plan.outputs, loosest),
+    )
     warmup = [case.inputs for case in golden.values()][:_WARMUP_CASES]
     return SignatureContent(name, record, golden, warmup)
 
@@ -107,6 +135,20 @@ def keyed(
         for content in contents
         for name, case in (content.unpublished if unpublished else content.golden).items()
     }
+
+
+def _tolerances(traced: TracedSignature, options: ExportOptions) -> dict[str, Tolerance]:
+    found = of_outputs(traced)
+    return {name: options.tolerance or tolerance for name, tolerance in found.items()}
+
+
+def _untried(traced: TracedSignature) -> str:
+    """Why inputs at the edges aren't tried: they could make a loop endless."""
+    trace = traced.serving
+    is_input = [False] * len(trace.param_shapes) + [True] * len(trace.input_shapes)
+    if has_open_loop(trace.jaxpr.jaxpr, is_input):
+        return "the length of a loop depends on the inputs"
+    return ""
 
 
 def _write_programs(traced: TracedSignature, extra: Path) -> tuple[ProgramFile, ...]:

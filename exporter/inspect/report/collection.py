@@ -146,7 +146,7 @@ def _measure(runtime: Runtime, manifest: Manifest, signature: str, case: GoldenC
     except Refused as refusal:
         return Cell(runtime.name, signature, size, None, False, str(refusal), None)
     found = [
-        difference(answers[name], expected, manifest.tolerance)
+        difference(answers[name], expected, manifest.tolerance_of(signature, name))
         for name, expected in case.outputs.items()
     ]
     return Cell(
