@@ -16,6 +16,7 @@ from rich.table import Table
 
 from artifact import versions
 from artifact.manifest import Manifest, Parity, Tensor, max_abs_err
+from exporter.model import SERVING_DEFAULT
 from wire import dtypes
 
 
@@ -59,8 +60,8 @@ def print_comparison(manifest: Manifest, parity: Sequence[Parity]) -> None:
     for p in parity:
         groups.setdefault((p.signature, p.output, p.inputs, p.through), []).append(p)
     label = ""
-    for (signature, output, inputs, through), group in sorted(groups.items()):
-        name = f"{signature}: {output}"
+    for (signature, output, inputs, through), group in sorted(groups.items(), key=_ordinary_first):
+        name = output if signature == SERVING_DEFAULT else f"{signature}: {output}"
         table.add_row(
             name if name != label else "",
             inputs,
@@ -99,6 +100,18 @@ def operations(version_dir: Path) -> Counter[str]:
         for function in graph.graph_def.library.function:
             count.update(node.op for node in function.node_def)
     return count
+
+
+def _ordinary_first(group: tuple[tuple[str, ...], list[Parity]]) -> tuple[Any, ...]:
+    (signature, output, inputs, through), found = group
+    return (
+        signature != SERVING_DEFAULT,
+        signature,
+        output,
+        not found[0].is_ordinary,
+        inputs,
+        through,
+    )
 
 
 def _allowed(manifest: Manifest, signature: str, output: str) -> str:

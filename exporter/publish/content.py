@@ -15,23 +15,14 @@ from artifact.manifest import (
     ProgramRecord,
     SignatureRecord,
     Tensor,
-    Tolerance,
 )
 from exporter.model.entry import Entry
 from exporter.publish.options import ExportOptions
 from exporter.signatures.plan import ProcessingPlan, served_shape
-from exporter.trace.dependence import has_open_loop
 from exporter.trace.traced import TracedSignature
 from exporter.verify.answers import answer
-from exporter.verify.cases import (
-    batch_name,
-    check_telling,
-    edge_cases,
-    example_case,
-    random_cases,
-)
+from exporter.verify.cases import batch_name, collect
 from exporter.verify.inputs import Arrays, draw, usable_batch_sizes
-from exporter.verify.tolerances import of_outputs
 
 # Of a processed signature's checked requests, as many are warm-up records, the smallest ones.
 _WARMUP_CASES = 2
@@ -72,27 +63,24 @@ def of_function(traced: TracedSignature, extra: Path, options: ExportOptions) ->
             has no finite number anywhere.
     """
     entry, fixed = traced.entry, traced.fixed_batch_sizes
-    record = replace(
-        _record(traced, _write_programs(traced, extra)), tolerances=_tolerances(traced, options)
+    found = collect(
+        traced,
+        options.check_batch_sizes,
+        seed=options.seed,
+        tolerance=options.tolerance,
+        allow_non_finite=options.allow_non_finite,
     )
-    answers = random_cases(
-        entry, fixed or options.check_batch_sizes, record.tolerances, options.seed
-    )
-    examples = example_case(entry)
-    untried = _untried(traced)
-    size = fixed[0] if fixed else None
-    edges = {} if untried else edge_cases(entry, size, record.tolerances, options.seed)
-    if not options.allow_non_finite:
-        check_telling(entry.label, [*answers.values(), *examples.values()], record.tolerances)
-    served = {batch_name(size) for size in fixed[:1]} or answers.keys()
+    record = replace(_record(traced, _write_programs(traced, extra)), tolerances=found.tolerances)
+    served = {batch_name(size) for size in fixed[:1]} or found.random.keys()
+    kept = {name: case for name, case in found.random.items() if name in served}
     sizes = fixed[:1] or usable_batch_sizes(entry, options.warmup_batch_sizes)
     return SignatureContent(
         entry.name,
         record,
-        {name: case for name, case in answers.items() if name in served} | examples,
+        {**kept, **found.examples},
         [draw(entry, size, options.seed) for size in sizes],
-        {name: case for name, case in answers.items() if name not in served} | edges,
-        untried,
+        {name: case for name, case in {**found.random, **found.edges}.items() if name not in kept},
+        found.untried,
     )
 
 
@@ -135,20 +123,6 @@ def keyed(
         for content in contents
         for name, case in (content.unpublished if unpublished else content.golden).items()
     }
-
-
-def _tolerances(traced: TracedSignature, options: ExportOptions) -> dict[str, Tolerance]:
-    found = of_outputs(traced)
-    return {name: options.tolerance or tolerance for name, tolerance in found.items()}
-
-
-def _untried(traced: TracedSignature) -> str:
-    """Why inputs at the edges aren't tried: they could make a loop endless."""
-    trace = traced.serving
-    is_input = [False] * len(trace.param_shapes) + [True] * len(trace.input_shapes)
-    if has_open_loop(trace.jaxpr.jaxpr, is_input):
-        return "the length of a loop depends on the inputs"
-    return ""
 
 
 def _write_programs(traced: TracedSignature, extra: Path) -> tuple[ProgramFile, ...]:

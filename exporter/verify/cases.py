@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -13,17 +14,81 @@ from artifact.golden import EXAMPLES, GoldenCase
 from artifact.manifest import Tolerance
 from exporter.errors import UserError
 from exporter.model.entry import Entry
+from exporter.trace.dependence import has_open_loop
+from exporter.trace.traced import TracedSignature
 from exporter.verify import edges
 from exporter.verify.answers import answer, jitted
 from exporter.verify.inputs import Arrays, draw, usable_batch_sizes
 from exporter.verify.leeway import leeway
+from exporter.verify.tolerances import of_outputs
 
 Tolerances = Mapping[str, Tolerance]
+Cases = Mapping[str, GoldenCase]
 
 # As many real inputs as a version keeps for clients to send.
 MAX_EXAMPLES = 256
 # How often random inputs are drawn again, whose integers hang on the last bit of a float.
 _DRAWS = 8
+
+
+@dataclass(frozen=True)
+class SignatureCases:
+    """What a signature is compared at, each by the case's name.
+
+    Attributes:
+        tolerances: How far an output may be from JAX's, by its name.
+        random: Of several batch sizes.
+        examples: Real inputs; empty where there are none.
+        edges: Of the ends of dtypes.
+        untried: Why those were left out; empty where they weren't.
+    """
+
+    tolerances: Tolerances
+    random: Cases
+    examples: Cases
+    edges: Cases
+    untried: str
+
+    @property
+    def all(self) -> Cases:
+        """All of them."""
+        return {**self.random, **self.examples, **self.edges}
+
+
+def collect(
+    traced: TracedSignature,
+    batch_sizes: Sequence[int],
+    *,
+    seed: int,
+    tolerance: Tolerance | None = None,
+    allow_non_finite: bool = False,
+    max_examples: int = MAX_EXAMPLES,
+) -> SignatureCases:
+    """Returns what a signature is compared at, with JAX's answers.
+
+    Args:
+        traced: The signature; one of fixed batch sizes is compared at those.
+        batch_sizes: Of the random inputs, where any is taken.
+        seed: Decides the random inputs.
+        tolerance: Of all outputs; None: as their dtypes allow.
+        allow_non_finite: Whether an output may be without a finite number everywhere.
+        max_examples: Real inputs are cut off there.
+
+    Raises:
+        UserError: the function answers the same inputs differently the second time, or an output
+            shows nothing.
+    """
+    entry, fixed = traced.entry, traced.fixed_batch_sizes
+    tolerances = of_outputs(traced)
+    if tolerance is not None:
+        tolerances = dict.fromkeys(tolerances, tolerance)
+    drawn = random_cases(entry, fixed or batch_sizes, tolerances, seed)
+    real = example_case(entry, max_examples)
+    untried = _untried(traced)
+    ends = {} if untried else edge_cases(entry, fixed[0] if fixed else None, tolerances, seed)
+    if not allow_non_finite:
+        check_telling(entry.label, [*drawn.values(), *real.values()], tolerances)
+    return SignatureCases(tolerances, drawn, real, ends, untried)
 
 
 def batch_name(batch_size: int) -> str:
@@ -55,14 +120,14 @@ def random_cases(
     return cases
 
 
-def example_case(entry: Entry) -> dict[str, GoldenCase]:
+def example_case(entry: Entry, count: int = MAX_EXAMPLES) -> dict[str, GoldenCase]:
     """Returns the first real inputs of a signature with JAX's answers; none where it has none."""
     real = entry.real_inputs()
     if real is None or entry.examples is None:
         return {}
     symbol, labels = entry.batch_symbol, entry.examples.labels
     inputs = {
-        name: real[name][:MAX_EXAMPLES]
+        name: real[name][:count]
         if symbol is not None and spec.shape[:1] == (symbol,)
         else real[name]
         for name, spec in entry.specs.items()
@@ -71,7 +136,7 @@ def example_case(entry: Entry) -> dict[str, GoldenCase]:
         EXAMPLES: GoldenCase(
             inputs,
             answer(entry, inputs),
-            None if labels is None else np.asarray(labels[:MAX_EXAMPLES], np.int64),
+            None if labels is None else np.asarray(labels[:count], np.int64),
         )
     }
 
@@ -132,6 +197,15 @@ def check_telling(label: str, cases: Sequence[GoldenCase], tolerances: Tolerance
                 f"differences up to {max(allowed):.0e} are allowed, so nothing can be compared; "
                 "scale the output, or give a smaller tolerance (--atol)"
             )
+
+
+def _untried(traced: TracedSignature) -> str:
+    """Why inputs at the edges aren't tried: they could make a loop endless."""
+    trace = traced.serving
+    is_input = [False] * len(trace.param_shapes) + [True] * len(trace.input_shapes)
+    if has_open_loop(trace.jaxpr.jaxpr, is_input):
+        return "the length of a loop depends on the inputs"
+    return ""
 
 
 def _settled_case(entry: Entry, batch_size: int, tolerances: Tolerances, seed: int) -> GoldenCase:

@@ -67,7 +67,7 @@ def _leeway(
     expected: np.ndarray, others: Sequence[np.ndarray], below: np.ndarray, tolerance: Tolerance
 ) -> np.ndarray:
     if not jnp.issubdtype(expected.dtype, jnp.inexact):
-        differs = np.any([other != expected for other in others], axis=0)
+        differs = np.any([np.asarray(other != expected) for other in others], axis=0)
         return np.where(differs, np.inf, 0.0)
     wide = np.complex128 if expected.dtype.kind == "c" else np.float64
     theirs = expected.astype(wide)
@@ -79,7 +79,7 @@ def _leeway(
             move = np.where(same, 0.0, np.abs(found - theirs))
             moves = np.maximum(moves, np.where(np.isfinite(move), move, np.inf))
         sizes = np.abs(theirs)
-    moves[np.isfinite(theirs) != np.isfinite(below.astype(wide))] = np.inf
+    moves = np.where(np.isfinite(theirs) == np.isfinite(below.astype(wide)), moves, np.inf)
     # How far one number of a row moves says how far its neighbours can.
     rows = (len(expected), -1) if expected.ndim and len(expected) else (1, -1)
     known = np.where(np.isfinite(moves), moves, 0.0).reshape(rows)
