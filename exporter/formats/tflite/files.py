@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from artifact.comparison import difference
+from artifact.golden import GoldenCase
 from artifact.manifest import Tolerance
 from exporter.errors import CheckFailed, UserError
+from exporter.formats import quantised
+from exporter.formats.quantised import BOUNDS
 from exporter.formats.tflite.conversion import KINDS, at_batch_size, convert, runner
 from exporter.model import Model
 from exporter.model.entry import Entry, default_entry
 from exporter.storage.staging import staged_file
+from exporter.trace.trace import trace
 from exporter.verify.answers import answer
+from exporter.verify.cases import SignatureCases, check_telling, collect
+from exporter.verify.compare import compare
+from exporter.verify.edges import EXTREMES, kind_of
 from exporter.verify.inputs import Arrays, draw
 
 # Batches to compare at, and others that show a quantised model what numbers to expect: too few of
 # those cut off the rarer large ones.
 _COMPARED = 16
 _SHOWN = 128
+FLOAT32 = "float32"
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,7 @@ class TfliteFile:
         num_bytes: Its size.
         max_abs_err: The largest difference of an output from JAX's.
         relative_err: The same, relative to the largest number of that output.
+        unlike_at_extremes: Outputs that aren't JAX's at the largest floats, infinities or NaN.
     """
 
     kind: str
@@ -41,6 +50,7 @@ class TfliteFile:
     num_bytes: int
     max_abs_err: float
     relative_err: float
+    unlike_at_extremes: tuple[str, ...] = ()
 
 
 def write(
@@ -49,15 +59,25 @@ def write(
     *,
     kinds: Sequence[str] = KINDS,
     batch_size: int = 1,
+    bound: float | None = None,
     overwrite: bool = False,
 ) -> Iterator[TfliteFile]:
     """Writes `<directory>/<model>_<kind>.tflite` for each kind.
 
-    They are compared at the model's examples, or at random inputs where it has none.
+    They are compared at random inputs, at the model's examples and at the ends of dtypes.
+
+    Args:
+        model: What to write.
+        directory: Where to.
+        kinds: Of `KINDS`.
+        batch_size: The only one that the files take.
+        bound: How far outputs of quantised kinds may be from JAX's, as a share of the largest
+            number of the output; 1 % of float16, 10 % of dynamic and 20 % of int8 where None.
+        overwrite: Whether to replace files that exist.
 
     Raises:
         UserError: the model can't be written, a kind is unknown, or a file exists.
-        CheckFailed: float32 differs from JAX by more than 1e-5.
+        CheckFailed: an output differs from JAX's by more than its dtype or the bound allows.
     """
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
@@ -69,34 +89,57 @@ def write(
     entry = default_entry(model)
     closed = at_batch_size(entry, batch_size)
     batches = _batches(entry, closed, batch_size)
-    compared = [(inputs, answer(entry, inputs)) for inputs in batches[:_COMPARED]]
+    cases = collect(trace(closed), (batch_size,), seed=0, allow_non_finite=True)
+    shown = {
+        f"batch_{number}": GoldenCase(inputs, answer(entry, inputs))
+        for number, inputs in enumerate(batches[:_COMPARED])
+    }
+    check_telling(entry.label, [*shown.values(), *cases.random.values()], cases.tolerances)
     for kind, path in paths.items():
         content = convert(closed, kind=kind, samples=batches[_COMPARED:])
-        error, relative = _compare(f"{path}", kind, content, compared)
+        pairs, unlike = _compare(f"{path}", kind, content, {**shown, **cases.all}, cases)
+        allowed = np.inf if kind == FLOAT32 else bound or BOUNDS[kind]
+        relative = quantised.check(f"{path}: %s", kind, pairs, allowed)
+        error = max(
+            difference(actual[name], array, Tolerance()).max_abs_err
+            for actual, expected in pairs
+            for name, array in expected.items()
+        )
         with staged_file(path) as staged:
             staged.write_bytes(content)
-        yield TfliteFile(kind, path, len(content), error, relative)
+        yield TfliteFile(kind, path, len(content), error, relative, unlike)
 
 
 def _compare(
-    label: str, kind: str, content: bytes, compared: Sequence[tuple[Arrays, Arrays]]
-) -> tuple[float, float]:
-    """The largest differences, absolute and relative to the output's largest number."""
+    label: str, kind: str, content: bytes, compared: Mapping[str, GoldenCase], cases: SignatureCases
+) -> tuple[list[tuple[Arrays, Arrays]], tuple[str, ...]]:
+    """Runs the cases, a float32 file's against JAX's answers.
+
+    Returns:
+        The interpreter's outputs and JAX's at inputs of the usual size, and the outputs that
+        aren't JAX's at extremes, of which the interpreter's kernels promise nothing.
+    """
     run = runner(content)
-    error = relative = 0.0
-    for inputs, expected in compared:
-        outputs = run(inputs)
-        for name, array in expected.items():
-            found = difference(outputs[name], array, Tolerance())
-            if kind == "float32" and not found.agrees:
+    pairs: list[tuple[Arrays, Arrays]] = []
+    unlike: dict[str, None] = {}
+    for name, case in compared.items():
+        inputs = kind_of(name)
+        if kind != FLOAT32 and inputs != "random":
+            continue  # numbers that it was never shown
+        actual = run(case.inputs)
+        if inputs == "random":
+            pairs.append((actual, case.outputs))
+        if kind != FLOAT32:
+            continue
+        for found in compare(actual, case, cases.tolerances.__getitem__):
+            if found.problem and inputs == EXTREMES:
+                unlike[found.output] = None
+            elif found.problem:
                 raise CheckFailed(
-                    f"{label}: {name} differs from JAX by {found.max_abs_err:.1e} "
-                    "(rtol 1e-05, atol 1e-05); it was not written"
+                    f"{label}: {found.output} {found.problem} at {inputs} inputs; it was "
+                    "not written"
                 )
-            error = max(error, found.max_abs_err)
-            largest = float(np.abs(array.astype(np.float64)).max(initial=0.0))
-            relative = max(relative, found.max_abs_err / (largest or 1.0))
-    return error, relative
+    return pairs, tuple(unlike)
 
 
 def _batches(entry: Entry, closed: Entry, batch_size: int) -> list[Arrays]:
