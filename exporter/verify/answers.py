@@ -18,11 +18,13 @@ def answer(entry: Entry, inputs: Arrays) -> dict[str, np.ndarray]:
 
     It runs on the CPU, whose float32 is exact, and untraced, operation by operation: what tracing
     would have baked into an export (a random number, a Python branch on a value) shows as a
-    difference.
+    difference. Parameters are JAX's arrays, as they are when it is traced: NumPy's take no index
+    beyond the end.
     """
     with jax.default_device(jax.local_devices(backend="cpu")[0]):
         arrays = {name: jax.numpy.asarray(array) for name, array in inputs.items()}
-        outputs = entry.func(entry.params, entry.tree(arrays))
+        params = jax.tree.map(jax.numpy.asarray, entry.params)
+        outputs = entry.func(params, entry.tree(arrays))
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(outputs)]
     return dict(zip(naming.output_names(outputs), leaves, strict=True))
 

@@ -33,19 +33,23 @@ def main() -> int:
     if not line:
         return 1
     request = json.loads(line)
-    version_dir = Path(request["version_dir"])
+    directories = [Path(directory) for directory in request["cases"]]
+    print(json.dumps(compare_version(Path(request["version_dir"]), directories)))
+    return 0
+
+
+def compare_version(version_dir: Path, directories: Sequence[Path]) -> list[dict[str, Any]]:
+    """Compares a SavedModel with the golden examples in some directories, a row an output."""
     manifest = Manifest.read(version_dir)
     loaded = tf.saved_model.load(str(version_dir))
-    found = [
+    return [
         row
-        for directory in request["cases"]
-        for (signature, name), case in golden.read(Path(directory)).items()
+        for directory in directories
+        for (signature, name), case in golden.read(directory).items()
         for route in routes(manifest, signature, case)
         if route.through != PROGRAM
         for row in _try(loaded, manifest, signature, name, case, route)
     ]
-    print(json.dumps(found))
-    return 0
 
 
 def _try(

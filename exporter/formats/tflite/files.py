@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from artifact.comparison import difference
 from artifact.golden import GoldenCase
-from artifact.manifest import Tolerance
-from exporter.errors import CheckFailed, UserError
-from exporter.formats import quantised
-from exporter.formats.quantised import BOUNDS
-from exporter.formats.tflite.conversion import KINDS, at_batch_size, convert, runner
+from exporter.errors import UserError
+from exporter.formats.tflite.check import check
+from exporter.formats.tflite.conversion import KINDS, at_batch_size, convert
 from exporter.model import Model
 from exporter.model.entry import Entry, default_entry
 from exporter.storage.staging import staged_file
 from exporter.trace.trace import trace
 from exporter.verify.answers import answer
-from exporter.verify.cases import SignatureCases, check_telling, collect
-from exporter.verify.compare import compare
-from exporter.verify.edges import EXTREMES, kind_of
+from exporter.verify.cases import check_telling, collect
 from exporter.verify.inputs import Arrays, draw
 
 # Batches to compare at, and others that show a quantised model what numbers to expect: too few of
 # those cut off the rarer large ones.
 _COMPARED = 16
 _SHOWN = 128
-FLOAT32 = "float32"
 
 
 @dataclass(frozen=True)
@@ -94,52 +88,21 @@ def write(
         f"batch_{number}": GoldenCase(inputs, answer(entry, inputs))
         for number, inputs in enumerate(batches[:_COMPARED])
     }
-    check_telling(entry.label, [*shown.values(), *cases.random.values()], cases.tolerances)
+    cases = replace(cases, random={**shown, **cases.random})
+    check_telling(entry.label, list(cases.random.values()), cases.tolerances)
     for kind, path in paths.items():
         content = convert(closed, kind=kind, samples=batches[_COMPARED:])
-        pairs, unlike = _compare(f"{path}", kind, content, {**shown, **cases.all}, cases)
-        allowed = np.inf if kind == FLOAT32 else bound or BOUNDS[kind]
-        relative = quantised.check(f"{path}: %s", kind, pairs, allowed)
-        error = max(
-            difference(actual[name], array, Tolerance()).max_abs_err
-            for actual, expected in pairs
-            for name, array in expected.items()
-        )
+        found = check(f"{path}", kind, content, cases, bound)
         with staged_file(path) as staged:
             staged.write_bytes(content)
-        yield TfliteFile(kind, path, len(content), error, relative, unlike)
-
-
-def _compare(
-    label: str, kind: str, content: bytes, compared: Mapping[str, GoldenCase], cases: SignatureCases
-) -> tuple[list[tuple[Arrays, Arrays]], tuple[str, ...]]:
-    """Runs the cases, a float32 file's against JAX's answers.
-
-    Returns:
-        The interpreter's outputs and JAX's at inputs of the usual size, and the outputs that
-        aren't JAX's at extremes, of which the interpreter's kernels promise nothing.
-    """
-    run = runner(content)
-    pairs: list[tuple[Arrays, Arrays]] = []
-    unlike: dict[str, None] = {}
-    for name, case in compared.items():
-        inputs = kind_of(name)
-        if kind != FLOAT32 and inputs != "random":
-            continue  # numbers that it was never shown
-        actual = run(case.inputs)
-        if inputs == "random":
-            pairs.append((actual, case.outputs))
-        if kind != FLOAT32:
-            continue
-        for found in compare(actual, case, cases.tolerances.__getitem__):
-            if found.problem and inputs == EXTREMES:
-                unlike[found.output] = None
-            elif found.problem:
-                raise CheckFailed(
-                    f"{label}: {found.output} {found.problem} at {inputs} inputs; it was "
-                    "not written"
-                )
-    return pairs, tuple(unlike)
+        yield TfliteFile(
+            kind,
+            path,
+            len(content),
+            found.max_abs_err,
+            found.relative_err,
+            found.unlike_at_extremes,
+        )
 
 
 def _batches(entry: Entry, closed: Entry, batch_size: int) -> list[Arrays]:
