@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
 from artifact.comparison import difference
 from artifact.golden import GoldenCase
@@ -75,9 +76,9 @@ def check(
     """
     named = {name: _as_tfjs(case) for name, case in cases.all.items()}
     inputs = [case.inputs for case in named.values()]
-    reference, written = built.reference(), graph_model.read(directory)
+    reference = built.reference()
     in_graph = [_in_its_dtypes(reference.run(case)) for case in inputs]
-    answers = {TENSORFLOW: [_in_its_dtypes(written.run(case)) for case in inputs]}
+    answers = {TENSORFLOW: _run_written(label, directory, inputs)}
     if backends:
         answers |= node.run(directory, inputs, backends)
     differences = []
@@ -107,6 +108,18 @@ def check(
         if pairs:
             quantised.check(f"{label}: %s on {runtime}", weights, pairs, bound)
     return differences
+
+
+def _run_written(label: str, directory: Path, inputs: Sequence[Arrays]) -> list[Arrays]:
+    """Runs the files in TensorFlow, as they were written."""
+    try:
+        written = graph_model.read(directory)
+        return [_in_its_dtypes(written.run(case)) for case in inputs]
+    except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckFailed(
+            f"{label}: what was written can't be read and run: {reason}; nothing was published"
+        ) from None
 
 
 def _check(

@@ -114,7 +114,7 @@ def export(
         node.install(stage)
     with stage("convert to TensorFlow ops"):
         traced = trace(_canonical(default_entry(model)))
-        graph = _frozen(traced)
+        graph = frozen_graph(traced)
     with stage("check against TensorFlow.js' kernels"):
         kernels.check(graph.graph_def, options.backends)
         built = graph_model.build(graph, options.weights, {"model": model.name, **options.metadata})
@@ -171,7 +171,8 @@ def _canonical(entry: Entry) -> Entry:
     return replace(entry, inputs=inputs)
 
 
-def _frozen(traced: TracedSignature) -> FrozenGraph:
+def frozen_graph(traced: TracedSignature) -> FrozenGraph:
+    """Returns a signature as one graph of plain operations, its parameters constants."""
     entry = traced.entry
     variables = make_variables(entry.params, traced.parameter_paths, trainable=False)
     convert = partial(plain_ops.to_tensorflow, portable=True)

@@ -83,12 +83,20 @@ def parse(entries: Sequence[dict[str, Any]], content: bytes) -> dict[str, np.nda
 
 
 def restore(graph_def: Any, values: Mapping[str, np.ndarray]) -> None:
-    """Puts values back into a graph: quantised ones as TensorFlow.js will see them."""
+    """Puts values back into a graph: quantised ones as TensorFlow.js will see them.
+
+    Raises:
+        KeyError, ValueError: a value is missing, or of another dtype than its constant.
+    """
     functions = [function.node_def for function in graph_def.library.function]
     for nodes in [graph_def.node, *functions]:
         for node in nodes:
-            if node.op == "Const":
-                node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(values[node.name]))
+            if node.op != "Const":
+                continue
+            value, wanted = values[node.name], tf.as_dtype(node.attr["dtype"].type)
+            if value.dtype != wanted.as_numpy_dtype:
+                raise ValueError(f"the weight {node.name} is {value.dtype}, not {wanted.name}")
+            node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
 
 
 def shards(weights: Sequence[Weight]) -> Iterator[bytes]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +53,7 @@ def check(
     Raises:
         CheckFailed: an output differs.
     """
-    run = runner(content)
+    run = _runner(label, content)
     pairs: list[tuple[Arrays, Arrays]] = []
     unlike: dict[str, None] = {}
     for name, case in cases.all.items():
@@ -79,3 +81,25 @@ def check(
         for name, array in expected.items()
     )
     return Compared(error, relative, tuple(unlike))
+
+
+def _runner(label: str, content: bytes) -> Callable[[Arrays], Arrays]:
+    """The interpreter, whose refusals are failed checks."""
+
+    @contextlib.contextmanager
+    def refusals() -> Iterator[None]:
+        try:
+            yield
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise CheckFailed(
+                f"{label}: the LiteRT interpreter can't run it: {error}; it was not written"
+            ) from None
+
+    with refusals():
+        loaded = runner(content)
+
+    def run(inputs: Arrays) -> Arrays:
+        with refusals():
+            return loaded(inputs)
+
+    return run
