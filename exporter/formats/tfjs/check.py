@@ -80,7 +80,9 @@ def check(
     in_graph = [_in_its_dtypes(reference.run(case)) for case in inputs]
     answers = {TENSORFLOW: _run_written(label, directory, inputs)}
     if backends:
-        answers |= node.run(directory, inputs, backends)
+        answers.update(
+            {k: list(found) for k, found in node.run(directory, inputs, backends).items()}
+        )
     differences = []
     for runtime, found in answers.items():
         pairs: list[tuple[Arrays, Arrays]] = []
