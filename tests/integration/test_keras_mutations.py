@@ -39,7 +39,7 @@ def test_what_is_right_is_written(network, images, tmp_path):
     saving.save(network, tmp_path / "network" / "1", images)
     loaded = tf.saved_model.load(str(tmp_path / "network" / "1")).signatures["serving_default"]
     answer = loaded(inputs=tf.constant(images))["output_0"]
-    np.testing.assert_array_equal(answer, network(images))
+    np.testing.assert_allclose(answer, network(images), rtol=1e-6, atol=1e-6)
 
 
 def output(change):
