@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from artifact import versions
 from wire import methods
 
 FORMAT = 1
+
+Record = TypeVar("Record")
 
 
 class ManifestError(ValueError):
@@ -30,11 +32,35 @@ class Tensor:
 
 
 @dataclass(frozen=True)
+class ModuleRecord:
+    """How a program that is a portable StableHLO artefact is called.
+
+    Attributes:
+        stablehlo: The version that it was written for; older runtimes can't read it.
+        platforms: What it runs on. Where they are several, `main` takes first which of them it is.
+        inputs: The program's flat inputs, such as `float32[b,4]`; a named size is an open one.
+        outputs: Its flat outputs, likewise; sizes are expressions of the inputs'.
+        kept: Which of the flat arguments (parameters, then inputs) `main` takes.
+    """
+
+    stablehlo: str
+    platforms: tuple[str, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    kept: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class ProgramFile:
-    """A serialized `jax.export` program and the batch size it takes (None: any)."""
+    """A program and the batch size it takes (None: any).
+
+    Attributes:
+        module: Of a portable StableHLO artefact; None of what `jax.export` serialized.
+    """
 
     file: str
     batch_size: int | None = None
+    module: ModuleRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -153,17 +179,16 @@ class Manifest:
             data = json.loads(text)
             if data["format"] != FORMAT:
                 raise ManifestError(f"{path}: format {data['format']}, this release reads {FORMAT}")
-            return cls(
-                **data
-                | {
-                    "signatures": {k: _signature(v) for k, v in data["signatures"].items()},
-                    "parameters": tuple(
-                        Parameter(**p | {"shape": tuple(p["shape"])}) for p in data["parameters"]
-                    ),
-                    "platforms": tuple(data["platforms"]),
-                    "tolerance": Tolerance(**data["tolerance"]),
-                    "parity": tuple(Parity(**p) for p in data["parity"]),
-                }
+            return _known(
+                cls,
+                data,
+                signatures={k: _signature(v) for k, v in data["signatures"].items()},
+                parameters=tuple(
+                    _known(Parameter, p, shape=tuple(p["shape"])) for p in data["parameters"]
+                ),
+                platforms=tuple(data.get("platforms", ("cpu",))),
+                tolerance=_known(Tolerance, data.get("tolerance", {})),
+                parity=tuple(_known(Parity, p) for p in data.get("parity", ())),
             )
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise ManifestError(f"{path}: damaged manifest ({error!r})") from None
@@ -193,13 +218,23 @@ def _digest(path: Path) -> str:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _known(kind: Callable[..., Record], data: Mapping[str, Any], **parsed: Any) -> Record:
+    """Makes a record of what this release knows of it.
+
+    What another release has beside it is left out, and what it lacks has its default: releases
+    read one another's manifests as long as `FORMAT` is the same.
+    """
+    names = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in data.items() if name in names} | parsed)
+
+
 def _signature(data: Mapping[str, Any]) -> SignatureRecord:
-    return SignatureRecord(
+    return _known(
+        SignatureRecord,
+        data,
         inputs={k: _tensor(v) for k, v in data["inputs"].items()},
         outputs={k: _tensor(v) for k, v in data["outputs"].items()},
-        method_name=data["method_name"],
-        program=_program(data["program"]) if data["program"] else None,
-        processing=data.get("processing"),
+        program=_program(data["program"]) if data.get("program") else None,
     )
 
 
@@ -211,5 +246,14 @@ def _program(data: Mapping[str, Any]) -> ProgramRecord:
     return ProgramRecord(
         tuple(data["input_names"]),
         tuple(data["output_names"]),
-        tuple(ProgramFile(**file) for file in data["files"]),
+        tuple(
+            _known(ProgramFile, file, module=_module(file.get("module"))) for file in data["files"]
+        ),
     )
+
+
+def _module(data: Mapping[str, Any] | None) -> ModuleRecord | None:
+    if data is None:
+        return None
+    lists = ("platforms", "inputs", "outputs", "kept")
+    return _known(ModuleRecord, data, **{name: tuple(data[name]) for name in lists})

@@ -1,4 +1,4 @@
-"""JAX's unstable parts: jaxprs, MLIR and dtypes.
+"""JAX's unstable parts: jaxprs and dtypes.
 
 `jax.extend` may change from one release to the next:
 https://docs.jax.dev/en/latest/jax.extend.html
@@ -12,20 +12,16 @@ from typing import Any
 
 import jax
 from jax.extend import core, source_info_util
-from jax.extend.mlir import ir
-from jax.extend.mlir.dialects import stablehlo
 
 __all__ = [
     "ClosedJaxpr",
     "Literal",
     "canonical_dtype",
     "evaluate",
-    "ir",
     "jaxprs_in_params",
     "num_bytes",
     "scan_counts",
     "source_line",
-    "stablehlo",
 ]
 
 ClosedJaxpr = core.ClosedJaxpr
