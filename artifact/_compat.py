@@ -16,14 +16,6 @@ from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import sdy, stablehlo
 
 __all__ = ["ir", "stablehlo"]
-    "context",
-    "exported",
-    "initialize_lapack",
-    "ir",
-    "refines_composites_of",
-    "stablehlo",
-    "with_module",
-]
 
 
 def context() -> Any:
