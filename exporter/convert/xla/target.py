@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from jax.export import Exported, is_symbolic_dim
 
 from artifact import modules
+from exporter._compat.jax import ClosedJaxpr, line_of
+from exporter.convert.xla import custom_calls
 from exporter.errors import UserError
 
 
@@ -51,16 +53,30 @@ def get(name: str) -> Target:
     return TARGETS[name]
 
 
-def retarget(exported: Exported, target: Target) -> Exported:
+def retarget(exported: Exported, target: Target, jaxpr: ClosedJaxpr | None = None) -> Exported:
     """Returns the same program, its module rewritten for the target.
 
+    Args:
+        exported: The program.
+        target: What it is rewritten for.
+        jaxpr: The same program, to name the line of the user's code in errors.
+
     Raises:
-        UserError: the program uses something that the target's StableHLO can't express.
+        UserError: the program uses something that the target's StableHLO can't express, or calls
+            what TensorFlow hasn't.
     """
     open_shapes = any(is_symbolic_dim(size) for aval in exported.in_avals for size in aval.shape)
     try:
         with modules.opened(exported.mlir_module_serialized) as module:
             modules.drop_shardings(module)
+            custom_calls.write_as_operations(module)
+            for call, primitive in custom_calls.unknown(module).items():
+                line = jaxpr and line_of(primitive, jaxpr.jaxpr)
+                raise UserError(
+                    f"{exported.fun_name} calls {call}, which JAX brings and TensorFlow hasn't "
+                    f"({primitive}{f' at {line}' if line else ''}); leave it out, or try --no_xla, "
+                    "which writes TensorFlow's own operations and keeps JAX's program beside them"
+                )
             if open_shapes:
                 modules.call_decompositions(module)
             serialized = modules.serialize(module, target.stablehlo)
