@@ -99,7 +99,8 @@ def _check_callbacks(label: str, jaxpr: Any) -> None:
         if equation.primitive.name in _CALLBACKS:
             raise UserError(
                 f"{label} can't be traced for a server: it calls back into Python "
-                f"({equation.primitive.name} at {source_line(equation)}); compute it in JAX, or leave it out"
+                f"({equation.primitive.name} at {source_line(equation)}); compute it in JAX, or "
+                "leave it out"
             )
         for inner in jaxprs_in_params(equation.params):
             _check_callbacks(label, inner)
