@@ -26,14 +26,11 @@ _KNOWN = frozenset(
         "Sharding",
         "TopK",
         "annotate_device_placement",
-        "mhlo.topk",
         "shape_assertion",
-        "stablehlo.dynamic_approx_top_k",
-        "stablehlo.dynamic_reduce_window",
-        "stablehlo.dynamic_rng_bit_generator",
-        "stablehlo.dynamic_top_k",
     }
 )
+# Operations that are none of StableHLO's yet.
+_KNOWN_BEGINNINGS = ("mhlo.", "stablehlo.")
 _TRANSPOSES = {"N": "NO_TRANSPOSE", "T": "TRANSPOSE", "C": "ADJOINT"}
 
 
@@ -42,7 +39,7 @@ def unknown(module: Any) -> dict[str, str]:
     return {
         target: primitive
         for target, primitive in modules.custom_calls(module).items()
-        if target not in _KNOWN
+        if target not in _KNOWN and not target.startswith(_KNOWN_BEGINNINGS)
     }
 
 
