@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,6 +73,15 @@ class ProgramRecord:
     output_names: tuple[str, ...]
     files: tuple[ProgramFile, ...]
 
+    @property
+    def symbols(self) -> Mapping[str, str] | None:
+        """The inputs' leading axes as they are named in the program; None where it says none."""
+        module = self.files[0].module
+        if module is None:
+            return None
+        axes = [re.sub(r".*\[|[,\]].*", "", text) for text in module.inputs]
+        return dict(zip(self.input_names, axes, strict=True))
+
 
 @dataclass(frozen=True)
 class SignatureRecord:
@@ -87,13 +98,18 @@ class SignatureRecord:
     program: ProgramRecord | None = None
     processing: Mapping[str, Any] | None = None
 
-    @property
+    @cached_property
     def batched_inputs(self) -> tuple[str, ...]:
         """The inputs whose leading axis is the batch; none where the model has no batch."""
         if self.processing is not None:
             return tuple(self.inputs)
         sizes = {None} if self.program is None else {f.batch_size for f in self.program.files}
-        return tuple(name for name, t in self.inputs.items() if t.shape and t.shape[0] in sizes)
+        found = [name for name, t in self.inputs.items() if t.shape and t.shape[0] in sizes]
+        if self.program is None or self.program.symbols is None:
+            return tuple(found)
+        # Open leading axes of several names: the first is the batch, the others go on their own.
+        symbols = self.program.symbols
+        return tuple(name for name in found if symbols[name] == symbols[found[0]])
 
     def batch_size(self, inputs: Mapping[str, np.ndarray]) -> int | None:
         """Returns how many samples some inputs are; None where the model has no batch."""

@@ -36,6 +36,9 @@ def opened(serialized: bytes) -> Iterator[Any]:
     Raises:
         ModuleError: this StableHLO can't read it, or the module can't be written within.
     """
+    version = written_for(serialized)
+    if version is None:
+        raise ModuleError("it is no StableHLO artefact")
     messages: list[str] = []
 
     def note(diagnostic: Any) -> bool:
@@ -45,7 +48,16 @@ def opened(serialized: bytes) -> Iterator[Any]:
     with context() as current:
         handler = current.attach_diagnostic_handler(note)
         try:
-            yield stablehlo.deserialize_portable_artifact(current, serialized)
+            try:
+                module = stablehlo.deserialize_portable_artifact(current, serialized)
+            except ValueError as error:
+                raise ModuleError(
+                    f"it was written for StableHLO {version}, of which {readable_version()} here "
+                    f"can't read all: {_reason(messages, error)}"
+                ) from None
+            yield module
+        except ModuleError:
+            raise
         except ValueError as error:
             raise ModuleError(_reason(messages, error)) from None
         finally:

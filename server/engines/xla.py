@@ -56,6 +56,14 @@ class XlaEngine:
         """Returns the sizes that the signature was exported for; None: any."""
         return self._program(signature).batch_sizes
 
+    def has_one_batch(self, signature: str) -> bool:
+        """Whether all open leading axes of the signature's inputs have one name."""
+        entry = self._signatures.get(signature)
+        if entry is None:  # what initialises a SavedModel
+            return True
+        opened = {name for name, t in entry.inputs.items() if t.shape and t.shape[0] is None}
+        return opened <= set(entry.batched_inputs)
+
     def run(
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
     ) -> dict[str, np.ndarray]:
