@@ -54,9 +54,12 @@ class Loader:
         if self.enable_warmup:
             records = warmup.run(path, servable, iterations=self.warmup_iterations)
         if self.batch_sizes is not None and servable.engine.compiles_sizes:
-            servable.batches = preparation.sizes(
-                servable.engine, servable.signatures, self.batch_sizes
-            )
+            mergeable = {
+                name: signature
+                for name, signature in servable.signatures.items()
+                if engine.has_one_batch(name)
+            }
+            servable.batches = preparation.sizes(engine, mergeable, self.batch_sizes)
         logger.info(
             "%s version %d loaded by engine %s in %.2f s, %d warm-up records",
             name, version, servable.engine.name, time.monotonic() - start, records,

@@ -1,4 +1,4 @@
-"""JAX's unstable parts: jaxprs, MLIR and dtypes.
+"""JAX's unstable parts: jaxprs and dtypes.
 
 `jax.extend` may change from one release to the next:
 https://docs.jax.dev/en/latest/jax.extend.html
@@ -12,21 +12,22 @@ from typing import Any
 
 import jax
 from jax.extend import core, source_info_util
-from jax.extend.mlir import ir
-from jax.extend.mlir.dialects import stablehlo
+
+from exporter._compat.installed import is_installed
 
 __all__ = [
     "ClosedJaxpr",
     "Literal",
     "canonical_dtype",
     "evaluate",
-    "ir",
     "jaxprs_in_params",
+    "line_of",
     "num_bytes",
     "scan_counts",
     "source_line",
-    "stablehlo",
 ]
+
+_MANY = 1000  # frames of a traceback
 
 ClosedJaxpr = core.ClosedJaxpr
 Literal = core.Literal
@@ -61,8 +62,38 @@ def evaluate(equation: Any, values: Sequence[Any]) -> list[Any]:
 
 
 def source_line(equation: Any) -> str:
-    """Returns the line of the user's code that an equation comes from: `file:line (function)`."""
-    return str(source_info_util.summarize(equation.source_info))
+    """Returns the line of the user's code that an equation comes from: `file:line (function)`.
+
+    Where it comes from an installed package that the user's code calls (a layer of Flax), it is
+    the line of the call; empty where JAX knows none.
+    """
+    text = str(source_info_util.summarize(equation.source_info, num_frames=_MANY))
+    lines = list(reversed(text.splitlines()))  # the innermost first
+    return next((line for line in lines if not is_installed(line)), lines[0] if lines else "")
+
+
+def line_of(primitive: str, jaxpr: Any, called_at: str = "") -> str | None:
+    """Returns the line of the user's code where a primitive is used first.
+
+    Functions of JAX that are jitted know no line of the user's; then it is that of their call.
+
+    Args:
+        primitive: Its name.
+        jaxpr: Where it is looked for.
+        called_at: The line of the jaxpr's own call.
+
+    Returns:
+        The line, empty where JAX knows none; None where the primitive isn't used.
+    """
+    for equation in jaxpr.eqns:
+        line = source_line(equation) or called_at
+        if equation.primitive.name == primitive:
+            return line
+        for inner in jaxprs_in_params(equation.params):
+            found = line_of(primitive, inner, line)
+            if found is not None:
+                return found
+    return None
 
 
 def num_bytes(constant: Any) -> int:

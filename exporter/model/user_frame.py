@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-import sysconfig
 import traceback
-from pathlib import Path
 
-_HERE = str(Path(__file__).parents[1])
+from exporter._compat.installed import is_installed
 
 
 def describe(error: BaseException) -> str:
@@ -18,11 +15,6 @@ def describe(error: BaseException) -> str:
     text = (str(error).strip() or "no message").splitlines()[0]
     described = f"{type(error).__name__}: {text}"
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not _is_installed(frame.filename):
+        if not is_installed(frame.filename):
             return f"{described} ({frame.filename}:{frame.lineno})"
     return described
-
-
-def _is_installed(filename: str) -> bool:
-    installed = (_HERE, *sysconfig.get_paths().values(), sys.base_prefix, "<")
-    return filename.startswith(installed)

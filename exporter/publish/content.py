@@ -9,13 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from artifact import portable
 from artifact.golden import EXAMPLES, GoldenCase
-from artifact.manifest import (
-    ProgramFile,
-    ProgramRecord,
-    SignatureRecord,
-    Tensor,
-)
+from artifact.manifest import ProgramFile, ProgramRecord, SignatureRecord, Tensor
+from artifact.modules import ModuleError
+from exporter.errors import UserError
 from exporter.model.entry import Entry
 from exporter.publish.options import ExportOptions
 from exporter.signatures.plan import ProcessingPlan, served_shape
@@ -129,8 +127,12 @@ def _write_programs(traced: TracedSignature, extra: Path) -> tuple[ProgramFile, 
     files = []
     for trace in traced.traces:
         suffix = "" if trace.batch_size is None else f".batch_{trace.batch_size}"
-        file = ProgramFile(f"{traced.entry.name}{suffix}.jax_export", trace.batch_size)
-        (extra / file.file).write_bytes(trace.exported.serialize())
+        try:
+            serialized, record = portable.write(trace.exported, len(trace.param_shapes))
+        except ModuleError as error:
+            raise UserError(f"{trace.label} can't be written as StableHLO: {error}") from None
+        file = ProgramFile(f"{traced.entry.name}{suffix}.stablehlo", trace.batch_size, record)
+        (extra / file.file).write_bytes(serialized)
         files.append(file)
     return tuple(files)
 

@@ -27,7 +27,7 @@ _POLYMORPHIC = -1  # the batch size that stands for any
 FIXED_BATCH_SIZES = (16, 128)
 # Of arrays in the function itself: masks and tables, no weights.
 _MOST_CONSTANT_BYTES = 1 << 24
-_CALLBACKS = ("pure_callback", "io_callback")
+_CALLBACKS = ("pure_callback", "io_callback", "debug_callback", "debug_print")
 
 
 def trace(
@@ -99,7 +99,8 @@ def _check_callbacks(label: str, jaxpr: Any) -> None:
         if equation.primitive.name in _CALLBACKS:
             raise UserError(
                 f"{label} can't be traced for a server: it calls back into Python "
-                f"({equation.primitive.name} at {source_line(equation)}); compute it in JAX"
+                f"({equation.primitive.name} at {source_line(equation)}); compute it in JAX, or "
+                "leave it out"
             )
         for inner in jaxprs_in_params(equation.params):
             _check_callbacks(label, inner)
