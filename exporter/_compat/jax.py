@@ -17,6 +17,7 @@ from jax.extend.mlir.dialects import stablehlo
 
 __all__ = [
     "ClosedJaxpr",
+    "Jaxpr",
     "Literal",
     "canonical_dtype",
     "evaluate",
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 ClosedJaxpr = core.ClosedJaxpr
+Jaxpr = core.Jaxpr
 Literal = core.Literal
 
 
