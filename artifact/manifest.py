@@ -53,6 +53,9 @@ class SignatureRecord:
     Attributes:
         program: What it is in JAX; None for TensorFlow ops around another entry's program.
         processing: Such a signature's declaration, in the exporter's terms.
+        row_wise: Whether each row of each output is proven to depend on the same row of the inputs
+            alone; None where nobody looked.
+        row_wise_refusal: Why it isn't proven.
     """
 
     inputs: Mapping[str, Tensor]
@@ -60,6 +63,8 @@ class SignatureRecord:
     method_name: str = methods.PREDICT
     program: ProgramRecord | None = None
     processing: Mapping[str, Any] | None = None
+    row_wise: bool | None = None
+    row_wise_refusal: str = ""
 
     @property
     def batched_inputs(self) -> tuple[str, ...]:
@@ -200,6 +205,8 @@ def _signature(data: Mapping[str, Any]) -> SignatureRecord:
         method_name=data["method_name"],
         program=_program(data["program"]) if data["program"] else None,
         processing=data.get("processing"),
+        row_wise=data.get("row_wise"),
+        row_wise_refusal=data.get("row_wise_refusal", ""),
     )
 
 

@@ -14,6 +14,7 @@ from artifact.manifest import ProgramFile, ProgramRecord, SignatureRecord, Tenso
 from exporter.model.entry import Entry
 from exporter.publish.options import ExportOptions
 from exporter.signatures.plan import ProcessingPlan, served_shape
+from exporter.trace.rows import prove_signature
 from exporter.trace.traced import TracedSignature
 from exporter.verify.answers import (
     answer,
@@ -93,7 +94,15 @@ def of_processed(
         options: Which batch sizes are checked.
     """
     golden = _processed_cases(plan, traced, base.golden, options)
-    record = SignatureRecord(plan.tensors, plan.outputs, plan.method, processing=plan.to_json())
+    record = SignatureRecord(
+        plan.tensors,
+        plan.outputs,
+        plan.method,
+        processing=plan.to_json(),
+        # What is around the function works on one file or example after the other.
+        row_wise=base.record.row_wise,
+        row_wise_refusal=base.record.row_wise_refusal,
+    )
     warmup = [case.inputs for case in golden.values()][:_WARMUP_CASES]
     return SignatureContent(name, record, golden, warmup)
 
@@ -121,6 +130,7 @@ def _write_programs(traced: TracedSignature, extra: Path) -> tuple[ProgramFile, 
 
 def _record(traced: TracedSignature, files: tuple[ProgramFile, ...]) -> SignatureRecord:
     specs = traced.entry.specs
+    verdict = prove_signature(traced)
     return SignatureRecord(
         {
             name: Tensor(served_shape(shape.shape), specs[name].dtype)
@@ -131,6 +141,8 @@ def _record(traced: TracedSignature, files: tuple[ProgramFile, ...]) -> Signatur
             for name, shape in traced.output_shapes.items()
         },
         program=ProgramRecord(tuple(specs), tuple(traced.output_names), files),
+        row_wise=verdict.is_proven,
+        row_wise_refusal=verdict.refusal,
     )
 
 

@@ -10,7 +10,7 @@ from exporter.trace.rows.operation import Operation
 
 def reverse(op: Operation) -> None:
     """Turns axes round."""
-    ((_, axis),) = op.with_rows
+    _, axis = op.only()
     if axis in op.params["dimensions"]:
         raise Mixes("reverses the rows")
     op.expect(0, axis)
@@ -18,7 +18,7 @@ def reverse(op: Operation) -> None:
 
 def slice_(op: Operation) -> None:
     """A part of some axes: of that with the rows, all."""
-    ((shape, axis),) = op.with_rows
+    shape, axis = op.only()
     strides = op.params["strides"]
     is_whole = (
         op.params["start_indices"][axis] == 0

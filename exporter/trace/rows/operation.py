@@ -35,6 +35,16 @@ class Operation:
         pairs = zip(self.inputs, self.axes, strict=True)
         return [(shape, axis) for shape, axis in pairs if axis is not None]
 
+    def only(self) -> tuple[Shape, int]:
+        """Returns shape and batch axis of the one operand that has rows.
+
+        Raises:
+            Mixes: there is none, or several have.
+        """
+        if len(self.with_rows) != 1:
+            raise Mixes("makes rows of what all share, or joins them")
+        return self.with_rows[0]
+
     @property
     def shared(self) -> list[Shape]:
         """Shapes of the operands without rows."""

@@ -62,7 +62,7 @@ def reshape(op: Operation) -> None:
     """Regroups places in row-major order: as many must stand before the rows as after it."""
     if op.params.get("dimensions") is not None:
         raise Mixes("reorders axes while it regroups them")
-    ((shape, axis),) = op.with_rows
+    shape, axis = op.only()
     to = op.batch.axis(op.outputs[0])
     if to is None or math.prod(shape[:axis]) != math.prod(op.outputs[0][:to]):
         raise Mixes("splits the batch, or puts other axes before it")
@@ -70,13 +70,13 @@ def reshape(op: Operation) -> None:
 
 def transpose(op: Operation) -> None:
     """Moves axes."""
-    ((_, axis),) = op.with_rows
+    _, axis = op.only()
     op.expect(0, op.params["permutation"].index(axis))
 
 
 def squeeze(op: Operation) -> None:
     """Drops axes of one place."""
-    ((_, axis),) = op.with_rows
+    _, axis = op.only()
     op.expect(0, _shifted(axis, op.params["dimensions"], "drops the rows' axis"))
 
 
@@ -92,8 +92,8 @@ def along(name: str, text: str) -> Rule:
     """Returns the rule of what works along one axis, which the parameter `name` says."""
 
     def rule(op: Operation) -> None:
-        ((_, first), *rest) = op.with_rows
-        if len(op.with_rows) < len(op.inputs) or any(axis != first for _, axis in rest):
+        first = op.axes[0]
+        if first is None or any(axis != first for axis in op.axes):
             raise Mixes("joins arrays whose rows stand in different axes")
         if op.params[name] in (first, first - len(op.inputs[0])):
             raise Mixes(text)
@@ -104,7 +104,7 @@ def along(name: str, text: str) -> Rule:
 
 def along_last(op: Operation) -> None:
     """Works along the last axis, unless the primitive says another."""
-    ((shape, axis),) = op.with_rows
+    shape, axis = op.only()
     if op.params.get("axis", len(shape) - 1) % len(shape) == axis:
         raise Mixes("chooses among rows")
     op.expect_all(axis)
@@ -121,13 +121,13 @@ def stack(op: Operation) -> None:
 
 def unstack(op: Operation) -> None:
     """An array's parts along an axis, which goes."""
-    ((_, axis),) = op.with_rows
+    _, axis = op.only()
     op.expect_all(_shifted(axis, (op.params["axis"],), "takes rows apart"))
 
 
 def pad(op: Operation) -> None:
     """Adds places at the ends of axes and between their places."""
-    ((_, axis),) = op.with_rows
+    _, axis = op.only()
     if tuple(op.params["padding_config"][axis]) != (0, 0, 0):
         raise Mixes("pads the batch")
     op.expect(0, axis)
@@ -194,7 +194,7 @@ def window(op: Operation) -> None:
 
 def fourier(op: Operation) -> None:
     """Transforms along the last axes."""
-    ((shape, axis),) = op.with_rows
+    shape, axis = op.only()
     if axis >= len(shape) - len(op.params["fft_lengths"]):
         raise Mixes("transforms along the batch")
     op.expect(0, axis)
