@@ -37,9 +37,7 @@ class Threads:
 class Batches:
     """Runs calls that come together as one execution, where a call is a number of rows."""
 
-    def __init__(
-        self, parameters: Parameters, *, merges_all: bool, is_exact: bool = False
-    ) -> None:
+    def __init__(self, parameters: Parameters, *, merges_all: bool, is_exact: bool = False) -> None:
         """Takes how calls are batched.
 
         Args:

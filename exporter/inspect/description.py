@@ -64,12 +64,14 @@ def print_comparison(manifest: Manifest, parity: Sequence[Parity]) -> None:
 
 def comparison(manifest: Manifest, parity: Sequence[Parity]) -> dict[str, Any]:
     """Returns what `print_comparison` shows, ready for JSON."""
+    compared = {p.signature for p in parity}
     return {
         "model": manifest.model,
         "version": manifest.version,
         "parity": [asdict(p) for p in parity],
         "max_abs_err": max((p.max_abs_err for p in parity), default=None),
-        "ok": True,
+        "ok": compared >= manifest.signatures.keys()
+        and all(math.isfinite(p.max_abs_err) for p in parity),
     }
 
 

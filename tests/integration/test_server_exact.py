@@ -59,7 +59,9 @@ class Caller(threading.Thread):
         spec = pb.ModelSpec(name=model, signature_name=signature)
         if signature in ("classify", "regress"):
             method = signature.capitalize()
-            request = getattr(pb, {"Classify": "ClassificationRequest", "Regress": "RegressionRequest"}[method])(model_spec=spec)
+            request = getattr(
+                pb, {"Classify": "ClassificationRequest", "Regress": "RegressionRequest"}[method]
+            )(model_spec=spec)
             for example in inputs["inputs"]:
                 request.input.example_list.examples.append(pb.Example.FromString(example))
             result = self.stubs[method](request, timeout=120).result

@@ -95,9 +95,7 @@ def test_row_by_row_in_the_size_that_there_is(tmp_path):
     assert sizes == Sizes(2, (2,), is_single=True)
     engine.ran.clear()
     x = np.ones((2, 3), np.float32)
-    np.testing.assert_array_equal(
-        exact.run(engine, "s", {"x": x}, ["y"], sizes)["y"], np.tanh(x)
-    )
+    np.testing.assert_array_equal(exact.run(engine, "s", {"x": x}, ["y"], sizes)["y"], np.tanh(x))
     assert engine.ran == [2, 2]
 
 

@@ -101,12 +101,10 @@ MIXING = {
         lambda carry, step: (carry + normalized(step, 0), carry), jnp.zeros(x.shape[:1]), x.T
     )[0],
     "map that sees all rows": lambda x: lax.map(lambda row: (row * x).sum(0), x),
-    "window over the batch": lambda x: lax.reduce_window(
-        x, 0.0, lax.add, (3, 1), (1, 1), "SAME"
+    "window over the batch": lambda x: lax.reduce_window(x, 0.0, lax.add, (3, 1), (1, 1), "SAME"),
+    "convolution over the batch": lambda x: (
+        lax.conv_general_dilated(x.T[:, None], jnp.ones((1, 1, 3)), (1,), "SAME")[:, 0].T
     ),
-    "convolution over the batch": lambda x: lax.conv_general_dilated(
-        x.T[:, None], jnp.ones((1, 1, 3)), (1,), "SAME"
-    )[:, 0].T,
     "Fourier transform over the batch": lambda x: jnp.fft.fft(x, axis=0).real,
     "reshaped across rows": lambda x: x.T.reshape(x.shape),
     "flattened": lambda x: jnp.cumsum(x.ravel()).reshape(x.shape),
@@ -119,9 +117,9 @@ MIXING = {
     "half the columns as rows": lambda x: x.reshape(-1, 3),
     "constant": lambda x: jnp.float32(1),
     "statistics, hidden in a call": lambda x: jax.checkpoint(jax.jit(lambda y: y - y.mean(0)))(x),
-    "statistics, hidden in a derivative": lambda x: jax.nn.relu(x) * jax.vmap(jax.grad(jnp.sum))(
-        jnp.cumsum(x, 0)
-    ) * jnp.cumsum(x, 0),
+    "statistics, hidden in a derivative": lambda x: (
+        jax.nn.relu(x) * jax.vmap(jax.grad(jnp.sum))(jnp.cumsum(x, 0)) * jnp.cumsum(x, 0)
+    ),
 }
 
 
@@ -222,9 +220,7 @@ KEEPING = {
         lambda c: c[0] < 3, lambda c: (c[0] + 1, c[1] * 2), (0, x)
     )[1],
     "gradient of each row": jax.vmap(jax.grad(lambda row: jnp.sin(row).sum())),
-    "singular values of each row": lambda x: jnp.linalg.svd(
-        x.reshape(-1, 3, 2), compute_uv=False
-    ),
+    "singular values of each row": lambda x: jnp.linalg.svd(x.reshape(-1, 3, 2), compute_uv=False),
     "solved for each row": lambda x: jax.vmap(jnp.linalg.cholesky)(
         x[:, :, None] * x[:, None, :] + 9 * jnp.eye(6)
     ),

@@ -71,9 +71,7 @@ def gather(op: Operation) -> None:
     if indices == len(op.inputs[1]) - 1:
         raise Mixes("looks up at an index made of rows")
     if operand is not None:
-        pairs = zip(
-            numbers.operand_batching_dims, numbers.start_indices_batching_dims, strict=True
-        )
+        pairs = zip(numbers.operand_batching_dims, numbers.start_indices_batching_dims, strict=True)
         if (operand, indices) not in pairs:
             raise Mixes("looks up in other rows")
     op.expect(0, [axis for axis in result if axis not in numbers.offset_dims][indices])

@@ -107,9 +107,7 @@ class _Reader:
             return [f"{name} {error} at {source_line(equation)}"] * len(outputs)
         return reasons
 
-    def _apply(
-        self, rule: Rule | None, equation: Any, outputs: Sequence[tuple[Any, ...]]
-    ) -> None:
+    def _apply(self, rule: Rule | None, equation: Any, outputs: Sequence[tuple[Any, ...]]) -> None:
         inputs = [shape_of(variable) for variable in equation.invars]
         if not self.batch.mentions([inputs, outputs, equation.params]):
             return  # of the parameters alone

@@ -187,7 +187,10 @@ def window(op: Operation) -> None:
     }
     for name, value in trivial.items():
         found = op.params.get(name)
-        if found is not None and (tuple(found[axis]) if name == "padding" else found[axis]) != value:
+        if (
+            found is not None
+            and (tuple(found[axis]) if name == "padding" else found[axis]) != value
+        ):
             raise Mixes("slides a window over the batch")
     op.expect_all(axis)
 
