@@ -69,11 +69,11 @@ class Batches:
         if fixed is not None and tensors.count_rows(call.inputs) not in fixed:
             return self._threads(servable, call)  # to hear which sizes there are
 
-        is_exact = self._is_exact and sizes is not None
+        exact_sizes = sizes if self._is_exact else None
 
         def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-            if is_exact:
-                return exact.run(engine, signature, inputs, outputs, sizes)
+            if exact_sizes is not None:
+                return exact.run(engine, signature, inputs, outputs, exact_sizes)
             return engine.run(signature, inputs, outputs)
 
         return self._scheduler.run(
@@ -82,7 +82,7 @@ class Batches:
             run,
             call.inputs,
             deadline=call.deadline,
-            is_mergeable=not (is_exact and sizes.is_single),
+            is_mergeable=exact_sizes is None or not exact_sizes.is_single,
             sizes=sizes,
         )
 

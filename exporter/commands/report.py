@@ -27,7 +27,7 @@ examples:
   python -m exporter report models/mnist_flax --server localhost:8501 --server localhost:8500
   python -m exporter report models/mnist_flax --json
 
-exit code: 0 all outputs agree with JAX, 1 some don't or were refused, 2 wrong flags or no such version
+exit code: 0 all outputs agree with JAX, 1 some don't or are refused, 2 wrong flags or no version
 """
 
 

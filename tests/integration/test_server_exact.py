@@ -1,4 +1,4 @@
-"""`--exact`: a row's answer has the same bits, whatever it is merged with and wherever it is run."""
+"""`--exact`: a row's answer has the same bits, whatever it is merged with."""
 
 import json
 import threading

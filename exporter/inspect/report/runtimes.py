@@ -21,7 +21,7 @@ _ASK = "ask `python -m exporter doctor`"
 
 
 class Refused(Exception):
-    """A runtime doesn't run a signature that it should, or not at these inputs; the text says why."""
+    """A runtime doesn't run what it should: a signature, or these inputs; the text says why."""
 
 
 class NotOffered(Exception):

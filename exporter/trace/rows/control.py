@@ -92,10 +92,10 @@ def _open(jaxpr: Any) -> Any:
     return jaxpr.jaxpr if isinstance(jaxpr, ClosedJaxpr) else jaxpr
 
 
-_CALLS = """
-call checkpoint closed_call core_call custom_jvp_call custom_vjp_call custom_vjp_call_jaxpr
-custom_vmap_call jit pjit remat2
-""".split()
+_CALLS = (
+    "call", "checkpoint", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call",
+    "custom_vjp_call_jaxpr", "custom_vmap_call", "jit", "pjit", "remat2",
+)  # fmt: skip
 
 CONTROL: dict[str, Control] = {
     **dict.fromkeys(_CALLS, call),

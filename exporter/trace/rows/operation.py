@@ -21,6 +21,7 @@ class Operation:
         inputs: Shapes of the operands.
         outputs: Shapes of the results.
         axes: Of the operands with rows: the axis which has them; None of the others.
+        dtypes: Of the operands.
     """
 
     batch: Batch
@@ -28,6 +29,7 @@ class Operation:
     inputs: Sequence[Shape]
     outputs: Sequence[Shape]
     axes: Sequence[int | None]
+    dtypes: Sequence[Any]
 
     @property
     def with_rows(self) -> list[tuple[Shape, int]]:

@@ -114,7 +114,8 @@ class _Reader:
         if rule is None:
             raise Mixes("isn't known to keep rows apart")
         axes = list(map(self.batch.axis, inputs))
-        rule(Operation(self.batch, equation.params, inputs, outputs, axes))
+        dtypes = [getattr(variable.aval, "dtype", None) for variable in equation.invars]
+        rule(Operation(self.batch, equation.params, inputs, outputs, axes, dtypes))
 
 
 def _leads(batch: Batch, shape: Sequence[Any]) -> bool:

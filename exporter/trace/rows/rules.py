@@ -215,7 +215,13 @@ def matrices(op: Operation) -> None:
 
 
 def keys(op: Operation) -> None:
-    """Random numbers from keys that rows bring themselves; from a shared key they'd number rows."""
+    """Random numbers from keys that rows bring themselves; from a shared key they'd number rows.
+
+    Of JAX's generators, the default one alone gives each key of an array its own numbers:
+    https://docs.jax.dev/en/latest/jax.random.html ("rbg" and "unsafe_rbg" under vmap).
+    """
+    if any(str(dtype).startswith("key<") and str(dtype) != _KEY for dtype in op.dtypes):
+        raise Mixes("draws from a generator that takes the keys of all rows together")
     axes = {axis for _, axis in op.with_rows}
     if len(axes) != 1:
         raise Mixes("draws random numbers by the row's number")
@@ -234,26 +240,33 @@ def _shifted(axis: int, gone: Iterable[int], text: str) -> int:
     return axis - sum(other < axis for other in gone)
 
 
-_ELEMENTWISE = """
-abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp clz
-complex conj convert_element_type copy copy_p cos cosh digamma div eq eq_to erf erf_inv erfc exp
-exp2 expm1 floor ge gt igamma igamma_grad_a igammac imag integer_pow is_finite le le_to lgamma log
-log1p logistic lt lt_to max min mul mulhi ne neg nextafter not or polygamma population_count pow
-real reduce_precision regularized_incomplete_beta rem round rsqrt select_n shift_left
-shift_right_arithmetic shift_right_logical sign sin sinh sqrt square stop_gradient sub tan tanh xor
-zeta
-""".split()
-_HANDED_ON = "device_put name optimization_barrier pvary sharding_constraint".split()
-_REDUCTIONS = """
-argmax argmin reduce reduce_and reduce_max reduce_min reduce_or reduce_prod reduce_sum reduce_xor
-""".split()
-_CUMULATIVE = "cumlogsumexp cummax cummin cumprod cumsum".split()
-_WINDOWS = """
-reduce_window reduce_window_max reduce_window_min reduce_window_sum select_and_gather_add
-select_and_scatter_add
-""".split()
-_MATRICES = "cholesky eigh householder_product lu qr schur svd triangular_solve".split()
-_RANDOM = "random_bits random_fold_in random_split random_unwrap random_wrap".split()
+_KEY = "key<fry>"
+_ELEMENTWISE = (
+    "abs", "acos", "acosh", "add", "add_any", "and", "asin", "asinh", "atan", "atan2", "atanh",
+    "bessel_i0e", "bessel_i1e", "cbrt", "ceil", "clamp", "clz", "complex", "conj",
+    "convert_element_type", "copy", "copy_p", "cos", "cosh", "digamma", "div", "eq", "eq_to", "erf",
+    "erf_inv", "erfc", "exp", "exp2", "expm1", "floor", "ge", "gt", "igamma", "igamma_grad_a",
+    "igammac", "imag", "integer_pow", "is_finite", "le", "le_to", "lgamma", "log", "log1p",
+    "logistic", "lt", "lt_to", "max", "min", "mul", "mulhi", "ne", "neg", "nextafter", "not", "or",
+    "polygamma", "population_count", "pow", "real", "reduce_precision",
+    "regularized_incomplete_beta", "rem", "round", "rsqrt", "select_n", "shift_left",
+    "shift_right_arithmetic", "shift_right_logical", "sign", "sin", "sinh", "sqrt", "square",
+    "stop_gradient", "sub", "tan", "tanh", "xor", "zeta",
+)  # fmt: skip
+_HANDED_ON = ("device_put", "name", "optimization_barrier", "pvary", "sharding_constraint")
+_REDUCTIONS = (
+    "argmax", "argmin", "reduce", "reduce_and", "reduce_max", "reduce_min", "reduce_or",
+    "reduce_prod", "reduce_sum", "reduce_xor",
+)  # fmt: skip
+_CUMULATIVE = ("cumlogsumexp", "cummax", "cummin", "cumprod", "cumsum")
+_WINDOWS = (
+    "reduce_window", "reduce_window_max", "reduce_window_min", "reduce_window_sum",
+    "select_and_gather_add", "select_and_scatter_add",
+)  # fmt: skip
+_MATRICES = (
+    "cholesky", "eigh", "householder_product", "lu", "qr", "schur", "svd", "triangular_solve",
+)  # fmt: skip
+_RANDOM = ("random_bits", "random_fold_in", "random_split", "random_unwrap", "random_wrap")
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(_ELEMENTWISE, elementwise),
