@@ -16,6 +16,7 @@ examples:
   make bench                               everything, about half an hour
   python -m bench --quick                  short rounds, to see that it works
   python -m bench --peers= --rounds 9      the embedded server alone
+  python -m bench --peers= --no-tensorflow --results build/exact    what --exact costs
   python -m bench --tfs-binary /usr/bin/tensorflow_model_server
 """
 _QUICK_CELLS = ((1, 1), (1, 32), (16, 8))
@@ -24,7 +25,7 @@ _QUICK_CELLS = ((1, 1), (1, 32), (16, 8))
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures, writes the results and returns the exit status."""
     options = _parser().parse_args(arguments)
-    from bench import comparison, machine, report, scaling, startup, subjects
+    from bench import comparison, machine, report, scaling, startup, subjects, summary
     from bench.traffic import Traffic
     from client.errors import Unavailable
 
@@ -37,7 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results["model"] = version_dir.parent.name
         traffic = Traffic(version_dir)
         with ExitStack() as stack:
-            found = [subjects.embedded(stack, "embedded, xla", version_dir)]
+            found = [
+                subjects.embedded(stack, summary.PLAIN, version_dir),
+                subjects.embedded(stack, summary.EXACT, version_dir, "--exact"),
+            ]
             if options.tensorflow:
                 flags = ("--engine=tensorflow", "--xla_cpu_compilation_enabled")
                 found.append(subjects.embedded(stack, "embedded, tensorflow", version_dir, *flags))

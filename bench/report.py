@@ -70,7 +70,24 @@ def _markdown(results: Mapping[str, Any], rows: Sequence[Row]) -> str:
                 f"| {row.p50_ms.median:.2f} | {row.p99_ms.median:.2f} | {row.added_ms.median:.2f} "
                 f"| {row.errors} | {row.foreign_cpu:.0%}{busy} |"
             )
-    return "\n".join([*lines, *_startup(results.get("startup")), ""])
+    exact = _exact(results["measurements"])
+    return "\n".join([*lines, *exact, *_startup(results.get("startup")), ""])
+
+
+def _exact(measurements: Sequence[Mapping[str, Any]]) -> list[str]:
+    costs = summary.costs_of_exact(measurements)
+    if not costs:
+        return []
+    return [
+        "",
+        "## What --exact costs",
+        "",
+        "Times as much as the same server without it takes in the same round.",
+        "",
+        "| API | batch size | in flight | time an example | CPU time an example |",
+        "|---|---|---|---|---|",
+        *(f"| {c.api} | {c.batch_size} | {c.concurrency} | {c.time} | {c.cpu} |" for c in costs),
+    ]
 
 
 def _startup(found: Mapping[str, Any] | None) -> list[str]:
