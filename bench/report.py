@@ -70,24 +70,44 @@ def _markdown(results: Mapping[str, Any], rows: Sequence[Row]) -> str:
                 f"| {row.p50_ms.median:.2f} | {row.p99_ms.median:.2f} | {row.added_ms.median:.2f} "
                 f"| {row.errors} | {row.foreign_cpu:.0%}{busy} |"
             )
-    exact = _exact(results["measurements"])
-    return "\n".join([*lines, *exact, *_startup(results.get("startup")), ""])
+    return "\n".join([*lines, *_startup(results.get("startup")), ""])
 
 
-def _exact(measurements: Sequence[Mapping[str, Any]]) -> list[str]:
-    costs = summary.costs_of_exact(measurements)
-    if not costs:
-        return []
-    return [
+def write_exact(folder: Path, results: Mapping[str, Any]) -> list[Path]:
+    """Writes what `--exact` costs; returns the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {
+        folder / "exact.json": json.dumps(results, indent=1) + "\n",
+        folder / "exact.md": _exact(results),
+    }
+    for path, text in files.items():
+        path.write_text(text)
+    return list(files)
+
+
+def _exact(results: Mapping[str, Any]) -> str:
+    measurements = results["measurements"]
+    foreign = summary.spread(one["foreign_cpu"] for one in measurements)
+    lines = [
+        f"# What --exact costs {results['model']}",
         "",
-        "## What --exact costs",
+        "Written by `python -m bench --exact`. Times as much as the same server without the flag "
+        f"takes in the same round; medians and quartiles of {results['rounds']} interleaved "
+        "rounds. CPU time is that of server and load generator together, which other load on the "
+        f"machine changes little; others used {foreign.median:.0%} of the CPU "
+        f"({foreign.low:.0%}–{foreign.high:.0%}).",
         "",
-        "Times as much as the same server without it takes in the same round.",
+        *(f"- {key}: {value}" for key, value in results["machine"].items()),
         "",
         "| API | batch size | in flight | time an example | CPU time an example |",
         "|---|---|---|---|---|",
-        *(f"| {c.api} | {c.batch_size} | {c.concurrency} | {c.time} | {c.cpu} |" for c in costs),
+        *(
+            f"| {c.api} | {c.batch_size} | {c.concurrency} | {c.time} | {c.cpu} |"
+            for c in summary.costs_of_exact(measurements)
+        ),
+        "",
     ]
+    return "\n".join(lines)
 
 
 def _startup(found: Mapping[str, Any] | None) -> list[str]:
