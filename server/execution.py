@@ -70,6 +70,7 @@ class Batches:
             return self._threads(servable, call)  # to hear which sizes there are
 
         exact_sizes = sizes if self._is_exact else None
+        is_single = exact_sizes is not None and exact_sizes.is_single
 
         def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             if exact_sizes is not None:
@@ -82,8 +83,8 @@ class Batches:
             run,
             call.inputs,
             deadline=call.deadline,
-            is_mergeable=exact_sizes is None or not exact_sizes.is_single,
-            sizes=sizes,
+            is_mergeable=not is_single,
+            sizes=None if is_single else sizes,  # the queue takes as many rows as another
         )
 
     def close(self) -> None:

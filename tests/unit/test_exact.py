@@ -1,10 +1,14 @@
 """Sizes that give equal bits are found, and no others are used."""
 
+import asyncio
+
 import numpy as np
 import pytest
 
 from server.batching import exact
-from server.batching.parameters import Sizes, steps
+from server.batching.parameters import Parameters, Sizes, steps
+from server.execution import Batches
+from server.inference import Call
 from server.signatures import Signature, Tensor
 from wire import dtypes
 
@@ -128,3 +132,61 @@ def test_inputs_that_do_not_fit_are_the_engines_to_refuse():
     empty = {"x": np.ones((0, 3), np.float32)}
     with pytest.raises(ValueError, match="no rows"):
         exact.run(Function(refuses), "s", empty, ["y"], Sizes(2, (2,)))
+
+
+class Servable:
+    """What `Batches` asks of a version."""
+
+    def __init__(self, engine, sizes):
+        self.engine, self.batches = engine, {} if sizes is None else {"s": sizes}
+
+
+def served(engine, sizes, requests, **flags):
+    """Answers to requests that come together."""
+
+    async def ask():
+        batches = Batches(Parameters(), merges_all=False, **flags)
+        servable = Servable(engine, sizes)
+        calls = [batches(servable, Call("s", {"x": x}, ("y",))) for x in requests]
+        answers = await asyncio.gather(*calls)
+        batches.close()
+        return [answer["y"] for answer in answers]
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize(
+    ("sizes", "ran"),
+    [(Sizes(32, (2, 16, 32)), {2, 16, 32}), (Sizes(1, (1,), is_single=True), {1}), (None, {50})],
+)
+def test_requests_that_come_together_run_in_the_sizes_alone(sizes, ran):
+    engine = Function(lambda x: x * 2)
+    requests = [np.full((50, 3), number, np.float32) for number in range(40)]
+    for x, answer in zip(requests, served(engine, sizes, requests, is_exact=True), strict=True):
+        np.testing.assert_array_equal(answer, x * 2)
+    assert set(engine.ran) <= ran
+
+
+def test_one_bad_request_costs_the_others_no_bit():
+    """Where a batch fails, each request is run by itself: in the same sizes."""
+
+    def function(x):
+        if (x < 0).any():
+            raise ValueError("negative")
+        return x * 2
+
+    engine = Function(function)
+
+    async def ask():
+        batches = Batches(Parameters(), merges_all=False, is_exact=True)
+        servable = Servable(engine, Sizes(32, (4, 32)))
+        inputs = [np.ones((1, 3), np.float32)] * 5 + [-np.ones((1, 3), np.float32)]
+        calls = [batches(servable, Call("s", {"x": x}, ("y",))) for x in inputs]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        batches.close()
+        return answers
+
+    *good, bad = asyncio.run(ask())
+    assert isinstance(bad, ValueError)
+    assert all((answer["y"] == 2).all() and answer["y"].shape == (1, 3) for answer in good)
+    assert set(engine.ran) <= {4, 32}
