@@ -102,6 +102,9 @@ class SignatureRecord:
         program: What it is in JAX; None for TensorFlow ops around another entry's program.
         processing: Such a signature's declaration, in the exporter's terms.
         tolerances: How far an output may be from JAX's, by its name; the version's where none.
+        row_wise: Whether each row of each output is proven to depend on the same row of the inputs
+            alone; None where nobody looked.
+        row_wise_refusal: Why it isn't proven.
     """
 
     inputs: Mapping[str, Tensor]
@@ -110,6 +113,8 @@ class SignatureRecord:
     program: ProgramRecord | None = None
     processing: Mapping[str, Any] | None = None
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
+    row_wise: bool | None = None
+    row_wise_refusal: str = ""
 
     @cached_property
     def batched_inputs(self) -> tuple[str, ...]:

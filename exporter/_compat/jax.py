@@ -17,6 +17,7 @@ from exporter._compat.installed import is_installed
 
 __all__ = [
     "ClosedJaxpr",
+    "Jaxpr",
     "Literal",
     "canonical_dtype",
     "evaluate",
@@ -30,6 +31,7 @@ __all__ = [
 _MANY = 1000  # frames of a traceback
 
 ClosedJaxpr = core.ClosedJaxpr
+Jaxpr = core.Jaxpr
 Literal = core.Literal
 
 

@@ -17,6 +17,7 @@ from exporter.errors import UserError
 from exporter.model.entry import Entry
 from exporter.publish.options import ExportOptions
 from exporter.signatures.plan import ProcessingPlan, served_shape
+from exporter.trace.rows import prove_signature
 from exporter.trace.traced import TracedSignature
 from exporter.verify.answers import answer
 from exporter.verify.cases import batch_name, collect
@@ -107,6 +108,9 @@ def of_processed(
         plan.method,
         processing=plan.to_json(),
         tolerances=dict.fromkeys(plan.outputs, loosest),
+        # What is around the function works on one file or example after the other.
+        row_wise=base.record.row_wise,
+        row_wise_refusal=base.record.row_wise_refusal,
     )
     warmup = [case.inputs for case in golden.values()][:_WARMUP_CASES]
     return SignatureContent(name, record, golden, warmup)
@@ -139,6 +143,7 @@ def _write_programs(traced: TracedSignature, extra: Path) -> tuple[ProgramFile, 
 
 def _record(traced: TracedSignature, files: tuple[ProgramFile, ...]) -> SignatureRecord:
     specs = traced.entry.specs
+    verdict = prove_signature(traced)
     return SignatureRecord(
         {
             name: Tensor(served_shape(shape.shape), specs[name].dtype)
@@ -149,6 +154,8 @@ def _record(traced: TracedSignature, files: tuple[ProgramFile, ...]) -> Signatur
             for name, shape in traced.output_shapes.items()
         },
         program=ProgramRecord(tuple(specs), tuple(traced.output_names), files),
+        row_wise=verdict.is_proven,
+        row_wise_refusal=verdict.refusal,
     )
 
 

@@ -52,7 +52,7 @@ def trace(
             for size in dict.fromkeys((serving_batch_size, *FIXED_BATCH_SIZES))
             if size == serving_batch_size or allowed({symbol: size}, entry.constraints)
         ]
-    traces = [_trace(entry, size, tuple(platforms)) for size in sizes]
+    traces = [trace_size(entry, size, tuple(platforms)) for size in sizes]
     _check_constants(entry.label, traces[0].jaxpr)
     _check_callbacks(entry.label, traces[0].jaxpr.jaxpr)
     return TracedSignature(
@@ -63,7 +63,12 @@ def trace(
     )
 
 
-def _trace(entry: Entry, batch_size: int | None, platforms: tuple[str, ...]) -> Trace:
+def trace_size(entry: Entry, batch_size: int | None, platforms: tuple[str, ...]) -> Trace:
+    """Traces a signature's function for one batch size, or for any (None).
+
+    Raises:
+        UserError: it can't be traced, the message being JAX's.
+    """
     specs, structure = jax.tree.flatten(entry.inputs)
     params, params_structure = jax.tree.flatten(entry.params)
     outputs_structure: list[Any] = []
