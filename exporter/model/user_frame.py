@@ -8,6 +8,8 @@ import traceback
 from pathlib import Path
 
 _HERE = str(Path(__file__).parents[1])
+# Where installers put packages, of this environment or of one that it borrows from.
+_PACKAGES = ("site-packages", "dist-packages")
 
 
 def describe(error: BaseException) -> str:
@@ -25,4 +27,4 @@ def describe(error: BaseException) -> str:
 
 def _is_installed(filename: str) -> bool:
     installed = (_HERE, *sysconfig.get_paths().values(), sys.base_prefix, "<")
-    return filename.startswith(installed)
+    return filename.startswith(installed) or not set(_PACKAGES).isdisjoint(Path(filename).parts)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -17,7 +18,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,11 +41,16 @@ class Broke(Exception):
 
 
 class Tried(NamedTuple):
-    """Inputs by name, what kind of inputs they are, and what JAX answers in its ways."""
+    """Inputs by name, what kind of inputs they are, and JAX's answers.
+
+    What JAX answers operation by operation is asked only where an answer isn't that of the compiled
+    function: it may be the one or the other.
+    """
 
     label: str
     inputs: Arrays
-    answers: list[Arrays]
+    compiled: Arrays
+    eager: Callable[[], Arrays]
 
 
 class Answered(NamedTuple):
@@ -54,6 +60,10 @@ class Answered(NamedTuple):
     answers: dict[str, list[Arrays]]
     tolerance: Tolerance
     narrow: bool = False
+
+    def compare(self, actual: Arrays, expected: Arrays) -> tuple[float, str]:
+        """Compares one answer with JAX's; see `comparing.compare`."""
+        return compare(actual, expected, self.tolerance, narrow=self.narrow)
 
 
 class Subject:
@@ -85,6 +95,8 @@ class Subject:
             closed: Whether all open dimensions have the sizes that the exporter gives them where a
                 format takes no open ones.
         """
+        import jax
+
         from exporter.formats.tflite.conversion import at_batch_size
 
         key = (batch_size, closed and self._has_other_dimensions)
@@ -92,7 +104,12 @@ class Subject:
             entry = at_batch_size(self._entry, batch_size) if key[1] else self._entry
             specs = {name: (spec.shape, spec.dtype) for name, spec in entry.specs.items()}
             self._drawn[key] = [
-                Tried(f"{kind} inputs, batch {batch_size}", arrays, self._answers(arrays))
+                Tried(
+                    f"{kind} inputs, batch {batch_size}",
+                    arrays,
+                    self._answers(jax.jit(self._entry.func), arrays),
+                    functools.partial(self._answers, self._entry.func, arrays),
+                )
                 for kind in (["random", "edge"] if self.case.edges else ["random"])
                 for arrays in [
                     drawing.draw(
@@ -107,20 +124,15 @@ class Subject:
         sizes = [size for spec in self._entry.specs.values() for size in spec.shape]
         return any(isinstance(size, str) and size != self.batch for size in sizes)
 
-    def _answers(self, arrays: Arrays) -> list[Arrays]:
-        """What JAX answers: compiled, and operation by operation, where it takes both."""
+    def _answers(self, func: Callable[..., Any], arrays: Arrays) -> Arrays:
         import jax
 
         from exporter.model import naming
 
         tree = self._entry.tree({name: jax.numpy.asarray(a) for name, a in arrays.items()})
-        found = []
-        for func in (jax.jit(self._entry.func), self._entry.func):
-            with contextlib.suppress(Exception):
-                outputs = func(jax.tree.map(jax.numpy.asarray, self._entry.params), tree)
-                leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(outputs)]
-                found.append(dict(zip(naming.output_names(outputs), leaves, strict=True)))
-        return found
+        outputs = func(jax.tree.map(jax.numpy.asarray, self._entry.params), tree)
+        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(outputs)]
+        return dict(zip(naming.output_names(outputs), leaves, strict=True))
 
 
 def try_format(subject: Subject, kind: str, runtimes: Runtimes) -> Cell:
@@ -155,7 +167,10 @@ def _fate(answered: Answered) -> tuple[str, str, float]:
     largest = 0.0
     for runtime, found in answered.answers.items():
         for tried, actual in zip(answered.tried, found, strict=True):
-            error, text = compare(actual, tried.answers, answered.tolerance, narrow=answered.narrow)
+            error, text = answered.compare(actual, tried.compiled)
+            if text:
+                error, other = answered.compare(actual, tried.eager())
+                text = text if other else ""
             if text:
                 return WRONG, f"{tried.label}, {runtime}: {text}", error
             largest = max(largest, error)
@@ -205,11 +220,11 @@ def _tfjs(subject: Subject, batch_size: int, runtimes: Runtimes) -> Answered:
 def _any_published(subject: Subject) -> Path:
     """Where a version is that can be written for TensorFlow.js, of whichever kind was published."""
     try:
-        _published(subject, subject.directory / "xla")
-        return subject.directory / "xla"
-    except (Refused, Broke):
         _published(subject, subject.directory / "plain", "--no_xla")
         return subject.directory / "plain"
+    except (Refused, Broke):
+        _published(subject, subject.directory / "xla")
+        return subject.directory / "xla"
 
 
 def _tflite(subject: Subject, batch_size: int, runtimes: Runtimes) -> Answered:

@@ -89,7 +89,7 @@ def write(model: GraphModel, directory: Path) -> None:
 
 def _signature_entry(info: GraphTensor) -> dict[str, Any]:
     return {
-        "name": f"{info.name}:0",
+        "name": f"{info.node}:0",
         "dtype": dtypes.enum_name(dtypes.number(info.dtype)),
         "tensorShape": {"dim": [{"size": str(-1 if d is None else d)} for d in info.shape]},
     }

@@ -6,6 +6,7 @@ TensorFlow ops first.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -24,6 +25,26 @@ from exporter.verify.inputs import Arrays
 
 # How large the numbers of a model are: as they are; weights as float16 or int8; all as int8.
 KINDS = ("float32", "float16", "dynamic", "int8")
+
+# Of a message.
+_SHOWN_OPS, _LONGEST_REASON = 6, 300
+# Dtypes as MLIR writes them. Of floats and truth values nearly all kernels are there.
+_DTYPES = {
+    "bf16": "bfloat16",
+    "f16": "float16",
+    "f64": "float64",
+    "i8": "int8",
+    "i16": "int16",
+    "i32": "int32",
+    "i64": "int64",
+    "ui8": "uint8",
+    "ui16": "uint16",
+    "ui32": "uint32",
+    "ui64": "uint64",
+    "complex<f32>": "complex64",
+    "complex<f64>": "complex128",
+}
+_DTYPE = re.compile(r"tensor<(?:[\d?]+x)*([a-z]+\d*(?:<f\d+>)?)")
 
 
 def convert(entry: Entry, *, kind: str = "float32", samples: Iterable[Arrays] = ()) -> bytes:
@@ -105,6 +126,31 @@ def _samples(samples: Iterable[Arrays]) -> Callable[[], Any]:
 
 
 def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    named = [line for line in lines if "tf." in line or "op" in line.lower()]
-    return (named or lines or [type(error).__name__])[0][:300]
+    """Which operations TensorFlow Lite lacks, or the first line that says what is wrong.
+
+    The converter lists them ("TF Select ops: …", "Custom ops: …", then each with the types of its
+    operands) in front of a dump of the whole program.
+    """
+    text = str(error)
+    lists = re.findall(r"^(?:TF Select|Custom) ops: (.+)$", text, re.MULTILINE)
+    if lists:
+        names = sorted({name.strip() for found in lists for name in found.split(",")})
+        shown = ", ".join(_with_dtypes(name, text) for name in names[:_SHOWN_OPS])
+        more = f" and {len(names) - _SHOWN_OPS} others" if len(names) > _SHOWN_OPS else ""
+        return (
+            f"it has no {shown}{more}; compute that another way (in float32, for a dtype that it "
+            "lacks), or serve the SavedModel"
+        )
+    errors = re.findall(r"error: (?:loc\(.*\): )?(.+)$", text, re.MULTILINE)
+    lines = [*errors, *text.splitlines()]
+    return next((line.strip() for line in lines if line.strip()), type(error).__name__)[
+        :_LONGEST_REASON
+    ]
+
+
+def _with_dtypes(name: str, text: str) -> str:
+    """An operation with the dtype of its first operand, where that may be why it is lacking."""
+    operands = re.findall(rf"^\s*tf\.{re.escape(name)}\((tensor<.*?>)[,)]", text, re.MULTILINE)
+    found = {_DTYPES.get(dtype, "") for operand in operands for dtype in _DTYPE.findall(operand)}
+    named = " and ".join(sorted(filter(None, found)))
+    return f"{name} of {named}" if named else name
