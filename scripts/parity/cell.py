@@ -13,7 +13,14 @@ FORMATS = {
     "tfjs": "TensorFlow.js",
     "tflite": "TensorFlow Lite",
 }
-EQUAL, REFUSED, WRONG, TRACEBACK = "equal", "refused", "WRONG", "TRACEBACK"
+# From the best to the worst.
+OUTCOMES = EQUAL, FINITE, REFUSED, WRONG, TRACEBACK = (
+    "equal",
+    "equal where finite",
+    "refused",
+    "WRONG",
+    "TRACEBACK",
+)
 BATCH_SIZES = (1, 3, 17)
 
 
@@ -24,8 +31,9 @@ class Cell:
     Attributes:
         model: The model's name.
         format: One of `FORMATS`.
-        outcome: `equal` (published, and JAX's answers at all inputs), `refused` (in words),
-            `WRONG` (published, with other answers) or `TRACEBACK` (also: crashed, or stuck).
+        outcome: `equal` (published, and JAX's answers at all inputs), `equal where finite` (other
+            answers where inputs are NaN or infinite), `refused` (in words), `WRONG` (published,
+            with other answers) or `TRACEBACK` (also: crashed, or stuck).
         text: What was said, or what differs.
         max_abs_err: The largest difference from JAX, where it is equal.
         batches: Where the batch sizes had different fates: the outcome of each, by its size.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from scripts.parity.case import Case
-from scripts.parity.cell import BATCH_SIZES, EQUAL, FORMATS, REFUSED, TRACEBACK, WRONG, Cell
+from scripts.parity.cell import BATCH_SIZES, EQUAL, FINITE, FORMATS, OUTCOMES, REFUSED, Cell
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "parity.md"
 
@@ -26,6 +26,7 @@ indices out of range.
 - **a number**: published, and equal to JAX; the largest absolute difference, which keeps to the
   tolerance of the version's manifest (1e-5, absolute and relative; 1e-2 for bfloat16, 1e-3 for
   float16). Integers, truth values, NaN and infinities are the same.
+- **NaN**: as before, but that the answers are other ones where inputs are NaN or infinite.
 - **refused**: nothing was published; the words are below the table.
 - **WRONG**: published, and other than JAX. **TRACEBACK**: the exporter broke.
 
@@ -43,7 +44,7 @@ def render(cases: Mapping[str, Case], cells: Sequence[Cell], versions: Mapping[s
         texts = [_text(found.get((name, kind)), notes) for kind in FORMATS]
         rows.append(f"| {case.title} (`{name}`) | {' | '.join(texts)} |")
     counted = Counter(cell.outcome for cell in cells)
-    counts = ", ".join(f"{counted[o]} {o}" for o in (EQUAL, REFUSED, WRONG, TRACEBACK))
+    counts = ", ".join(f"{counted[o]} {o}" for o in OUTCOMES if counted[o])
     used = ", ".join(f"{name} {version}" for name, version in versions.items())
     head = _HEAD.format(
         batches=", ".join(map(str, BATCH_SIZES)),
@@ -60,7 +61,8 @@ def _text(cell: Cell | None, notes: dict[str, int]) -> str:
     if cell.outcome == EQUAL:
         return f"{cell.max_abs_err or 0:.0e}"
     number = notes.setdefault(_escaped(cell.text), len(notes) + 1)
-    mark = "refused" if cell.outcome == REFUSED else f"**{cell.outcome}**"
+    marks = {REFUSED: "refused", FINITE: f"{cell.max_abs_err or 0:.0e}, not at NaN"}
+    mark = marks.get(cell.outcome, f"**{cell.outcome}**")
     sizes = [size for size, outcome in cell.batches.items() if outcome == cell.outcome]
     at = f" at batch {', '.join(sizes)}" if sizes else ""
     return f"{mark}{at} [{number}](#what-was-said)"

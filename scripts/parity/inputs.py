@@ -12,7 +12,11 @@ import numpy as np
 Arrays = dict[str, np.ndarray]
 
 _OTHER_SIZES = (5, 2, 9)  # of open dimensions beside the batch, by the kind of inputs
-_FLOATS = (np.nan, np.inf, -np.inf, 0.0, -0.0, 0.5, -1.5, 2.5)
+# Kinds of inputs: numbers of the usual size; also zeros, halves, and the ends of integers; also NaN
+# and infinities.
+RANDOM, EDGE, EXTREME = "random", "edge", "NaN and infinite"
+_FLOATS = {EDGE: (0.0, -0.0, 0.5, -0.5, -1.5, 2.5, 1.0, -1.0)}
+_FLOATS[EXTREME] = (np.nan, np.inf, -np.inf, *_FLOATS[EDGE])
 _LEAST_INTEGERS, _INTEGERS = -9, 100  # random ones lie between
 
 
@@ -22,7 +26,7 @@ def draw(
     batch_size: int,
     ranges: Mapping[str, tuple[int, int]],
     *,
-    edges: bool,
+    kind: str,
 ) -> Arrays:
     """Draws an array an input.
 
@@ -31,9 +35,9 @@ def draw(
         batch: The dimension that is the batch.
         batch_size: Its size.
         ranges: The least and the largest number of an input.
-        edges: Whether a quarter of the numbers is NaN, infinite or zero, or at the dtype's ends.
+        kind: `RANDOM`, `EDGE` or `EXTREME`: a quarter of the numbers is of that kind.
     """
-    rng = np.random.default_rng((2026, batch_size, edges))
+    rng = np.random.default_rng((2026, batch_size, len(kind)))
     sizes: dict[str, int] = {} if batch is None else {batch: batch_size}
     arrays = {}
     for name, (shape, dtype) in specs.items():
@@ -41,7 +45,7 @@ def draw(
             if isinstance(size, str):
                 sizes.setdefault(size, _OTHER_SIZES[len(sizes) % len(_OTHER_SIZES)])
         closed = [sizes[size] if isinstance(size, str) else size for size in shape]
-        arrays[name] = _draw(rng, closed, np.dtype(dtype), ranges.get(name), edges)
+        arrays[name] = _draw(rng, closed, np.dtype(dtype), ranges.get(name), kind)
     return arrays
 
 
@@ -50,7 +54,7 @@ def _draw(
     shape: list[int],
     dtype: np.dtype,
     limits: tuple[int, int] | None,
-    edges: bool,
+    kind: str,
 ) -> np.ndarray:
     if dtype.kind == "b":
         return rng.integers(0, 2, shape).astype(bool)
@@ -59,11 +63,11 @@ def _draw(
         low, high = limits or (max(_LEAST_INTEGERS, info.min), min(_INTEGERS, info.max))
         drawn = rng.integers(low, high, shape, endpoint=True).astype(dtype)
         ends = limits or (info.min, info.max, 0, 1)
-        return _with(rng, drawn, np.array(ends, dtype)) if edges else drawn
+        return drawn if kind == RANDOM else _with(rng, drawn, np.array(ends, dtype))
     if dtype.kind == "c":
         return (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(dtype)
     drawn = rng.normal(size=shape).astype(dtype)
-    return _with(rng, drawn, np.array(_FLOATS, dtype)) if edges else drawn
+    return drawn if kind == RANDOM else _with(rng, drawn, np.array(_FLOATS[kind], dtype))
 
 
 def _with(rng: np.random.Generator, drawn: np.ndarray, ends: np.ndarray) -> np.ndarray:

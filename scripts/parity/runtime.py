@@ -22,6 +22,9 @@ import numpy as np
 
 Arrays = dict[str, np.ndarray]
 _ROOT = Path(__file__).parents[2]
+# Of a runtime's message, and lines of it that tell nothing.
+_LONGEST = 300
+_NOISE = ("Graph execution error", "Detected at node", "<stack traces unavailable>", "[[")
 _BFLOAT16 = "bfloat16:"  # before the name of an array whose numbers NumPy itself can't store
 
 
@@ -157,7 +160,9 @@ def main() -> None:
                 _write(Path(answer), run(_read(Path(case))))
             reply = {}
         except Exception as error:
-            reply = {"error": f"{type(error).__name__}: {error}"}
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            said = [line for line in lines if not line.startswith(_NOISE)]
+            reply = {"error": f"{type(error).__name__}: {' '.join(said)[:_LONGEST]}"}
         print(json.dumps(reply), file=out, flush=True)
 
 

@@ -25,7 +25,16 @@ import numpy as np
 from artifact.manifest import Manifest, Tolerance
 from scripts.parity import inputs as drawing
 from scripts.parity.case import Case, cases
-from scripts.parity.cell import BATCH_SIZES, EQUAL, REFUSED, TRACEBACK, WRONG, Cell
+from scripts.parity.cell import (
+    BATCH_SIZES,
+    EQUAL,
+    FINITE,
+    OUTCOMES,
+    REFUSED,
+    TRACEBACK,
+    WRONG,
+    Cell,
+)
 from scripts.parity.comparing import compare
 from scripts.parity.runtime import Arrays, RuntimeFailed, Runtimes
 
@@ -47,7 +56,8 @@ class Tried(NamedTuple):
     function: it may be the one or the other.
     """
 
-    label: str
+    kind: str
+    batch_size: int
     inputs: Arrays
     compiled: Arrays
     eager: Callable[[], Arrays]
@@ -105,19 +115,27 @@ class Subject:
             specs = {name: (spec.shape, spec.dtype) for name, spec in entry.specs.items()}
             self._drawn[key] = [
                 Tried(
-                    f"{kind} inputs, batch {batch_size}",
+                    kind,
+                    batch_size,
                     arrays,
                     self._answers(jax.jit(self._entry.func), arrays),
                     functools.partial(self._answers, self._entry.func, arrays),
                 )
-                for kind in (["random", "edge"] if self.case.edges else ["random"])
+                for kind in self._kinds
                 for arrays in [
-                    drawing.draw(
-                        specs, self.batch, batch_size, self.case.ranges, edges=kind == "edge"
-                    )
+                    drawing.draw(specs, self.batch, batch_size, self.case.ranges, kind=kind)
                 ]
             ]
         return self._drawn[key]
+
+    @property
+    def _kinds(self) -> Sequence[str]:
+        """The kinds of inputs that it takes, and that differ."""
+        if not self.case.edges:
+            return (drawing.RANDOM,)
+        dtypes = [np.dtype(spec.dtype) for spec in self._entry.specs.values()]
+        has_floats = any(dtype.kind not in "iub" for dtype in dtypes)
+        return (drawing.RANDOM, drawing.EDGE, *((drawing.EXTREME,) if has_floats else ()))
 
     @property
     def _has_other_dimensions(self) -> bool:
@@ -147,15 +165,14 @@ def try_format(subject: Subject, kind: str, runtimes: Runtimes) -> Cell:
         except Broke as error:
             fates[batch_size] = (TRACEBACK, str(error), 0.0)
         except RuntimeFailed as error:
-            first = str(error).strip().splitlines()[0]
-            fates[batch_size] = (WRONG, f"published, but it can't be run: {first}", 0.0)
-    worst = max(fates.values(), key=lambda fate: (EQUAL, REFUSED, WRONG, TRACEBACK).index(fate[0]))
+            fates[batch_size] = (WRONG, f"published, but it can't be run: {error}", 0.0)
+    worst = max(fates.values(), key=lambda fate: OUTCOMES.index(fate[0]))
     cell = Cell(
         subject.case.name,
         kind,
         worst[0],
         " ".join(worst[1].split())[:_LONGEST],
-        max(fate[2] for fate in fates.values()) if worst[0] == EQUAL else None,
+        max(fate[2] for fate in fates.values()) if worst[0] in (EQUAL, FINITE) else None,
         seconds=round(time.monotonic() - started, 1),
     )
     if len({fate[0] for fate in fates.values()}) > 1:
@@ -164,17 +181,21 @@ def try_format(subject: Subject, kind: str, runtimes: Runtimes) -> Cell:
 
 
 def _fate(answered: Answered) -> tuple[str, str, float]:
-    largest = 0.0
+    largest, at_extremes = 0.0, ""
     for runtime, found in answered.answers.items():
         for tried, actual in zip(answered.tried, found, strict=True):
             error, text = answered.compare(actual, tried.compiled)
             if text:
                 error, other = answered.compare(actual, tried.eager())
                 text = text if other else ""
+            described = f"{tried.kind} inputs, batch {tried.batch_size}, {runtime}: {text}"
+            if text and tried.kind != drawing.EXTREME:
+                return WRONG, described, error
             if text:
-                return WRONG, f"{tried.label}, {runtime}: {text}", error
-            largest = max(largest, error)
-    return EQUAL, "", largest
+                at_extremes = at_extremes or described
+            else:
+                largest = max(largest, error)
+    return (FINITE, at_extremes, largest) if at_extremes else (EQUAL, "", largest)
 
 
 def _saved_model(subject: Subject, batch_size: int, runtimes: Runtimes, *flags: str) -> Answered:

@@ -6,9 +6,10 @@ TensorFlow ops first.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from exporter.errors import UserError
+from exporter.errors import CheckFailed, UserError
 from exporter.model import SERVING_DEFAULT, TensorSpec
 from exporter.model.dimensions import choose
 from exporter.model.entry import Entry
@@ -92,17 +93,35 @@ def convert(entry: Entry, *, kind: str = "float32", samples: Iterable[Arrays] = 
 
 
 def runner(content: bytes) -> Callable[[Arrays], dict[str, np.ndarray]]:
-    """Returns a function from inputs by name to outputs by name, run by the LiteRT interpreter."""
+    """Returns a function from inputs by name to outputs by name, run by the LiteRT interpreter.
+
+    Raises:
+        CheckFailed: the interpreter can't run the model; the function raises it, too.
+    """
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_content=content)
-    signature = interpreter.get_signature_runner(SERVING_DEFAULT)
+    with _interpreted():
+        interpreter = Interpreter(model_content=content)
+        signature = interpreter.get_signature_runner(SERVING_DEFAULT)
 
     def run(inputs: Arrays) -> dict[str, np.ndarray]:
-        outputs: dict[str, np.ndarray] = signature(**inputs)
+        with _interpreted():
+            outputs: dict[str, np.ndarray] = signature(**inputs)
         return outputs
 
     return run
+
+
+@contextlib.contextmanager
+def _interpreted() -> Iterator[None]:
+    """Raises what the interpreter says, which is one of Python's own errors, as a failed check."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        said = " ".join(str(error).split())[:_LONGEST_REASON]
+        raise CheckFailed(
+            f"TensorFlow Lite's interpreter can't run the model: {said}; compute that another way"
+        ) from error
 
 
 def at_batch_size(entry: Entry, batch_size: int) -> Entry:
