@@ -15,6 +15,8 @@ from jax.extend import core, source_info_util
 from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import stablehlo
 
+from exporter._compat.frames import is_users
+
 __all__ = [
     "ClosedJaxpr",
     "Literal",
@@ -27,6 +29,8 @@ __all__ = [
     "source_line",
     "stablehlo",
 ]
+
+_MOST_FRAMES = 1000
 
 ClosedJaxpr = core.ClosedJaxpr
 Literal = core.Literal
@@ -61,8 +65,13 @@ def evaluate(equation: Any, values: Sequence[Any]) -> list[Any]:
 
 
 def source_line(equation: Any) -> str:
-    """Returns the line of the user's code that an equation comes from: `file:line (function)`."""
-    return str(source_info_util.summarize(equation.source_info))
+    """Returns the line of the user's code that an equation comes from: `file:line (function)`.
+
+    The innermost that is the user's own; where all are a library's, the innermost one.
+    """
+    frames = str(source_info_util.summarize(equation.source_info, _MOST_FRAMES)).splitlines()
+    own = [frame for frame in frames if is_users(frame.partition(":")[0])]
+    return (own or frames or ["an unknown line"])[-1]
 
 
 def num_bytes(constant: Any) -> int:

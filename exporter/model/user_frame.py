@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-import sysconfig
 import traceback
-from pathlib import Path
 
-_HERE = str(Path(__file__).parents[1])
-# Where installers put packages, of this environment or of one that it borrows from.
-_PACKAGES = ("site-packages", "dist-packages")
+from exporter._compat.frames import is_users
 
 
 def describe(error: BaseException) -> str:
@@ -20,11 +15,6 @@ def describe(error: BaseException) -> str:
     text = (str(error).strip() or "no message").splitlines()[0]
     described = f"{type(error).__name__}: {text}"
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not _is_installed(frame.filename):
+        if is_users(frame.filename):
             return f"{described} ({frame.filename}:{frame.lineno})"
     return described
-
-
-def _is_installed(filename: str) -> bool:
-    installed = (_HERE, *sysconfig.get_paths().values(), sys.base_prefix, "<")
-    return filename.startswith(installed) or not set(_PACKAGES).isdisjoint(Path(filename).parts)

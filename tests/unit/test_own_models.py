@@ -1,5 +1,6 @@
 """Models of one's own, and what is said about those that can't be exported."""
 
+import importlib
 import sys
 
 import numpy as np
@@ -197,17 +198,25 @@ def test_an_error_while_tracing_says_where():
         trace(default_entry(broken(func=function)))
 
 
-def test_an_error_in_a_package_is_of_the_users_line(tmp_path, monkeypatch):
+PACKAGE = """
+import jax
+def layer(x): raise ValueError('too wide')
+def called_back(x): return jax.pure_callback(lambda v: v, jax.ShapeDtypeStruct(x.shape, x.dtype), x)
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "said"), [("layer", r"too wide \("), ("called_back", r"\(pure_callback at ")]
+)
+def test_an_error_in_a_package_is_of_the_users_line(function, said, tmp_path, monkeypatch):
     folder = tmp_path / "other" / "lib" / "site-packages"
     folder.mkdir(parents=True)
-    (folder / "somebodys_package.py").write_text(
-        "def layer(x):\n    raise ValueError('too wide')\n"
-    )
+    (folder / "somebodys_package.py").write_text(PACKAGE)
     monkeypatch.syspath_prepend(str(folder))
-    import somebodys_package
-
-    with pytest.raises(UserError, match=r"too wide \(.*test_own_models.py:\d+\)"):
-        trace(default_entry(broken(func=lambda params, x: somebodys_package.layer(x))))
+    monkeypatch.delitem(sys.modules, "somebodys_package", raising=False)
+    layer = getattr(importlib.import_module("somebodys_package"), function)
+    with pytest.raises(UserError, match=rf"{said}/.*test_own_models.py:\d+"):
+        trace(default_entry(broken(func=lambda params, x: layer(x))))
 
 
 def test_a_size_taken_for_a_number_is_explained():
