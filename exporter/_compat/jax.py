@@ -13,7 +13,7 @@ from typing import Any
 import jax
 from jax.extend import core, source_info_util
 
-from exporter._compat.installed import is_installed
+from exporter._compat.frames import is_users
 
 __all__ = [
     "ClosedJaxpr",
@@ -28,7 +28,7 @@ __all__ = [
     "source_line",
 ]
 
-_MANY = 1000  # frames of a traceback
+_MOST_FRAMES = 1000  # of a traceback
 
 ClosedJaxpr = core.ClosedJaxpr
 Jaxpr = core.Jaxpr
@@ -66,12 +66,12 @@ def evaluate(equation: Any, values: Sequence[Any]) -> list[Any]:
 def source_line(equation: Any) -> str:
     """Returns the line of the user's code that an equation comes from: `file:line (function)`.
 
-    Where it comes from an installed package that the user's code calls (a layer of Flax), it is
-    the line of the call; empty where JAX knows none.
+    It is the innermost line that is the user's own; where all are a library's, the innermost one;
+    empty where JAX knows none.
     """
-    text = str(source_info_util.summarize(equation.source_info, num_frames=_MANY))
-    lines = list(reversed(text.splitlines()))  # the innermost first
-    return next((line for line in lines if not is_installed(line)), lines[0] if lines else "")
+    frames = str(source_info_util.summarize(equation.source_info, _MOST_FRAMES)).splitlines()
+    own = [frame for frame in frames if is_users(frame.partition(":")[0])]
+    return (own or frames or [""])[-1]
 
 
 def line_of(primitive: str, jaxpr: Any, called_at: str = "") -> str | None:

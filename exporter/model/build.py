@@ -35,6 +35,8 @@ def load(target: str, name: str | None = None, params: Path | None = None) -> Mo
     build = _find(module_name, function_name)
     try:
         built = build()
+    except UserError as error:
+        raise UserError(f"{target}(): {error}") from error
     except Exception as error:
         raise UserError(f"{target}() failed: {user_frame.describe(error)}") from error
     model = replace(_as_model(target, name, built), source=target)

@@ -70,4 +70,5 @@ def _shape(name: str, leaf: Any) -> tuple[int | str, ...]:
 
 def _spec(leaf: Any, shape: tuple[int | str, ...], length: Sequence[int | str]) -> TensorSpec:
     dtype = jax.dtypes.canonicalize_dtype(getattr(leaf, "dtype", None) or np.asarray(leaf).dtype)
-    return TensorSpec((_BATCH, *shape[1:]) if [*shape[:1]] == [*length] else shape, dtype.name)
+    is_batched = bool(shape) and [*shape[:1]] == [*length]  # a number has no axis
+    return TensorSpec((_BATCH, *shape[1:]) if is_batched else shape, dtype.name)

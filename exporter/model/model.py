@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from exporter.errors import UserError
 from exporter.model.processed import ProcessedSignature
 
 PyTree = Any
 
 # The signature that a runtime takes when it is told none.
 SERVING_DEFAULT = "serving_default"
+
+# Of paths, and of the addresses of TensorFlow Serving's REST API: `/v1/models/<name>:predict`.
+_SEPARATOR = re.compile(r"[/\\:\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,9 @@ class Model:
         source: `pkg.module:build`, where that gives the model.
         processed: Signatures that take files or tf.Examples, or give class names, by name: each
             is one of the others with TensorFlow ops around it.
+
+    Raises:
+        UserError: a name can't be a file's, or a server's for a model.
     """
 
     name: str
@@ -89,3 +97,26 @@ class Model:
     signatures: Mapping[str, Signature] = field(default_factory=dict)
     source: str | None = None
     processed: Mapping[str, ProcessedSignature] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_name("model", self.name)
+        for name in (*self.signatures, *self.processed):
+            _check_name(f"{self.name}: signature", name)
+        if SERVING_DEFAULT in self.signatures:
+            raise UserError(
+                f"{self.name}: a signature is called {SERVING_DEFAULT}, as the model's own "
+                "function is; rename it"
+            )
+
+
+def _check_name(what: str, name: str) -> None:
+    """Refuses names that are no part of a path or of a server's address.
+
+    Raises:
+        UserError: it is one of them.
+    """
+    if not name or name in (".", "..") or _SEPARATOR.search(name):
+        raise UserError(
+            f"{what} {name!r}: the name becomes a part of files and addresses; give one without "
+            "'/', '\\', ':' and control characters"
+        )

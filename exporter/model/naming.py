@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -15,13 +16,16 @@ from exporter.model.model import PyTree
 def input_names(inputs: PyTree) -> list[str]:
     """Returns a signature's input names, in the order of `jax.tree.flatten`.
 
-    Dictionary keys (and attribute names) are taken as they are, nested ones joined with `_`. What
-    has none is called `inputs`, or `inputs_0`, `inputs_1` in a tuple or list.
+    Dictionary keys (and attribute names), nested ones joined with `_`. What has none is called
+    `inputs`, or `inputs_0`, `inputs_1` in a tuple or list. TensorFlow takes letters, digits and
+    `_`, a letter first, and none of Python's keywords: `my-input` becomes `my_input`, `class`
+    becomes `class_`.
 
     Raises:
         UserError: two leaves would have the same name.
     """
-    return _unique([_name(path, "inputs", alone="inputs") for path in _paths(inputs)], "inputs")
+    names = [_name(path, "inputs", alone="inputs") for path in _paths(inputs)]
+    return _unique(list(map(_argument_name, names)), "inputs")
 
 
 def output_names(outputs: PyTree) -> list[str]:
@@ -72,6 +76,19 @@ def _name(path: tuple[Any, ...], root: str, *, alone: str) -> str:
     if isinstance(path[0], (tree.SequenceKey, tree.FlattenedIndexKey)):
         parts.insert(0, root)
     return "_".join(parts)
+
+
+def _argument_name(name: str) -> str:
+    """The name as TensorFlow takes it for a function's argument.
+
+    Sources: `sanitize_arg_name` in tensorflow/core/function/polymorphism/function_type.py, and
+    `_VALID_OP_NAME_REGEX` in tensorflow/python/framework/ops.py, which knows ASCII only.
+    """
+    plain = re.sub(r"[^A-Za-z0-9_]", "_", name)
+    if not plain[:1].isalpha():
+        plain = f"arg_{plain}"
+    # `self` is that of the functions that take the arguments.
+    return f"{plain}_" if keyword.iskeyword(plain) or plain == "self" else plain
 
 
 def _part(entry: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 
-from exporter._compat.installed import is_installed
+from exporter._compat.frames import is_users
 
 
 def describe(error: BaseException) -> str:
@@ -15,6 +15,6 @@ def describe(error: BaseException) -> str:
     text = (str(error).strip() or "no message").splitlines()[0]
     described = f"{type(error).__name__}: {text}"
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not is_installed(frame.filename):
+        if is_users(frame.filename):
             return f"{described} ({frame.filename}:{frame.lineno})"
     return described

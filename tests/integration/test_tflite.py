@@ -49,6 +49,31 @@ def test_an_unknown_kind_is_named(tmp_path):
         next(tflite.write(models.build("mnist_mlp"), tmp_path, kinds=("float32", "int4")))
 
 
+# What the interpreter has no kernels for, and the operations that are named.
+LACKING = {
+    "an operation": (lambda p, x: jax.scipy.special.digamma(x), "it has no Digamma; compute that"),
+    "a dtype": (
+        lambda p, x: jax.numpy.tanh(x.astype("bfloat16")).astype("float32"),
+        "it has no Tanh of bfloat16; .*in float32",
+    ),
+    "several": (
+        lambda p, x: jax.numpy.fft.ifft(jax.numpy.fft.fft(x) * 2).real + jax.lax.erf_inv(x),
+        "it has no Erfinv, IFFT of complex64; ",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LACKING)
+def test_an_operation_without_a_kernel_is_named_with_its_dtype(case, tmp_path):
+    func, message = LACKING[case]
+    model = model_from_function("m", func, {}, jax.ShapeDtypeStruct((1, 8), "float32"))
+    wanted = rf"m can't be written for TensorFlow Lite: {message}"
+    with pytest.raises(UserError, match=wanted) as caught:
+        next(tflite.write(model, tmp_path, kinds=("float32",)))
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 CODE = """
 import jax
 

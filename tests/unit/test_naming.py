@@ -39,6 +39,17 @@ def test_names_follow_the_keys(pytree, inputs, outputs):
     assert naming.output_names(pytree) == (outputs or inputs)
 
 
+def test_inputs_are_named_as_tensorflow_names_arguments():
+    inputs = {"my-input": 0, "a/b": 0, "class": 0, "self": 0, "_x": 0, "9": 0, "é": 0, "x.y": 0}
+    assert dict(zip(sorted(inputs), naming.input_names(inputs), strict=True)) == {
+        "my-input": "my_input", "a/b": "a_b", "class": "class_", "self": "self_",
+        "_x": "arg__x", "9": "arg_9", "é": "arg__", "x.y": "x_y",
+    }  # fmt: skip
+    assert naming.output_names({"my-output": 0, "class": 0}) == ["class", "my-output"]
+    with pytest.raises(UserError, match="'a_b'; rename a key"):
+        naming.input_names({"a-b": 0, "a_b": 0})
+
+
 def test_names_that_collide_are_refused():
     with pytest.raises(UserError, match="'a_b'"):
         naming.input_names({"a": {"b": 0}, "a_b": 0})

@@ -1,5 +1,6 @@
 """Models of one's own, and what is said about those that can't be exported."""
 
+import importlib
 import sys
 
 import numpy as np
@@ -13,6 +14,7 @@ from exporter.errors import UserError
 from exporter.model import Model, Signature, TensorSpec, build, checks, from_function
 from exporter.model.dimensions import allowed, choose
 from exporter.model.entry import default_entry
+from exporter.model.processed import ProcessedSignature
 from exporter.trace.trace import trace
 
 jnp = jax.numpy
@@ -49,6 +51,37 @@ def test_examples_become_specs_with_an_open_batch():
     assert model.examples.inputs[0].dtype == np.float32
 
 
+def test_numbers_have_no_batch():
+    model = from_function.model_from_function("m", linear, PARAMS, {"a": 0.5, "b": np.int32(3)})
+    assert model.inputs == {"a": TensorSpec(()), "b": TensorSpec((), "int32")}
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "a\\b", "a:b", "..", "", "a\n"])
+def test_names_that_are_no_part_of_a_path_or_an_address_are_refused(name):
+    with pytest.raises(
+        UserError, match=r"model .*: the name becomes a part of files and addresses"
+    ):
+        broken(name=name)
+    signature = Signature(linear, TensorSpec(("b", 4)))
+    with pytest.raises(UserError, match=r"m: signature .* becomes a part of files"):
+        broken(signatures={name: signature})
+    with pytest.raises(UserError, match=r"m: signature .* becomes a part of files"):
+        broken(processed={name: ProcessedSignature()})
+
+
+def test_no_signature_takes_the_models_own_place():
+    with pytest.raises(UserError, match="is called serving_default, as the model's own"):
+        broken(signatures={"serving_default": Signature(linear, TensorSpec(("b", 4)))})
+
+
+def test_the_name_on_the_command_line_is_checked(module):
+    name = module(
+        "import numpy as np\ndef build():\n    return (lambda p, x: x), 1.0, np.ones(2)\n"
+    )
+    with pytest.raises(UserError, match=r"model '../x': the name becomes"):
+        build.load(f"{name}:build", "../x")
+
+
 def test_shapes_have_no_examples():
     shapes = (jax.ShapeDtypeStruct((1, 4), "bfloat16"), TensorSpec(("b", "s"), "int32"))
     model = from_function.model_from_function("m", linear, PARAMS, shapes)
@@ -77,6 +110,9 @@ BROKEN_BUILDS = {
     "import there_is_none": "ModuleNotFoundError: No module named 'there_is_none'",
     "def build(:": "SyntaxError",
     "def build():\n    return 1 / 0": r"failed: ZeroDivisionError: .*somebodys_model.py:2\)",
+    "from exporter import Model\ndef build(): return Model('a/b', None, None, None)": (
+        r":build\(\): model 'a/b'"
+    ),
     "def build(): return 1, 2": "returned 2 things; return",
     "def build(): return 'model'": "returned str; return",
     "def build(): return (lambda p, x: x), 1.0, None": "no example inputs",
@@ -160,6 +196,27 @@ def test_an_error_while_tracing_says_where():
 
     with pytest.raises(UserError, match=r"KeyError: 'bias' \(.*test_own_models.py:\d+\)"):
         trace(default_entry(broken(func=function)))
+
+
+PACKAGE = """
+import jax
+def layer(x): raise ValueError('too wide')
+def called_back(x): return jax.pure_callback(lambda v: v, jax.ShapeDtypeStruct(x.shape, x.dtype), x)
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "said"), [("layer", r"too wide \("), ("called_back", r"\(pure_callback at ")]
+)
+def test_an_error_in_a_package_is_of_the_users_line(function, said, tmp_path, monkeypatch):
+    folder = tmp_path / "other" / "lib" / "site-packages"
+    folder.mkdir(parents=True)
+    (folder / "somebodys_package.py").write_text(PACKAGE)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "somebodys_package", raising=False)
+    layer = getattr(importlib.import_module("somebodys_package"), function)
+    with pytest.raises(UserError, match=rf"{said}/.*test_own_models.py:\d+"):
+        trace(default_entry(broken(func=lambda params, x: layer(x))))
 
 
 def test_a_size_taken_for_a_number_is_explained():

@@ -29,7 +29,9 @@ def to_tensorflow(trace: Trace, *, portable: bool = False) -> TensorFunction:
     count = len(trace.param_shapes)
 
     def call(arguments: Sequence[Any]) -> list[Any]:
-        tensors = [tf.cast(x, shape.dtype) for x, shape in zip(arguments, shapes, strict=True)]
+        # Values, not variables: a loop would capture those as resources, which can't be frozen.
+        values = map(tf.convert_to_tensor, arguments)
+        tensors = [tf.cast(x, shape.dtype) for x, shape in zip(values, shapes, strict=True)]
         dimensions = Dimensions.of(trace.input_shapes, tensors[count:])
         interpreter = Interpreter(rules(), dimensions, portable)
         results = interpreter.run(trace.jaxpr.jaxpr, trace.jaxpr.consts, *tensors)

@@ -127,7 +127,7 @@ def _size(text: str) -> int | None:
 
 def _signature_entry(info: GraphTensor) -> dict[str, Any]:
     return {
-        "name": f"{info.name}:0",
+        "name": f"{info.node}:0",
         "dtype": dtypes.enum_name(dtypes.number(info.dtype)),
         "tensorShape": {"dim": [{"size": str(-1 if d is None else d)} for d in info.shape]},
     }

@@ -41,7 +41,9 @@ def check(graph_def: Any, backends: Sequence[str] = BACKENDS) -> None:
         where = f"op {node.op} (node {node.name})"
         needed = table["ops"].get(node.op)
         if needed is None:
-            raise UnsupportedOp(f"TensorFlow.js {table['tfjs']} has no {where}")
+            raise UnsupportedOp(
+                f"TensorFlow.js {table['tfjs']} has no {where}; compute that another way"
+            )
         for backend in backends:
             missing = [name for name in needed if name not in table["kernels"][backend]]
             if missing:
@@ -51,7 +53,10 @@ def check(graph_def: Any, backends: Sequence[str] = BACKENDS) -> None:
                 )
         for dtype in _dtypes(node):
             if dtype not in _DTYPES and not (node.op in _LENIENT_OPS and dtype in _AS_INT32):
-                raise UnsupportedOp(f"TensorFlow.js has no {dtype.name}, which {where} needs")
+                raise UnsupportedOp(
+                    f"TensorFlow.js has no {dtype.name}, which {where} needs; cast it to float32 "
+                    "or int32"
+                )
 
 
 def nodes(graph_def: Any) -> Iterator[Any]:

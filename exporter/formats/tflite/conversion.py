@@ -6,8 +6,10 @@ TensorFlow ops first.
 
 from __future__ import annotations
 
+import contextlib
+import re
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from exporter.errors import UserError
+from exporter.errors import CheckFailed, UserError
 from exporter.model import SERVING_DEFAULT, TensorSpec
 from exporter.model.dimensions import choose
 from exporter.model.entry import Entry
@@ -24,6 +26,26 @@ from exporter.verify.inputs import Arrays
 
 # How large the numbers of a model are: as they are; weights as float16 or int8; all as int8.
 KINDS = ("float32", "float16", "dynamic", "int8")
+
+# Of a message.
+_SHOWN_OPS, _LONGEST_REASON = 6, 300
+# Dtypes as MLIR writes them. Of floats and truth values nearly all kernels are there.
+_DTYPES = {
+    "bf16": "bfloat16",
+    "f16": "float16",
+    "f64": "float64",
+    "i8": "int8",
+    "i16": "int16",
+    "i32": "int32",
+    "i64": "int64",
+    "ui8": "uint8",
+    "ui16": "uint16",
+    "ui32": "uint32",
+    "ui64": "uint64",
+    "complex<f32>": "complex64",
+    "complex<f64>": "complex128",
+}
+_DTYPE = re.compile(r"tensor<(?:[\d?]+x)*([a-z]+\d*(?:<f\d+>)?)")
 
 
 def convert(entry: Entry, *, kind: str = "float32", samples: Iterable[Arrays] = ()) -> bytes:
@@ -71,17 +93,35 @@ def convert(entry: Entry, *, kind: str = "float32", samples: Iterable[Arrays] = 
 
 
 def runner(content: bytes) -> Callable[[Arrays], dict[str, np.ndarray]]:
-    """Returns a function from inputs by name to outputs by name, run by the LiteRT interpreter."""
+    """Returns a function from inputs by name to outputs by name, run by the LiteRT interpreter.
+
+    Raises:
+        CheckFailed: the interpreter can't run the model; the function raises it, too.
+    """
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_content=content)
-    signature = interpreter.get_signature_runner(SERVING_DEFAULT)
+    with _interpreted():
+        interpreter = Interpreter(model_content=content)
+        signature = interpreter.get_signature_runner(SERVING_DEFAULT)
 
     def run(inputs: Arrays) -> dict[str, np.ndarray]:
-        outputs: dict[str, np.ndarray] = signature(**inputs)
+        with _interpreted():
+            outputs: dict[str, np.ndarray] = signature(**inputs)
         return outputs
 
     return run
+
+
+@contextlib.contextmanager
+def _interpreted() -> Iterator[None]:
+    """Raises what the interpreter says, which is one of Python's own errors, as a failed check."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        said = " ".join(str(error).split())[:_LONGEST_REASON]
+        raise CheckFailed(
+            f"TensorFlow Lite's interpreter can't run the model: {said}; compute that another way"
+        ) from error
 
 
 def at_batch_size(entry: Entry, batch_size: int) -> Entry:
@@ -105,6 +145,31 @@ def _samples(samples: Iterable[Arrays]) -> Callable[[], Any]:
 
 
 def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    named = [line for line in lines if "tf." in line or "op" in line.lower()]
-    return (named or lines or [type(error).__name__])[0][:300]
+    """Which operations TensorFlow Lite lacks, or the first line that says what is wrong.
+
+    The converter lists them ("TF Select ops: …", "Custom ops: …", then each with the types of its
+    operands) in front of a dump of the whole program.
+    """
+    text = str(error)
+    lists = re.findall(r"^(?:TF Select|Custom) ops: (.+)$", text, re.MULTILINE)
+    if lists:
+        names = sorted({name.strip() for found in lists for name in found.split(",")})
+        shown = ", ".join(_with_dtypes(name, text) for name in names[:_SHOWN_OPS])
+        more = f" and {len(names) - _SHOWN_OPS} others" if len(names) > _SHOWN_OPS else ""
+        return (
+            f"it has no {shown}{more}; compute that another way (in float32, for a dtype that it "
+            "lacks), or serve the SavedModel"
+        )
+    errors = re.findall(r"error: (?:loc\(.*\): )?(.+)$", text, re.MULTILINE)
+    lines = [*errors, *text.splitlines()]
+    return next((line.strip() for line in lines if line.strip()), type(error).__name__)[
+        :_LONGEST_REASON
+    ]
+
+
+def _with_dtypes(name: str, text: str) -> str:
+    """An operation with the dtype of its first operand, where that may be why it is lacking."""
+    operands = re.findall(rf"^\s*tf\.{re.escape(name)}\((tensor<.*?>)[,)]", text, re.MULTILINE)
+    found = {_DTYPES.get(dtype, "") for operand in operands for dtype in _DTYPE.findall(operand)}
+    named = " and ".join(sorted(filter(None, found)))
+    return f"{name} of {named}" if named else name

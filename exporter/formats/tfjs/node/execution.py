@@ -56,7 +56,10 @@ def run(
         raise CheckFailed(f"TensorFlow.js didn't answer within {_TIMEOUT:.0f} s") from None
     if process.returncode:
         lines = process.stderr.strip().splitlines() or [f"Node ended with {process.returncode}"]
-        raise CheckFailed(f"TensorFlow.js can't run the model: {lines[-1]}")
+        raise CheckFailed(
+            f"TensorFlow.js can't run the model: {lines[-1]}; compute that another way, or "
+            "leave the backend out of --backends"
+        )
     answers = json.loads(process.stdout)
     return {
         backend: [{name: _decode(tensor) for name, tensor in case.items()} for case in results]

@@ -44,9 +44,12 @@ function handler() {
   };
 }
 
-async function run(model, inputs, names) {
-  const tensors = Object.fromEntries(Object.entries(inputs).map(([name, tensor]) => [name, decode(tensor)]));
-  const results = await model.executeAsync(tensors, names);
+async function run(model, inputs, signature) {
+  const tensors = Object.fromEntries(
+    Object.entries(inputs).map(([name, tensor]) => [signature.inputs[name].name, decode(tensor)]));
+  const names = Object.keys(signature.outputs);
+  // The executor knows the nodes, whose names may be others than the signature's.
+  const results = await model.executeAsync(tensors, names.map((name) => signature.outputs[name].name));
   const list = Array.isArray(results) ? results : [results];
   const encoded = await Promise.all(list.map(encode));
   tf.dispose([tensors, list]);
@@ -57,14 +60,17 @@ async function main() {
   console.warn = () => {};
   const job = JSON.parse(fs.readFileSync(0, 'utf8'));
   const {signature} = JSON.parse(fs.readFileSync(path.join(directory, 'model.json'), 'utf8'));
-  const names = Object.keys(signature.outputs);
   const answers = {};
   for (const backend of job.backends) {
-    if (!(await tf.setBackend(backend))) throw new Error(`the backend ${backend} doesn't start`);
-    const model = await loadGraphModel(handler());
-    answers[backend] = [];
-    for (const inputs of job.cases) answers[backend].push(await run(model, inputs, names));
-    model.dispose();
+    try {
+      if (!(await tf.setBackend(backend))) throw new Error("it doesn't start");
+      const model = await loadGraphModel(handler());
+      answers[backend] = [];
+      for (const inputs of job.cases) answers[backend].push(await run(model, inputs, signature));
+      model.dispose();
+    } catch (error) {
+      throw new Error(`${error.message} (on ${backend})`);
+    }
   }
   fs.writeSync(1, JSON.stringify(answers));
 }
