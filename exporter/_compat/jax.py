@@ -18,6 +18,7 @@ from jax.extend.mlir.dialects import stablehlo
 __all__ = [
     "ClosedJaxpr",
     "Literal",
+    "bind",
     "canonical_dtype",
     "evaluate",
     "ir",
@@ -25,6 +26,7 @@ __all__ = [
     "num_bytes",
     "scan_counts",
     "source_line",
+    "source_lines",
     "stablehlo",
 ]
 
@@ -53,8 +55,12 @@ def scan_counts(params: Mapping[str, Any]) -> tuple[int, int]:
 
 def evaluate(equation: Any, values: Sequence[Any]) -> list[Any]:
     """Returns the outputs of one equation of a jaxpr for values of its inputs."""
-    primitive = equation.primitive
-    bound = primitive.get_bind_params(equation.params)
+    return bind(equation.primitive, equation.params, *values)
+
+
+def bind(primitive: Any, equation_params: Mapping[str, Any], *values: Any) -> list[Any]:
+    """Applies a primitive to values, with the parameters that it has in an equation."""
+    bound = primitive.get_bind_params(equation_params)
     functions, params = bound if isinstance(bound, tuple) else ((), bound)  # a pair before 0.9.2
     results = primitive.bind(*functions, *values, **params)
     return list(results) if primitive.multiple_results else [results]
@@ -63,6 +69,12 @@ def evaluate(equation: Any, values: Sequence[Any]) -> list[Any]:
 def source_line(equation: Any) -> str:
     """Returns the line of the user's code that an equation comes from: `file:line (function)`."""
     return str(source_info_util.summarize(equation.source_info))
+
+
+def source_lines(equation: Any) -> list[str]:
+    """Returns the lines outside of JAX that led to an equation, the innermost first."""
+    text = source_info_util.summarize(equation.source_info, num_frames=1000)
+    return list(reversed(text.splitlines()))
 
 
 def num_bytes(constant: Any) -> int:

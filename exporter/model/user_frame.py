@@ -18,11 +18,12 @@ def describe(error: BaseException) -> str:
     text = (str(error).strip() or "no message").splitlines()[0]
     described = f"{type(error).__name__}: {text}"
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not _is_installed(frame.filename):
+        if not is_installed(frame.filename):
             return f"{described} ({frame.filename}:{frame.lineno})"
     return described
 
 
-def _is_installed(filename: str) -> bool:
+def is_installed(filename: str) -> bool:
+    """Tells the files of this package and of installed ones from a user's own."""
     installed = (_HERE, *sysconfig.get_paths().values(), sys.base_prefix, "<")
     return filename.startswith(installed)
