@@ -19,6 +19,7 @@ __all__ = [
     "ClosedJaxpr",
     "Jaxpr",
     "Literal",
+    "bind",
     "canonical_dtype",
     "evaluate",
     "jaxprs_in_params",
@@ -56,8 +57,12 @@ def scan_counts(params: Mapping[str, Any]) -> tuple[int, int]:
 
 def evaluate(equation: Any, values: Sequence[Any]) -> list[Any]:
     """Returns the outputs of one equation of a jaxpr for values of its inputs."""
-    primitive = equation.primitive
-    bound = primitive.get_bind_params(equation.params)
+    return bind(equation.primitive, equation.params, *values)
+
+
+def bind(primitive: Any, equation_params: Mapping[str, Any], *values: Any) -> list[Any]:
+    """Applies a primitive to values, with the parameters that it has in an equation."""
+    bound = primitive.get_bind_params(equation_params)
     functions, params = bound if isinstance(bound, tuple) else ((), bound)  # a pair before 0.9.2
     results = primitive.bind(*functions, *values, **params)
     return list(results) if primitive.multiple_results else [results]

@@ -108,14 +108,12 @@ def read(directory: Path) -> FrozenGraph:
 
 
 def _tensors(entries: Mapping[str, Any]) -> list[GraphTensor]:
-    for name, entry in entries.items():
-        if entry["name"] != f"{name}:0":
-            raise ValueError(f"the signature's {name} is the node {entry['name']}")
     return [
         GraphTensor(
             name,
             _DTYPES[entry["dtype"]],
             tuple(_size(dimension["size"]) for dimension in entry["tensorShape"]["dim"]),
+            entry["name"].removesuffix(":0"),
         )
         for name, entry in entries.items()
     ]
