@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter.commands.flags import FlagParser, listed
 
 if TYPE_CHECKING:
+    from artifact.manifest import Tolerance
     from exporter.publish.options import ExportOptions
     from exporter.training.datasets import DataOptions
     from exporter.training.loop import TrainOptions
@@ -132,6 +134,13 @@ def _add_export_arguments(parser: FlagParser) -> None:
         help="oldest runtime that must be able to load it (default: %(default)s)",
     )
     parser.add_boolean("test_savedmodel", default=True, help="compare with JAX before publishing")
+    for name, meaning in (("rtol", "relative to JAX's number"), ("atol", "absolute")):
+        add(
+            f"--{name}",
+            type=float,
+            metavar="X",
+            help=f"how far a float may be from JAX's, {meaning} (default: as its dtype allows)",
+        )
     parser.add_boolean(
         "allow_non_finite",
         default=False,
@@ -154,8 +163,17 @@ def export_options(args: argparse.Namespace) -> ExportOptions:
         target=args.target,
         overwrite=args.overwrite,
         verify=args.test_savedmodel,
+        tolerance=_tolerance(args),
         allow_non_finite=args.allow_non_finite,
     )
+
+
+def _tolerance(args: argparse.Namespace) -> Tolerance | None:
+    """One for all outputs, where a flag says so."""
+    from artifact.manifest import Tolerance
+
+    given = {k: v for k in ("rtol", "atol") if (v := getattr(args, k)) is not None}
+    return replace(Tolerance(), **given) if given else None
 
 
 def data_options(args: argparse.Namespace) -> DataOptions:
