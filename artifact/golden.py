@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +16,24 @@ from wire import dtypes
 _BITS = "@bfloat16"
 # Strings of any length, objects in NumPy, are kept as all bytes in a row and the length of each.
 _BYTES, _LENGTHS = "@bytes", "@lengths"
+_KINDS = ("inputs", "outputs", "leeway")
 # The case of real inputs, where a model has some; the others are random, `batch_<n>`.
 EXAMPLES = "examples"
 
 
 @dataclass(frozen=True)
 class GoldenCase:
-    """Arrays by input and output name, leading axis the batch; labels int64 [N] or None."""
+    """Arrays by input and output name, leading axis the batch; labels int64 [N] or None.
+
+    Attributes:
+        leeway: How far JAX's own outputs move, by name, float64 of an output's shape; empty where
+            they stay (see `artifact.comparison.difference`).
+    """
 
     inputs: Mapping[str, np.ndarray]
     outputs: Mapping[str, np.ndarray]
     labels: np.ndarray | None = None
+    leeway: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def write(version_dir: Path, cases: Mapping[tuple[str, str], GoldenCase]) -> None:
@@ -34,8 +41,8 @@ def write(version_dir: Path, cases: Mapping[tuple[str, str], GoldenCase]) -> Non
     entries: dict[str, np.ndarray] = {}
     for (signature, case), golden in cases.items():
         prefix = f"{signature}/{case}"
-        for kind, arrays in (("inputs", golden.inputs), ("outputs", golden.outputs)):
-            for name, array in arrays.items():
+        for kind in _KINDS:
+            for name, array in getattr(golden, kind).items():
                 if array.dtype.kind == "O":
                     lengths = np.vectorize(len, otypes=[np.int64])(array)
                     entries[f"{prefix}/{kind}/{name}{_LENGTHS}"] = lengths
@@ -57,14 +64,15 @@ def read(version_dir: Path) -> dict[tuple[str, str], GoldenCase]:
         FileNotFoundError: the version has none.
         ValueError: the file is damaged.
     """
-    found: dict[tuple[str, str], tuple[dict, dict, list]] = {}
+    found: dict[tuple[str, str], dict[str, dict]] = {}
+    labels: dict[tuple[str, str], np.ndarray] = {}
     with np.load(version_dir / versions.GOLDEN, allow_pickle=False) as file:
         for entry in file.files:
             signature, case, kind, *name = entry.split("/", 3)
-            inputs, outputs, labels = found.setdefault((signature, case), ({}, {}, []))
+            arrays = found.setdefault((signature, case), {each: {} for each in _KINDS})
             array = file[entry]
             if kind == "labels":
-                labels.append(array)
+                labels[signature, case] = array
                 continue
             if name[0].endswith(_BYTES):
                 continue
@@ -74,11 +82,8 @@ def read(version_dir: Path) -> dict[tuple[str, str], GoldenCase]:
                 array = _strings(content.tobytes(), array)
             if name[0].endswith(_BITS):
                 array = array.view(dtypes.numpy_dtype("bfloat16"))
-            {"inputs": inputs, "outputs": outputs}[kind][name[0].removesuffix(_BITS)] = array
-    return {
-        key: GoldenCase(inputs, outputs, labels[0] if labels else None)
-        for key, (inputs, outputs, labels) in found.items()
-    }
+            arrays[kind][name[0].removesuffix(_BITS)] = array
+    return {key: GoldenCase(**arrays, labels=labels.get(key)) for key, arrays in found.items()}
 
 
 def _strings(content: bytes, lengths: np.ndarray) -> np.ndarray:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,6 +17,8 @@ from artifact import versions
 from wire import methods
 
 FORMAT = 1
+
+Record = TypeVar("Record")
 
 
 class ManifestError(ValueError):
@@ -30,11 +34,35 @@ class Tensor:
 
 
 @dataclass(frozen=True)
+class ModuleRecord:
+    """How a program that is a portable StableHLO artefact is called.
+
+    Attributes:
+        stablehlo: The version that it was written for; older runtimes can't read it.
+        platforms: What it runs on. Where they are several, `main` takes first which of them it is.
+        inputs: The program's flat inputs, such as `float32[b,4]`; a named size is an open one.
+        outputs: Its flat outputs, likewise; sizes are expressions of the inputs'.
+        kept: Which of the flat arguments (parameters, then inputs) `main` takes.
+    """
+
+    stablehlo: str
+    platforms: tuple[str, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    kept: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class ProgramFile:
-    """A serialized `jax.export` program and the batch size it takes (None: any)."""
+    """A program and the batch size it takes (None: any).
+
+    Attributes:
+        module: Of a portable StableHLO artefact; None of what `jax.export` serialized.
+    """
 
     file: str
     batch_size: int | None = None
+    module: ModuleRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +73,26 @@ class ProgramRecord:
     output_names: tuple[str, ...]
     files: tuple[ProgramFile, ...]
 
+    @property
+    def symbols(self) -> Mapping[str, str] | None:
+        """The inputs' leading axes as they are named in the program; None where it says none."""
+        module = self.files[0].module
+        if module is None:
+            return None
+        axes = [re.sub(r".*\[|[,\]].*", "", text) for text in module.inputs]
+        return dict(zip(self.input_names, axes, strict=True))
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """|served - JAX| <= atol * min(1, largest |JAX| of the output) + rtol * |JAX|.
+
+    As in numpy.allclose, but that numbers which are all small are compared more closely.
+    """
+
+    rtol: float = 1e-5
+    atol: float = 1e-5
+
 
 @dataclass(frozen=True)
 class SignatureRecord:
@@ -53,6 +101,10 @@ class SignatureRecord:
     Attributes:
         program: What it is in JAX; None for TensorFlow ops around another entry's program.
         processing: Such a signature's declaration, in the exporter's terms.
+        tolerances: How far an output may be from JAX's, by its name; the version's where none.
+        row_wise: Whether each row of each output is proven to depend on the same row of the inputs
+            alone; None where nobody looked.
+        row_wise_refusal: Why it isn't proven.
     """
 
     inputs: Mapping[str, Tensor]
@@ -60,14 +112,22 @@ class SignatureRecord:
     method_name: str = methods.PREDICT
     program: ProgramRecord | None = None
     processing: Mapping[str, Any] | None = None
+    tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
+    row_wise: bool | None = None
+    row_wise_refusal: str = ""
 
-    @property
+    @cached_property
     def batched_inputs(self) -> tuple[str, ...]:
         """The inputs whose leading axis is the batch; none where the model has no batch."""
         if self.processing is not None:
             return tuple(self.inputs)
         sizes = {None} if self.program is None else {f.batch_size for f in self.program.files}
-        return tuple(name for name, t in self.inputs.items() if t.shape and t.shape[0] in sizes)
+        found = [name for name, t in self.inputs.items() if t.shape and t.shape[0] in sizes]
+        if self.program is None or self.program.symbols is None:
+            return tuple(found)
+        # Open leading axes of several names: the first is the batch, the others go on their own.
+        symbols = self.program.symbols
+        return tuple(name for name in found if symbols[name] == symbols[found[0]])
 
     def batch_size(self, inputs: Mapping[str, np.ndarray]) -> int | None:
         """Returns how many samples some inputs are; None where the model has no batch."""
@@ -89,8 +149,9 @@ class Parity:
     """One comparison with JAX.
 
     Attributes:
-        through: `signature` (signatures[...]) or `call` (`__call__`).
+        through: `signature` (signatures[...]), `call` (`__call__`) or `program` (JAX's own).
         max_abs_err: Largest absolute difference from JAX's output.
+        inputs: What it was compared at: `random`, `examples`, or a kind of edges.
     """
 
     signature: str
@@ -98,14 +159,12 @@ class Parity:
     batch_size: int
     through: str
     max_abs_err: float
+    inputs: str = "random"
 
-
-@dataclass(frozen=True)
-class Tolerance:
-    """As in numpy.allclose: |served - JAX| <= atol + rtol * |JAX|."""
-
-    rtol: float = 1e-5
-    atol: float = 1e-5
+    @property
+    def is_ordinary(self) -> bool:
+        """Whether the inputs were of the usual size, so that differences can be told together."""
+        return self.inputs in ("random", "examples")
 
 
 @dataclass(frozen=True)
@@ -117,6 +176,7 @@ class Manifest:
         digests: sha256 of each other file of the version, by path relative to its directory.
         source: `pkg.module:build`, which gives the model; None for this exporter's own models,
             and for what was exported from Python.
+        untried: Why a signature was not compared at the ends of its dtypes, by its name.
     """
 
     model: str
@@ -132,7 +192,17 @@ class Manifest:
     tolerance: Tolerance = Tolerance()
     parity: tuple[Parity, ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
+    untried: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
+
+    @property
+    def max_abs_err(self) -> float | None:
+        """The largest difference from JAX at inputs of the usual size; None: not compared."""
+        return max_abs_err(self.parity)
+
+    def tolerance_of(self, signature: str, output: str) -> Tolerance:
+        """Returns how far an output of a signature may be from JAX's."""
+        return self.signatures[signature].tolerances.get(output, self.tolerance)
 
     def write(self, version_dir: Path) -> None:
         """Writes the manifest into a version directory, which must have `assets.extra`."""
@@ -153,20 +223,24 @@ class Manifest:
             data = json.loads(text)
             if data["format"] != FORMAT:
                 raise ManifestError(f"{path}: format {data['format']}, this release reads {FORMAT}")
-            return cls(
-                **data
-                | {
-                    "signatures": {k: _signature(v) for k, v in data["signatures"].items()},
-                    "parameters": tuple(
-                        Parameter(**p | {"shape": tuple(p["shape"])}) for p in data["parameters"]
-                    ),
-                    "platforms": tuple(data["platforms"]),
-                    "tolerance": Tolerance(**data["tolerance"]),
-                    "parity": tuple(Parity(**p) for p in data["parity"]),
-                }
+            return _known(
+                cls,
+                data,
+                signatures={k: _signature(v) for k, v in data["signatures"].items()},
+                parameters=tuple(
+                    _known(Parameter, p, shape=tuple(p["shape"])) for p in data["parameters"]
+                ),
+                platforms=tuple(data.get("platforms", ("cpu",))),
+                tolerance=_known(Tolerance, data.get("tolerance", {})),
+                parity=tuple(_known(Parity, p) for p in data.get("parity", ())),
             )
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise ManifestError(f"{path}: damaged manifest ({error!r})") from None
+
+
+def max_abs_err(parity: Iterable[Parity]) -> float | None:
+    """Returns the largest difference at inputs of the usual size; None where there is none."""
+    return max((p.max_abs_err for p in parity if p.is_ordinary), default=None)
 
 
 def digest_files(version_dir: Path) -> dict[str, str]:
@@ -193,13 +267,24 @@ def _digest(path: Path) -> str:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _known(kind: Callable[..., Record], data: Mapping[str, Any], **parsed: Any) -> Record:
+    """Makes a record of what this release knows of it.
+
+    What another release has beside it is left out, and what it lacks has its default: releases
+    read one another's manifests as long as `FORMAT` is the same.
+    """
+    names = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in data.items() if name in names} | parsed)
+
+
 def _signature(data: Mapping[str, Any]) -> SignatureRecord:
-    return SignatureRecord(
+    return _known(
+        SignatureRecord,
+        data,
         inputs={k: _tensor(v) for k, v in data["inputs"].items()},
         outputs={k: _tensor(v) for k, v in data["outputs"].items()},
-        method_name=data["method_name"],
-        program=_program(data["program"]) if data["program"] else None,
-        processing=data.get("processing"),
+        program=_program(data["program"]) if data.get("program") else None,
+        tolerances={k: _known(Tolerance, v) for k, v in data.get("tolerances", {}).items()},
     )
 
 
@@ -211,5 +296,14 @@ def _program(data: Mapping[str, Any]) -> ProgramRecord:
     return ProgramRecord(
         tuple(data["input_names"]),
         tuple(data["output_names"]),
-        tuple(ProgramFile(**file) for file in data["files"]),
+        tuple(
+            _known(ProgramFile, file, module=_module(file.get("module"))) for file in data["files"]
+        ),
     )
+
+
+def _module(data: Mapping[str, Any] | None) -> ModuleRecord | None:
+    if data is None:
+        return None
+    lists = ("platforms", "inputs", "outputs", "kept")
+    return _known(ModuleRecord, data, **{name: tuple(data[name]) for name in lists})

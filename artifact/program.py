@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import threading
-import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,76 +9,18 @@ from typing import Any
 import numpy as np
 
 from artifact import manifest, variables, versions
+from artifact.function import Function, Functions, enable_64_bits
 
-_MAX_EXECUTABLES = 1024  # of one program; whoever sends ever new shapes may not fill the memory
+# What an export's platforms are called, by JAX's name of a backend.
+_PLATFORMS = {"gpu": ("cuda", "rocm")}
 
 
 class ProgramError(ValueError):
     """A version without a usable program for what was asked."""
 
 
-class Function:
-    """One exported function `(parameters, inputs) -> outputs`, compiled for each shape it meets.
-
-    The executables are held here and nowhere else: `jax.clear_caches()` takes none of them away,
-    and they go with the last version that has this program.
-    """
-
-    def __init__(self, serialized: bytes) -> None:
-        self._serialized = serialized
-        self._jitted: Any = None
-        self._executables: dict[tuple[object, ...], Any] = {}
-        self._lock = threading.Lock()
-
-    def __call__(self, parameters: Sequence[Any], inputs: Sequence[np.ndarray]) -> Sequence[Any]:
-        """Returns JAX's outputs in the program's order."""
-        key = tuple((array.shape, array.dtype) for array in inputs)
-        executable = self._executables.get(key)
-        if executable is None:
-            executable = self._compile(key, parameters, inputs)
-        outputs: Sequence[Any] = executable(parameters, inputs)
-        return outputs
-
-    def _compile(
-        self, key: tuple[object, ...], parameters: Sequence[Any], inputs: Sequence[np.ndarray]
-    ) -> Any:
-        with self._lock:
-            if key not in self._executables:
-                compiled = self._traceable().lower(parameters, inputs).compile()
-                if len(self._executables) >= _MAX_EXECUTABLES:
-                    del self._executables[next(iter(self._executables))]
-                self._executables[key] = compiled
-            return self._executables[key]
-
-    def _traceable(self) -> Any:
-        if self._jitted is None:
-            import jax
-
-            self._jitted = jax.jit(jax.export.deserialize(bytearray(self._serialized)).call)
-        return self._jitted
-
-
-class Functions:
-    """Functions that versions share: a model that was only trained further compiles nothing."""
-
-    def __init__(self) -> None:
-        self._found: weakref.WeakValueDictionary[tuple[bytes, object], Function]
-        self._found = weakref.WeakValueDictionary()
-        self._lock = threading.Lock()
-
-    def load(self, path: Path, device: object = None) -> Function:
-        """Returns the function in a file, the one that a living version has where there is one.
-
-        Raises:
-            OSError: the file can't be read.
-        """
-        serialized = path.read_bytes()
-        key = (hashlib.sha256(serialized).digest(), device)
-        with self._lock:
-            function = self._found.get(key)
-            if function is None:
-                function = self._found[key] = Function(serialized)
-            return function
+class UnrunnableError(ProgramError):
+    """A version whose program this JAX, or this machine, can't run."""
 
 
 class Program:
@@ -92,13 +31,31 @@ class Program:
         signature: manifest.SignatureRecord,
         functions: Mapping[int | None, Function],
         parameters: list[Any],
+        writer: str = "another JAX",
     ) -> None:
-        """Takes functions by batch size (None: any); `load` is the usual way to one."""
+        """Takes functions by batch size (None: any); `load` is the usual way to one.
+
+        Args:
+            signature: What the program computes.
+            functions: By batch size; None: any.
+            parameters: Flat, on the functions' device.
+            writer: The JAX that wrote the functions, for messages.
+        """
         assert signature.program is not None
         self._signature = signature
         self._program = signature.program
         self._functions = functions
         self._parameters = parameters
+        self._writer = writer
+
+    @property
+    def parameters(self) -> list[Any]:
+        """The flat parameters, in JAX."""
+        return self._parameters
+
+    def with_parameters(self, parameters: list[Any]) -> Program:
+        """Returns the same functions of other parameters."""
+        return Program(self._signature, self._functions, parameters, self._writer)
 
     @property
     def batch_sizes(self) -> list[int] | None:
@@ -107,17 +64,38 @@ class Program:
             return None
         return sorted(size for size in self._functions if size is not None)
 
+    def read(self) -> None:
+        """Reads the functions, which is else done when they are first called.
+
+        Raises:
+            UnrunnableError: this JAX can't run one of them.
+        """
+        from artifact.modules import ModuleError
+
+        for function in self._functions.values():
+            try:
+                function.read()
+            except ModuleError as error:
+                raise self._unrunnable(error) from error
+
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns JAX's outputs by name for inputs by name; leading axis the batch.
 
         Raises:
             ProgramError: an input is missing, or no program takes this batch size.
+            UnrunnableError: this JAX can't run the program.
         """
+        from artifact.modules import ModuleError
+
         try:
             arrays = [np.asarray(inputs[name]) for name in self._program.input_names]
         except KeyError as missing:
             raise ProgramError(f"missing input {missing}") from None
-        outputs = self._function(self._signature.batch_size(inputs))(self._parameters, arrays)
+        function = self._function(self._signature.batch_size(inputs))
+        try:
+            outputs = function(self._parameters, arrays)
+        except ModuleError as error:
+            raise self._unrunnable(error) from error
         return dict(zip(self._program.output_names, map(np.asarray, outputs), strict=True))
 
     def _function(self, batch_size: int | None) -> Function:
@@ -125,6 +103,36 @@ class Program:
         if function is None:
             raise ProgramError(f"exported for batch sizes {self.batch_sizes}, not {batch_size}")
         return function
+
+    def _unrunnable(self, error: Exception) -> UnrunnableError:
+        import jax
+
+        return UnrunnableError(
+            f"JAX {jax.__version__} can't run this version's program, which {self._writer} wrote: "
+            f"{error}; install that JAX or a later one, or export the version again"
+        )
+
+
+def device_for(platforms: Sequence[str]) -> Any:
+    """Returns the device that a version of these platforms runs on; None: JAX's default one.
+
+    It is the default one where the version runs there; else the first that this machine has of
+    the version's platforms, in their order: a version for the CPU runs on the CPU beside a GPU.
+
+    Raises:
+        UnrunnableError: this machine has none of the platforms.
+    """
+    import jax
+
+    backend = jax.default_backend()
+    if set(platforms) & set(_PLATFORMS.get(backend, (backend,))):
+        return None
+    for platform in platforms:
+        try:
+            return jax.local_devices(backend=platform)[0]
+        except RuntimeError:  # JAX has no such backend here
+            continue
+    raise UnrunnableError(f"it runs on {', '.join(platforms)}, JAX has {backend} here")
 
 
 def load_all(
@@ -137,25 +145,39 @@ def load_all(
 
     Args:
         version_dir: A published version.
-        device: A `jax.Device` for the parameters; JAX's default where None.
+        device: A `jax.Device` to run on; what `device_for` says where None.
         functions: Where versions that live at the same time find each other's programs.
 
     Raises:
         FileNotFoundError: the version has no manifest.
+        UnrunnableError: this machine has none of the version's platforms.
         variables.BundleError: the variables are damaged.
     """
     import jax
 
     shared = functions or Functions()
     found = manifest.Manifest.read(version_dir)
+    if device is None:
+        device = device_for(found.platforms)
     bundle = variables.Bundle(version_dir / versions.VARIABLES)
-    parameters = [jax.device_put(np.array(bundle.read(p.key)), device) for p in found.parameters]
+    with enable_64_bits():
+        parameters = [
+            jax.device_put(np.array(bundle.read(p.key), np.dtype(p.dtype)), device)
+            for p in found.parameters
+        ]
     extra = version_dir / versions.EXTRA
+    writer = f"JAX {found.versions['jax']}" if "jax" in found.versions else "another JAX"
     return {
         name: Program(
             entry,
-            {f.batch_size: shared.load(extra / f.file, device) for f in entry.program.files},
+            {
+                file.batch_size: shared.load(
+                    extra / file.file, file.module, found.parameters, device
+                )
+                for file in entry.program.files
+            },
             parameters,
+            writer,
         )
         for name, entry in found.signatures.items()
         if entry.program is not None

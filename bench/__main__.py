@@ -16,6 +16,7 @@ examples:
   make bench                               everything, about half an hour
   python -m bench --quick                  short rounds, to see that it works
   python -m bench --peers= --rounds 9      the embedded server alone
+  python -m bench --exact                  what the server's --exact costs
   python -m bench --tfs-binary /usr/bin/tensorflow_model_server
 """
 _QUICK_CELLS = ((1, 1), (1, 32), (16, 8))
@@ -24,7 +25,7 @@ _QUICK_CELLS = ((1, 1), (1, 32), (16, 8))
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures, writes the results and returns the exit status."""
     options = _parser().parse_args(arguments)
-    from bench import comparison, machine, report, scaling, startup, subjects
+    from bench import comparison, machine, report, scaling, startup, subjects, summary
     from bench.traffic import Traffic
     from client.errors import Unavailable
 
@@ -37,18 +38,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results["model"] = version_dir.parent.name
         traffic = Traffic(version_dir)
         with ExitStack() as stack:
-            found = [subjects.embedded(stack, "embedded, xla", version_dir)]
-            if options.tensorflow:
+            found = [subjects.embedded(stack, summary.PLAIN, version_dir)]
+            if options.exact:
+                found.append(subjects.embedded(stack, summary.EXACT, version_dir, "--exact"))
+            elif options.tensorflow:
                 flags = ("--engine=tensorflow", "--xla_cpu_compilation_enabled")
                 found.append(subjects.embedded(stack, "embedded, tensorflow", version_dir, *flags))
-            for name in filter(None, options.peers.split(",")):
+            for name in filter(None, "" if options.exact else options.peers.split(",")):
                 found.append(subjects.peer(stack, name, version_dir, options.environments))
             if options.tfs_binary:
                 found.append(subjects.tensorflow_serving(stack, options.tfs_binary, version_dir))
             found += [subjects.remote(url) for url in options.tfs_url]
             limit = subjects.Limit(stack, version_dir)
             results["measurements"] = comparison.compare(found, limit, traffic, loads, _tell)
-        if not options.quick:
+        if not options.quick and not options.exact:
             results["startup"] = startup.measure(version_dir)
             if export_s is not None:
                 results["startup"]["export_s"] = export_s
@@ -56,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Unavailable, ValueError, OSError, subprocess.CalledProcessError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    for path in report.write(options.results, results):
+    write = report.write_exact if options.exact else report.write
+    for path in write(options.results, results):
         print(path)
     return 0
 
@@ -90,6 +94,11 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="one short round, few cells")
+    parser.add_argument(
+        "--exact",
+        action="store_true",
+        help="the embedded server with and without its flag --exact, and no other",
+    )
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (%(default)s)")
     parser.add_argument(
         "--seconds", type=float, default=2.0, help="of each measurement (%(default)g)"

@@ -73,6 +73,43 @@ def _markdown(results: Mapping[str, Any], rows: Sequence[Row]) -> str:
     return "\n".join([*lines, *_startup(results.get("startup")), ""])
 
 
+def write_exact(folder: Path, results: Mapping[str, Any]) -> list[Path]:
+    """Writes what `--exact` costs; returns the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {
+        folder / "exact.json": json.dumps(results, indent=1) + "\n",
+        folder / "exact.md": _exact(results),
+    }
+    for path, text in files.items():
+        path.write_text(text)
+    return list(files)
+
+
+def _exact(results: Mapping[str, Any]) -> str:
+    measurements = results["measurements"]
+    foreign = summary.spread(one["foreign_cpu"] for one in measurements)
+    lines = [
+        f"# What --exact costs {results['model']}",
+        "",
+        "Written by `python -m bench --exact`. Times as much as the same server without the flag "
+        f"takes in the same round; medians and quartiles of {results['rounds']} interleaved "
+        "rounds. CPU time is that of server and load generator together, which other load on the "
+        f"machine changes little; others used {foreign.median:.0%} of the CPU "
+        f"({foreign.low:.0%}–{foreign.high:.0%}).",
+        "",
+        *(f"- {key}: {value}" for key, value in results["machine"].items()),
+        "",
+        "| API | batch size | in flight | time an example | CPU time an example |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {c.api} | {c.batch_size} | {c.concurrency} | {c.time} | {c.cpu} |"
+            for c in summary.costs_of_exact(measurements)
+        ),
+        "",
+    ]
+    return "\n".join(lines)
+
+
 def _startup(found: Mapping[str, Any] | None) -> list[str]:
     if not found:
         return []

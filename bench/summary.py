@@ -13,6 +13,9 @@ from bench.comparison import LIMIT
 
 Measurement = Mapping[str, Any]
 
+# The subjects whose ratio is what `--exact` costs.
+PLAIN, EXACT = "embedded, xla", "embedded, xla, --exact"
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -49,6 +52,22 @@ class Row:
     added_ms: Spread
     errors: int
     foreign_cpu: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """How many times as much `--exact` takes in a cell, by round.
+
+    Attributes:
+        time: Of the time an example.
+        cpu: Of the CPU time an example, server and generator together.
+    """
+
+    api: str
+    batch_size: int
+    concurrency: int
+    time: Spread
+    cpu: Spread
 
 
 def spread(values: Iterable[float]) -> Spread:
@@ -96,3 +115,25 @@ def limits(measurements: Sequence[Measurement]) -> dict[tuple[int, int], Spread]
         if one["subject"] == LIMIT:
             found[one["batch_size"], one["concurrency"]].append(one["examples_per_s"])
     return {key: spread(values) for key, values in found.items()}
+
+
+def costs_of_exact(measurements: Sequence[Measurement]) -> list[Cost]:
+    """Returns what `--exact` takes, to what the same server takes without it in the same round."""
+    plain: dict[tuple[Any, ...], Measurement] = {}
+    exact: dict[tuple[Any, ...], Measurement] = {}
+    for one in measurements:
+        found = {PLAIN: plain, EXACT: exact}.get(one["subject"])
+        if found is not None:
+            found[one["api"], one["batch_size"], one["concurrency"], one["round"]] = one
+    pairs: dict[tuple[str, int, int], list[tuple[Measurement, Measurement]]] = defaultdict(list)
+    for key in sorted(plain.keys() & exact.keys()):
+        api, batch_size, concurrency, _ = key
+        pairs[api, batch_size, concurrency].append((plain[key], exact[key]))
+    return [
+        Cost(
+            *cell,
+            spread(p["examples_per_s"] / e["examples_per_s"] for p, e in group),
+            spread(e["cpu_us"] / p["cpu_us"] for p, e in group),
+        )
+        for cell, group in pairs.items()
+    ]

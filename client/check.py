@@ -110,7 +110,7 @@ def _check_version(
         samples.origin,
         next(iter(samples.inputs.values()))[order] if len(samples.inputs) == 1 else None,
         samples.labels[order] if samples.labels is not None else None,
-        Comparison(samples.tolerance) if samples.reference else None,
+        Comparison(samples.tolerance, samples.tolerances) if samples.reference else None,
     )
     is_named = None
     for start in range(0, plan.count, plan.batch_size):

@@ -33,6 +33,7 @@ class Samples:
         reference: JAX's answers, or None where there is nothing to compare with.
         origin: Where the answers come from, in words.
         tolerance: What counts as equal.
+        tolerances: What does for outputs of other dtypes, by name.
     """
 
     inputs: Mapping[str, np.ndarray]
@@ -41,6 +42,7 @@ class Samples:
     reference: Reference | None
     origin: str
     tolerance: Tolerance = field(default_factory=Tolerance)
+    tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -83,6 +85,7 @@ def published(version_dir: Path, signature: str, *, live: bool) -> Samples:
         live_reference(version_dir, signature) if live else _recorded(case),
         "JAX, run now" if live else "JAX's golden examples",
         manifest.tolerance,
+        manifest.signatures[signature].tolerances,
     )
 
 

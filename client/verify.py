@@ -17,6 +17,8 @@ class Comparison:
     """What was found, over all batches.
 
     Attributes:
+        tolerance: What counts as equal.
+        tolerances: What does for outputs of other dtypes, by name.
         max_abs_err: Largest |server - JAX| of all numbers; infinite where one is NaN and the
             other isn't.
         values: How many numbers or strings were compared.
@@ -24,6 +26,7 @@ class Comparison:
     """
 
     tolerance: Tolerance
+    tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
     max_abs_err: float = 0.0
     values: int = 0
     faults: list[str] = field(default_factory=list)
@@ -42,9 +45,12 @@ class Comparison:
         for name in sorted(served.keys() - expected.keys()):
             self.faults.append(f"{where}: output {name} is unknown to JAX")
         for name in sorted(served.keys() & expected.keys()):
-            self._compare(served[name], expected[name], f"{where}: {name}")
+            tolerance = self.tolerances.get(name, self.tolerance)
+            self._compare(served[name], expected[name], tolerance, f"{where}: {name}")
 
-    def _compare(self, served: np.ndarray, expected: np.ndarray, what: str) -> None:
+    def _compare(
+        self, served: np.ndarray, expected: np.ndarray, tolerance: Tolerance, what: str
+    ) -> None:
         if served.shape != expected.shape:
             self.faults.append(f"{what} has shape {served.shape}, JAX's has {expected.shape}")
             return
@@ -52,7 +58,7 @@ class Comparison:
             self.faults.append(f"{what} is {served.dtype}, JAX's is {expected.dtype}")
             return
         self.values += expected.size
-        largest, agrees = difference(served, expected, self.tolerance)
+        largest, agrees = difference(served, expected, tolerance)
         if expected.dtype.kind in "OSUbiu":  # which are the same or not
             if not agrees:
                 wrong = np.count_nonzero(served != expected)
@@ -62,5 +68,5 @@ class Comparison:
         if not agrees:
             self.faults.append(
                 f"{what} differs from JAX by {largest:.1e} "
-                f"(rtol {self.tolerance.rtol:g}, atol {self.tolerance.atol:g})"
+                f"(rtol {tolerance.rtol:g}, atol {tolerance.atol:g})"
             )

@@ -114,7 +114,7 @@ def _asker(client: Client, model: str, version: int, directory: Path) -> Callabl
         case for (name, _), case in golden.read(directory).items() if name == "serving_default"
     ]
     case = max(cases, key=lambda c: len(next(iter(c.inputs.values()))))
-    tolerance = Manifest.read(directory).tolerance
+    manifest = Manifest.read(directory)
     count = len(next(iter(case.inputs.values())))
     random = np.random.default_rng()
 
@@ -122,7 +122,8 @@ def _asker(client: Client, model: str, version: int, directory: Path) -> Callabl
         indices = random.integers(0, count, size=random.integers(1, 17))
         inputs = {name: array[indices] for name, array in case.inputs.items()}
         answer = client.predict(model, inputs, version=version)
-        comparison = Comparison(tolerance)
+        tolerances = manifest.signatures["serving_default"].tolerances
+        comparison = Comparison(manifest.tolerance, tolerances)
         comparison.add(answer.outputs, {n: array[indices] for n, array in case.outputs.items()}, "")
         return comparison.ok
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from server.batching import tensors
+from server.batching import exact, tensors
 from server.batching.parameters import Parameters, only
 from server.batching.scheduler import Scheduler
 from server.inference import Call
@@ -37,14 +37,20 @@ class Threads:
 class Batches:
     """Runs calls that come together as one execution, where a call is a number of rows."""
 
-    def __init__(self, parameters: Parameters, *, merges_all: bool) -> None:
-        """Takes whether signatures are merged that weren't found to allow it when loaded.
+    def __init__(self, parameters: Parameters, *, merges_all: bool, is_exact: bool = False) -> None:
+        """Takes how calls are batched.
 
-        TensorFlow Serving's `--enable_batching` does so: the operator vouches for the model.
+        Args:
+            parameters: Sizes, queues and threads.
+            merges_all: Merge calls of signatures whose rows aren't proven to be independent, too.
+                TensorFlow Serving's `--enable_batching` does so: the operator vouches for the
+                model.
+            is_exact: Execute calls in the sizes alone that the servable names: `batching/exact.py`.
         """
         self._scheduler = Scheduler(parameters)
         self._compiled_sizes = parameters.compiled_sizes
         self._merges_all = merges_all
+        self._is_exact = is_exact
         self._threads = Threads()
 
     def __call__(self, servable: Servable, call: Call) -> Awaitable[Mapping[str, np.ndarray]]:
@@ -63,7 +69,12 @@ class Batches:
         if fixed is not None and tensors.count_rows(call.inputs) not in fixed:
             return self._threads(servable, call)  # to hear which sizes there are
 
+        exact_sizes = sizes if self._is_exact else None
+        is_single = exact_sizes is not None and exact_sizes.is_single
+
         def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            if exact_sizes is not None:
+                return exact.run(engine, signature, inputs, outputs, exact_sizes)
             return engine.run(signature, inputs, outputs)
 
         return self._scheduler.run(
@@ -72,7 +83,8 @@ class Batches:
             run,
             call.inputs,
             deadline=call.deadline,
-            sizes=sizes,
+            is_mergeable=not is_single,
+            sizes=None if is_single else sizes,  # the queue takes as many rows as another
         )
 
     def close(self) -> None:

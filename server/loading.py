@@ -9,7 +9,7 @@ from pathlib import Path
 
 from artifact import program
 from server import warmup
-from server.batching import preparation
+from server.batching import exact, preparation
 from server.batching.parameters import Sizes
 from server.engines import choice
 from server.engines.engine import EngineOptions
@@ -28,6 +28,7 @@ class Loader:
         warmup_iterations: How often each of them is run.
         batch_sizes: Of calls that are merged where that changes no answer, in engines that
             compile a program a size; None: no calls are merged.
+        is_exact: Merge and execute in sizes alone that give a row the same bits.
         check_method_names: Insist on the signatures' method names.
         functions: The compiled programs of the versions that are loaded.
     """
@@ -36,6 +37,7 @@ class Loader:
     enable_warmup: bool = True
     warmup_iterations: int = 1
     batch_sizes: Sizes | None = None
+    is_exact: bool = False
     check_method_names: bool = False
     functions: program.Functions = field(default_factory=program.Functions)
 
@@ -53,9 +55,15 @@ class Loader:
         records = 0
         if self.enable_warmup:
             records = warmup.run(path, servable, iterations=self.warmup_iterations)
-        if self.batch_sizes is not None and servable.engine.compiles_sizes:
+        # A merged call has one leading axis, which all inputs share.
+        row_wise = frozenset(filter(engine.has_one_batch, preparation.proven(path)))
+        if self.batch_sizes is not None and self.is_exact:
+            servable.batches = exact.sizes(
+                servable.engine, servable.signatures, row_wise, self.batch_sizes, path
+            )
+        elif self.batch_sizes is not None and servable.engine.compiles_sizes:
             servable.batches = preparation.sizes(
-                servable.engine, servable.signatures, self.batch_sizes
+                servable.engine, servable.signatures, row_wise, self.batch_sizes
             )
         logger.info(
             "%s version %d loaded by engine %s in %.2f s, %d warm-up records",

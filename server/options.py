@@ -81,6 +81,11 @@ class Options:
         "without --enable_batching, merge requests that wait for the xla engine anyway, where "
         "that changes no answer",
     )
+    exact: bool = _own_flag(
+        False,
+        "give a row the same bits whatever it is merged with, in whichever worker, and however "
+        "many rows a request has; where its rows are proven to be independent",
+    )
     compilation_cache_dir: str = _own_flag(
         "~/.cache/jax-serving-stack/xla",
         "directory that keeps compiled programs for a restart; empty: none",

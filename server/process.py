@@ -99,7 +99,11 @@ class Server:
         execute = (
             Threads()
             if found.batching is None
-            else Batches(found.batching, merges_all=self._options.enable_batching)
+            else Batches(
+                found.batching,
+                merges_all=self._options.enable_batching and not self._options.exact,
+                is_exact=self._options.exact,
+            )
         )
         core = Core(
             self._repository,

@@ -93,6 +93,7 @@ def _loader(options: Options, batches: batching.Parameters | None) -> Loader:
         enable_warmup=options.enable_model_warmup,
         warmup_iterations=max(options.num_request_iterations_for_warmup, 1),
         batch_sizes=batches.compiled_sizes if batches is not None else None,
+        is_exact=options.exact,
         check_method_names=options.enable_signature_method_name_check,
     )
 
@@ -153,6 +154,18 @@ def _front(options: Options) -> FrontOptions:
 
 
 def _batching(options: Options) -> batching.Parameters | None:
+    found = _parameters(options)
+    if options.exact:
+        if options.engine == "tensorflow":
+            raise invalid("--exact needs the xla engine; leave --engine=tensorflow out")
+        if found is None:
+            raise invalid("--exact chooses batch sizes; leave --adaptive_batching=false out")
+        if found.pad_variable_length:
+            raise invalid("--exact pads no other dimension; leave pad_variable_length_inputs out")
+    return found
+
+
+def _parameters(options: Options) -> batching.Parameters | None:
     file = options.batching_parameters_file
     if not options.enable_batching:
         if file:

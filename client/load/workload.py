@@ -133,7 +133,7 @@ def _checker(
     expected: list[Mapping[str, np.ndarray]],
 ) -> Callable[[int, bytes], bool]:
     def agrees(index: int, body: bytes) -> bool:
-        comparison = Comparison(samples.tolerance)
+        comparison = Comparison(samples.tolerance, samples.tolerances)
         try:
             outputs = _decode(plan, signature, body)
         except (ValueError, KeyError, TypeError):

@@ -117,7 +117,7 @@ def _trained(args: argparse.Namespace, dataset: Dataset) -> Model:
     from exporter.training import models, parallel
     from exporter.training.image_signatures import image_signatures
     from exporter.training.loop import train
-    from exporter.verify.answers import MAX_EXAMPLES
+    from exporter.verify.cases import MAX_EXAMPLES
 
     parallel.use_cpu_cores()
     definition = models.get(args.model).for_classes(len(dataset.classes))

@@ -27,7 +27,7 @@ examples:
   python -m exporter report models/mnist_flax --server localhost:8501 --server localhost:8500
   python -m exporter report models/mnist_flax --json
 
-exit code: 0 all outputs agree with JAX, 1 some don't, 2 wrong flags or no such version
+exit code: 0 all outputs agree with JAX, 1 some don't or are refused, 2 wrong flags or no version
 """
 
 
@@ -97,6 +97,7 @@ def _summary(report: Report) -> dict[str, object]:
         "accuracy": report.accuracy,
         "num_parameters": report.num_parameters,
         "cells": [asdict(cell) for cell in report.cells],
+        "company": [asdict(row) for row in report.company],
         "files": report.files,
     }
 
@@ -107,6 +108,7 @@ def _print(report: Report) -> None:
     manifest = report.manifest
     console = Console(highlight=False)
     console.print(_table(report, "max |difference| from JAX", _error))
+    console.print(_company(report))
     console.print(_table(report, "median milliseconds of a call", _milliseconds))
     refusals = {(c.runtime, c.signature): c.refusal for c in report.cells if c.refusal}
     for (runtime, signature), refusal in refusals.items():
@@ -133,6 +135,22 @@ def _table(report: Report, title: str, text: Callable[[Cell], str]) -> Table:
             if any(not cell.refusal for cell in cells.values()):
                 found = [cells.get(size) for size in report.batch_sizes]
                 table.add_row(runtime, signature, *(text(c) if c else "" for c in found))
+    return table
+
+
+def _company(report: Report) -> Table:
+    from rich.table import Table
+
+    label = f"{report.manifest.model}/{report.manifest.version}"
+    title = f"{label}: max |difference| of a row alone and in a batch"
+    table = Table(title=title, title_justify="left")
+    for name in ("runtime", "signature", "output", "rows independent", "at batch", "difference"):
+        table.add_column(name, justify="right" if name in ("at batch", "difference") else "left")
+    for row in report.company:
+        proven = "proven" if row.is_proven else "not proven"
+        style = "green" if row.agrees else "bold red" if row.is_proven else "yellow"
+        number = f"[{style}]{row.max_abs_diff:.1e}[/{style}]"
+        table.add_row(row.runtime, row.signature, row.output, proven, str(row.batch_size), number)
     return table
 
 

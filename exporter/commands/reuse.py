@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     assert dataset is not None
     images = dataset.test.examples(16).inputs
 
-    from exporter.formats.keras import gradients, training
+    from exporter.formats.keras import gradients, saving, training
 
     known = {way.name: way for way in training.ways()}
     unknown = [name for name in args.ways or () if name not in known]
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         outcomes.append(outcome)
     if args.save_network is not None:
         with stages(f"save the last network to {args.save_network}"):
-            training.save(network, args.save_network, images)
+            saving.save(network, args.save_network, images)
     if args.json:
         print(
             json.dumps(

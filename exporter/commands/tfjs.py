@@ -38,6 +38,13 @@ def add_arguments(parser: FlagParser) -> None:
         help="how large weights are stored (default: %(default)s)",
     )
     add(
+        "--bound",
+        type=float,
+        metavar="SHARE",
+        help="how far outputs of quantised weights may be from JAX's, of their largest number "
+        "(default: 0.01 for float16, 0.1 for uint8)",
+    )
+    add(
         "--backends",
         type=listed(str),
         default=("cpu", "wasm", "webgl"),
@@ -69,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
     options = tfjs.TfjsOptions(
         weights=args.weights,
+        bound=args.bound,
         backends=args.backends,
         verify_in_node=args.verify_in_node,
         overwrite=args.overwrite,
@@ -91,13 +99,18 @@ def _print(result: TfjsResult, weights: str, backends: Sequence[str]) -> None:
     from rich.table import Table
 
     table = Table(title=f"largest differences, {weights} weights")
-    for column in ("runtime", "output"):
+    for column in ("runtime", "output", "inputs"):
         table.add_column(column)
     for column in ("batch", "from the graph in TensorFlow", "from JAX"):
         table.add_column(column, justify="right")
     for d in result.differences:
         table.add_row(
-            d.runtime, d.output, str(d.batch_size), f"{d.from_graph:.1e}", f"{d.from_jax:.1e}"
+            d.runtime,
+            d.output,
+            d.inputs,
+            str(d.batch_size),
+            f"{d.from_graph:.1e}",
+            f"{d.from_jax:.1e}",
         )
     console = Console(highlight=False)
     console.print(table)

@@ -50,6 +50,13 @@ def add_arguments(parser: FlagParser) -> None:
         help="which files to write (default: all four kinds)",
     )
     add("--batch_size", type=int, default=1, help="the only one it takes (default: %(default)s)")
+    add(
+        "--bound",
+        type=float,
+        metavar="SHARE",
+        help="how far outputs of quantised files may be from JAX's, of their largest number "
+        "(default: 0.01 for float16, 0.1 for dynamic, 0.2 for int8)",
+    )
     parser.add_boolean("overwrite", default=False, help="replace files that exist")
     parser.add_boolean("json", default=False, help="print one JSON object instead of a table")
 
@@ -78,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
                 kinds=args.kinds,
                 batch_size=args.batch_size,
                 overwrite=args.overwrite,
+                bound=args.bound,
             )
         )
     if args.json:
@@ -118,4 +126,11 @@ def _print(name: str, results: Sequence[TfliteFile]) -> None:
     for r in results:
         error, relative = f"{r.max_abs_err:.1e}", f"{r.relative_err:.2%}"
         table.add_row(r.kind, r.path.name, f"{r.num_bytes:,}", error, relative)
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    unlike = dict.fromkeys(name for r in results for name in r.unlike_at_extremes)
+    if unlike:
+        console.print(
+            f"not JAX's at the largest floats, infinities or NaN: {', '.join(unlike)} (the "
+            "interpreter's own kernels)"
+        )

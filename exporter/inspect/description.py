@@ -9,12 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from artifact import versions
-from artifact.manifest import Manifest, Parity, Tensor
+from artifact.manifest import Manifest, Parity, Tensor, max_abs_err
+from exporter.model import SERVING_DEFAULT
 from wire import dtypes
 
 
@@ -44,32 +46,47 @@ def summary(version_dir: Path) -> dict[str, Any]:
         "path": str(version_dir),
         "variables": data["parameters"],
         "operations": dict(operations(version_dir)),
-        "max_abs_err": max((p.max_abs_err for p in manifest.parity), default=None),
+        "max_abs_err": manifest.max_abs_err,
     }
 
 
 def print_comparison(manifest: Manifest, parity: Sequence[Parity]) -> None:
-    """Prints how far each output was from JAX's, to standard output."""
-    tolerance = manifest.tolerance
+    """Prints what was compared with JAX at what, and how far it was off, to standard output."""
     table = _table(
-        f"{manifest.model}/{manifest.version}: differences from JAX "
-        f"(rtol {tolerance.rtol:.0e}, atol {tolerance.atol:.0e})",
-        "signature", "output", "through", ">batch", ">max |difference|",
+        f"{manifest.model}/{manifest.version}: differences from JAX",
+        "output", "inputs", "through", "batches", ">largest", ">allowed",
     )  # fmt: skip
+    groups: dict[tuple[str, str, str, str], list[Parity]] = {}
     for p in parity:
-        error = f"{p.max_abs_err:.1e}"
-        table.add_row(p.signature, p.output, p.through, str(p.batch_size), error)
-    Console(highlight=False).print(table)
+        groups.setdefault((p.signature, p.output, p.inputs, p.through), []).append(p)
+    label = ""
+    for (signature, output, inputs, through), group in sorted(groups.items(), key=_ordinary_first):
+        name = output if signature == SERVING_DEFAULT else f"{signature}: {output}"
+        table.add_row(
+            name if name != label else "",
+            inputs,
+            through,
+            ", ".join(str(size) for size in sorted({p.batch_size for p in group})),
+            f"{max(p.max_abs_err for p in group):.1e}",
+            _allowed(manifest, signature, output),
+        )
+        label = name
+    console = Console(highlight=False)
+    console.print(table)
+    for name, reason in manifest.untried.items():
+        console.print(f"[yellow]{name}: not compared at the ends of its dtypes: {reason}[/yellow]")
 
 
 def comparison(manifest: Manifest, parity: Sequence[Parity]) -> dict[str, Any]:
     """Returns what `print_comparison` shows, ready for JSON."""
+    compared = {p.signature for p in parity}
     return {
         "model": manifest.model,
         "version": manifest.version,
         "parity": [asdict(p) for p in parity],
-        "max_abs_err": max((p.max_abs_err for p in parity), default=None),
-        "ok": True,
+        "max_abs_err": max_abs_err(parity),
+        "untried": dict(manifest.untried),
+        "ok": compared >= manifest.signatures.keys(),
     }
 
 
@@ -86,10 +103,31 @@ def operations(version_dir: Path) -> Counter[str]:
     return count
 
 
+def _ordinary_first(group: tuple[tuple[str, ...], list[Parity]]) -> tuple[Any, ...]:
+    (signature, output, inputs, through), found = group
+    return (
+        signature != SERVING_DEFAULT,
+        signature,
+        output,
+        not found[0].is_ordinary,
+        inputs,
+        through,
+    )
+
+
+def _allowed(manifest: Manifest, signature: str, output: str) -> str:
+    dtype = manifest.signatures[signature].outputs[output].dtype
+    if dtype == "string" or np.dtype(dtypes.numpy_dtype(dtype)).kind in "iub":
+        return "none"
+    tolerance = manifest.tolerance_of(signature, output)
+    same = tolerance.rtol == tolerance.atol
+    return f"{tolerance.rtol:.0e}" if same else f"{tolerance.rtol:.0e}, {tolerance.atol:.0e}"
+
+
 def _compared(manifest: Manifest) -> str:
     if not manifest.parity:
         return "[yellow]not compared with JAX[/yellow]"
-    largest = max(p.max_abs_err for p in manifest.parity)
+    largest = manifest.max_abs_err or 0.0
     return f"{len(manifest.parity)} comparisons with JAX, max |difference| {largest:.1e}"
 
 

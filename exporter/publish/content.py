@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from artifact import portable
 from artifact.golden import EXAMPLES, GoldenCase
 from artifact.manifest import ProgramFile, ProgramRecord, SignatureRecord, Tensor
+from artifact.modules import ModuleError
+from exporter.errors import UserError
 from exporter.model.entry import Entry
 from exporter.publish.options import ExportOptions
 from exporter.signatures.plan import ProcessingPlan, served_shape
+from exporter.trace.rows import prove_signature
 from exporter.trace.traced import TracedSignature
-from exporter.verify.answers import (
-    answer,
-    batch_name,
-    check_finite,
-    example_case,
-    random_cases,
-)
+from exporter.verify.answers import answer
+from exporter.verify.cases import batch_name, collect
 from exporter.verify.inputs import Arrays, draw, usable_batch_sizes
 
 # Of a processed signature's checked requests, as many are warm-up records, the smallest ones.
@@ -36,9 +35,10 @@ class SignatureContent:
         name: Its name.
         record: What the manifest says of it.
         golden: Inputs and JAX's answers that the version keeps, by name.
-        unpublished: Cases that `__call__` takes, but the signature doesn't: of other batch sizes
-            than a fixed export's.
         warmup: Inputs of the warm-up requests.
+        unpublished: Cases that are compared and not kept: at the edges of dtypes, and of batch
+            sizes that `__call__` takes and a fixed export's signature doesn't.
+        untried: Why it isn't compared at the edges; empty where it is.
     """
 
     name: str
@@ -46,6 +46,7 @@ class SignatureContent:
     golden: Mapping[str, GoldenCase]
     warmup: Sequence[Arrays]
     unpublished: Mapping[str, GoldenCase] = field(default_factory=dict)
+    untried: str = ""
 
 
 def of_function(traced: TracedSignature, extra: Path, options: ExportOptions) -> SignatureContent:
@@ -61,18 +62,24 @@ def of_function(traced: TracedSignature, extra: Path, options: ExportOptions) ->
             has no finite number anywhere.
     """
     entry, fixed = traced.entry, traced.fixed_batch_sizes
-    answers = random_cases(entry, fixed or options.check_batch_sizes, options.seed)
-    examples = example_case(entry)
-    if not options.allow_non_finite:
-        check_finite(entry.label, [*answers.values(), *examples.values()])
-    served = {batch_name(size) for size in fixed[:1]} or answers.keys()
+    found = collect(
+        traced,
+        options.check_batch_sizes,
+        seed=options.seed,
+        tolerance=options.tolerance,
+        allow_non_finite=options.allow_non_finite,
+    )
+    record = replace(_record(traced, _write_programs(traced, extra)), tolerances=found.tolerances)
+    served = {batch_name(size) for size in fixed[:1]} or found.random.keys()
+    kept = {name: case for name, case in found.random.items() if name in served}
     sizes = fixed[:1] or usable_batch_sizes(entry, options.warmup_batch_sizes)
     return SignatureContent(
         entry.name,
-        _record(traced, _write_programs(traced, extra)),
-        {name: case for name, case in answers.items() if name in served} | examples,
+        record,
+        {**kept, **found.examples},
         [draw(entry, size, options.seed) for size in sizes],
-        {name: case for name, case in answers.items() if name not in served},
+        {name: case for name, case in {**found.random, **found.edges}.items() if name not in kept},
+        found.untried,
     )
 
 
@@ -93,7 +100,18 @@ def of_processed(
         options: Which batch sizes are checked.
     """
     golden = _processed_cases(plan, traced, base.golden, options)
-    record = SignatureRecord(plan.tensors, plan.outputs, plan.method, processing=plan.to_json())
+    # Its scores are those of the function in the middle.
+    loosest = max(base.record.tolerances.values(), key=lambda t: t.rtol)
+    record = SignatureRecord(
+        plan.tensors,
+        plan.outputs,
+        plan.method,
+        processing=plan.to_json(),
+        tolerances=dict.fromkeys(plan.outputs, loosest),
+        # What is around the function works on one file or example after the other.
+        row_wise=base.record.row_wise,
+        row_wise_refusal=base.record.row_wise_refusal,
+    )
     warmup = [case.inputs for case in golden.values()][:_WARMUP_CASES]
     return SignatureContent(name, record, golden, warmup)
 
@@ -113,14 +131,19 @@ def _write_programs(traced: TracedSignature, extra: Path) -> tuple[ProgramFile, 
     files = []
     for trace in traced.traces:
         suffix = "" if trace.batch_size is None else f".batch_{trace.batch_size}"
-        file = ProgramFile(f"{traced.entry.name}{suffix}.jax_export", trace.batch_size)
-        (extra / file.file).write_bytes(trace.exported.serialize())
+        try:
+            serialized, record = portable.write(trace.exported, len(trace.param_shapes))
+        except ModuleError as error:
+            raise UserError(f"{trace.label} can't be written as StableHLO: {error}") from None
+        file = ProgramFile(f"{traced.entry.name}{suffix}.stablehlo", trace.batch_size, record)
+        (extra / file.file).write_bytes(serialized)
         files.append(file)
     return tuple(files)
 
 
 def _record(traced: TracedSignature, files: tuple[ProgramFile, ...]) -> SignatureRecord:
     specs = traced.entry.specs
+    verdict = prove_signature(traced)
     return SignatureRecord(
         {
             name: Tensor(served_shape(shape.shape), specs[name].dtype)
@@ -131,6 +154,8 @@ def _record(traced: TracedSignature, files: tuple[ProgramFile, ...]) -> Signatur
             for name, shape in traced.output_shapes.items()
         },
         program=ProgramRecord(tuple(specs), tuple(traced.output_names), files),
+        row_wise=verdict.is_proven,
+        row_wise_refusal=verdict.refusal,
     )
 
 

@@ -113,7 +113,8 @@ def _check_answers(version_dir: Path, manifest: Manifest, model: Model, case: Go
             f"it again ({user_frame.describe(error)})"
         ) from error
     for name, expected in case.outputs.items():
-        if name not in found or not difference(found[name], expected, manifest.tolerance).agrees:
+        tolerance = manifest.tolerance_of(SERVING_DEFAULT, name)
+        if name not in found or not difference(found[name], expected, tolerance).agrees:
             raise CheckFailed(
                 f"{version_dir}: {manifest.source} gives another {name} now than when it was "
                 "exported; export it again, or go back to the code of then"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,16 +29,12 @@ from exporter.trace.trace import trace
 from exporter.trace.traced import TracedSignature
 from exporter.verify.check import Cases
 
-# Of dtypes with fewer digits than float32: a few units in their last place.
-_TOLERANCES = {"bfloat16": Tolerance(1e-2, 1e-2), "float16": Tolerance(1e-3, 1e-3)}
-
 
 def write(model: Model, directory: Path, options: ExportOptions) -> tuple[Manifest, Cases]:
     """Writes all that a version holds, with version 0 in its manifest and no comparisons.
 
     Returns:
-        The manifest, and the cases that `__call__` takes but the signature doesn't, which the
-        version's golden examples don't hold.
+        The manifest, and the cases that the version's golden examples don't hold.
 
     Raises:
         UserError: the model can't be traced or converted.
@@ -98,8 +94,6 @@ def _manifest(
         aval = shape_of_parameter(value)
         name = "/".join(path)
         parameters.append(Parameter(name, keys[name], tuple(aval.shape), aval.dtype.name))
-    dtypes = [p.dtype for p in parameters]
-    dtypes += [tensor.dtype for c in contents for tensor in c.record.outputs.values()]
     return Manifest(
         model=model.name,
         version=0,
@@ -111,10 +105,6 @@ def _manifest(
         source=model.source,
         versions=provenance.package_versions(target.get(options.target) if options.xla else None),
         metrics=dict(model.metrics),
-        tolerance=options.tolerance or _tolerance(dtypes),
+        tolerance=options.tolerance or Tolerance(),
+        untried={content.name: content.untried for content in contents if content.untried},
     )
-
-
-def _tolerance(dtypes: Iterable[str]) -> Tolerance:
-    """As close as the least exact of some dtypes lets one runtime's sums come to another's."""
-    return max((_TOLERANCES.get(name, Tolerance()) for name in dtypes), key=lambda t: t.rtol)

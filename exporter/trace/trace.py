@@ -27,7 +27,7 @@ _POLYMORPHIC = -1  # the batch size that stands for any
 FIXED_BATCH_SIZES = (16, 128)
 # Of arrays in the function itself: masks and tables, no weights.
 _MOST_CONSTANT_BYTES = 1 << 24
-_CALLBACKS = ("pure_callback", "io_callback")
+_CALLBACKS = ("pure_callback", "io_callback", "debug_callback", "debug_print")
 
 
 def trace(
@@ -52,7 +52,7 @@ def trace(
             for size in dict.fromkeys((serving_batch_size, *FIXED_BATCH_SIZES))
             if size == serving_batch_size or allowed({symbol: size}, entry.constraints)
         ]
-    traces = [_trace(entry, size, tuple(platforms)) for size in sizes]
+    traces = [trace_size(entry, size, tuple(platforms)) for size in sizes]
     _check_constants(entry.label, traces[0].jaxpr)
     _check_callbacks(entry.label, traces[0].jaxpr.jaxpr)
     return TracedSignature(
@@ -63,7 +63,12 @@ def trace(
     )
 
 
-def _trace(entry: Entry, batch_size: int | None, platforms: tuple[str, ...]) -> Trace:
+def trace_size(entry: Entry, batch_size: int | None, platforms: tuple[str, ...]) -> Trace:
+    """Traces a signature's function for one batch size, or for any (None).
+
+    Raises:
+        UserError: it can't be traced, the message being JAX's.
+    """
     specs, structure = jax.tree.flatten(entry.inputs)
     params, params_structure = jax.tree.flatten(entry.params)
     outputs_structure: list[Any] = []
@@ -99,7 +104,8 @@ def _check_callbacks(label: str, jaxpr: Any) -> None:
         if equation.primitive.name in _CALLBACKS:
             raise UserError(
                 f"{label} can't be traced for a server: it calls back into Python "
-                f"({equation.primitive.name} at {source_line(equation)}); compute it in JAX"
+                f"({equation.primitive.name} at {source_line(equation)}); compute it in JAX, or "
+                "leave it out"
             )
         for inner in jaxprs_in_params(equation.params):
             _check_callbacks(label, inner)

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from artifact import golden, program
-from artifact.comparison import difference
 from artifact.golden import GoldenCase
-from artifact.manifest import Manifest, Parity, Tolerance
+from artifact.manifest import Manifest, Parity
 from artifact.versions import EXTRA
 from exporter.errors import CheckFailed
+from exporter.verify.compare import compare
+from exporter.verify.edges import kind_of
 from exporter.verify.process import Reloader
+from exporter.verify.routes import CALL, PROGRAM, SIGNATURE, routes
 
 # By signature and name.
 Cases = Mapping[tuple[str, str], GoldenCase]
+
+_ROUTES = {
+    SIGNATURE: "the SavedModel's signature",
+    CALL: "the SavedModel's __call__",
+    PROGRAM: "the program that JAX traced; a function whose answers differ under jax.jit has a "
+    "side effect or a branch on Python values",
+}
 
 
 def check(
     version_dir: Path, label: str, process: Reloader, extra_cases: Cases
 ) -> tuple[Parity, ...]:
-    """Compares a written version with JAX: its SavedModel and its `jax.export` programs.
+    """Compares a written version with JAX: its SavedModel and its JAX programs.
 
     Args:
         version_dir: With manifest and golden examples.
@@ -32,63 +43,94 @@ def check(
         extra_cases: Inputs and JAX's answers beside the golden examples.
 
     Returns:
-        The differences found, one a signature, output, batch size and way into the model.
+        The differences found, one a signature, output, way into the model, kind of inputs and
+        batch size: all that there are.
 
     Raises:
-        CheckFailed: an output differs by more than the manifest's tolerance, or can't be computed.
+        CheckFailed: an output isn't JAX's, can't be computed, or was left out of the comparison.
     """
     manifest = Manifest.read(version_dir)
+    cases = {**golden.read(version_dir), **extra_cases}
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary)
         (directory / EXTRA).mkdir()
         golden.write(directory, extra_cases)
         process.start(version_dir, [version_dir, directory])
-        check_programs(version_dir, label, {**golden.read(version_dir), **extra_cases})
-        differences = process.finish()
-    worst: dict[tuple[str, str, int, str], float] = {}
-    for found in differences:
-        if not found.pop("agrees"):
-            raise _differs(label, manifest.tolerance, **found)
-        error = found.pop("max_abs_err")
-        key = tuple(found.values())
-        worst[key] = max(error, worst.get(key, 0.0))
-    return tuple(Parity(*key, error) for key, error in worst.items())
+        rows = list(_run_programs(version_dir, manifest, cases))
+        _raise_problems(label, rows)
+        rows += process.finish()
+    _raise_problems(label, rows)
+    worst: dict[tuple[str, str, int, str, str], float] = {}
+    for row in rows:
+        key = _key(row["signature"], row["output"], row["batch_size"], row["through"], row["case"])
+        worst[key] = max(row["max_abs_err"], worst.get(key, 0.0))
+    _check_complete(label, manifest, cases, worst)
+    return tuple(
+        Parity(signature, output, batch_size, through, error, inputs)
+        for (signature, output, batch_size, through, inputs), error in worst.items()
+    )
 
 
-def check_programs(version_dir: Path, label: str, cases: Cases) -> None:
-    """Compares a version's `jax.export` programs with the cases.
+def _key(
+    signature: str, output: str, batch_size: int | None, through: str, case: str
+) -> tuple[str, str, int, str, str]:
+    return signature, output, batch_size or 1, through, kind_of(case)
 
-    Raises:
-        CheckFailed: an output differs by more than the manifest's tolerance.
-    """
-    manifest = Manifest.read(version_dir)
+
+def _run_programs(version_dir: Path, manifest: Manifest, cases: Cases) -> Iterator[dict[str, Any]]:
+    """Compares a version's JAX programs with the cases, in this process."""
     device = jax.local_devices(backend="cpu")[0] if "cpu" in manifest.platforms else None
     programs = program.load_all(version_dir, device=device)
-    for (signature, _), case in cases.items():
-        if signature not in programs:
-            continue  # TensorFlow ops around a program that other cases are for
-        sizes = programs[signature].batch_sizes
-        count = manifest.signatures[signature].batch_size(case.inputs) or 1
-        if sizes is not None and count not in sizes:
-            continue
-        for name, array in programs[signature].run(case.inputs).items():
-            error, agrees = difference(array, case.outputs[name], manifest.tolerance)
-            if not agrees:
-                through = "the program that JAX traced; a function whose answers differ under "
-                through += "jax.jit has a side effect or a branch on Python values"
-                raise _differs(label, manifest.tolerance, signature, name, count, through, error)
+    for (signature, name), case in cases.items():
+        for route in routes(manifest, signature, case):
+            if route.through != PROGRAM:
+                continue
+            answers = programs[signature].run(case.inputs)
+            for found in compare(answers, case, partial(manifest.tolerance_of, signature)):
+                yield {
+                    "signature": signature,
+                    "case": name,
+                    "through": PROGRAM,
+                    "batch_size": route.batch_size,
+                    "output": found.output,
+                    "max_abs_err": found.max_abs_err,
+                    "problem": found.problem,
+                }
 
 
-def _differs(
-    label: str,
-    tolerance: Tolerance,
-    signature: str,
-    output: str,
-    batch_size: int,
-    through: str,
-    max_abs_err: float,
-) -> CheckFailed:
-    return CheckFailed(
-        f"{label}: {output} differs from JAX by {max_abs_err:.1e} at batch {batch_size} "
-        f"(rtol {tolerance.rtol:.0e}, atol {tolerance.atol:.0e}), through {through}"
-    )
+def _raise_problems(label: str, rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        if row["problem"]:
+            raise CheckFailed(
+                f"{label}: {row['output']} {row['problem']} at batch {row['batch_size'] or 1} of "
+                f"{kind_of(row['case'])} inputs, through {_ROUTES[row['through']]}"
+            )
+
+
+def _check_complete(label: str, manifest: Manifest, cases: Cases, found: Any) -> None:
+    """Checks that nothing was left out: a check that was not made is not one that passed."""
+    wanted = {
+        _key(signature, output, route.batch_size, route.through, name)
+        for (signature, name), case in cases.items()
+        for route in routes(manifest, signature, case)
+        for output in case.outputs
+    }
+    for name, record in manifest.signatures.items():
+        throughs = {key[3] for key in wanted if key[0] == name}
+        of_program = set() if record.program is None else {PROGRAM}
+        for through in ({SIGNATURE} | of_program) - throughs:
+            raise CheckFailed(f"{label}: {name} was not compared with JAX through its {through}")
+        compared = {key[1] for key in wanted if key[0] == name}
+        for output in record.outputs.keys() - compared:
+            raise CheckFailed(f"{label}: {name}: {output} was not compared with JAX")
+        for file in () if record.program is None else record.program.files:
+            sizes = {key[2] for key in wanted if key[0] == name and key[3] == PROGRAM}
+            if file.batch_size is not None and file.batch_size not in sizes:
+                raise CheckFailed(
+                    f"{label}: {name} was not compared with JAX at batch {file.batch_size}"
+                )
+    for signature, output, batch_size, through, _ in sorted(wanted - found.keys()):
+        raise CheckFailed(
+            f"{label}: {signature}: {output} was not compared with JAX at batch {batch_size}, "
+            f"through {_ROUTES[through]}"
+        )

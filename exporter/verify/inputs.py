@@ -14,12 +14,16 @@ from wire import dtypes
 
 Arrays = Mapping[str, np.ndarray]
 
+# Batches are tried up to half of this size, where constraints end below that.
+_LARGEST = 1024
 # Random integers are drawn below this, where no examples show a range.
 _INTEGER_END = 10
 
 
 def usable_batch_sizes(entry: Entry, batch_sizes: Sequence[int]) -> list[int]:
     """Returns those batch sizes that a signature's constraints allow; `[1]` where it has no batch.
+
+    The largest that they allow is among them, where they end.
 
     Raises:
         UserError: it allows none of them.
@@ -28,6 +32,10 @@ def usable_batch_sizes(entry: Entry, batch_sizes: Sequence[int]) -> list[int]:
     if symbol is None:
         return [1]
     usable = [size for size in batch_sizes if allowed({symbol: size}, entry.constraints)]
+    if entry.constraints:
+        every = [s for s in range(1, _LARGEST + 1) if allowed({symbol: s}, entry.constraints)]
+        if every and every[-1] <= _LARGEST // 2:
+            usable = list(dict.fromkeys([*usable, every[-1]]))
     return usable or [choose([symbol], {}, entry.constraints)[symbol]]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,12 @@ import numpy as np
 from artifact import golden, program
 from artifact.golden import EXAMPLES, GoldenCase
 from artifact.manifest import Manifest, ManifestError, Parity, damaged_files
+from artifact.program import Program
 from exporter.errors import CheckFailed, UserError
+from exporter.verify import edges
 from exporter.verify.check import Cases, check
-from exporter.verify.inputs import random_like
+from exporter.verify.inputs import Arrays, random_like
+from exporter.verify.leeway import leeway
 from exporter.verify.process import reloader
 
 
@@ -36,7 +39,8 @@ def recheck(
     """Checks that a version is as it was published and still gives JAX's answers.
 
     Its files are compared with the manifest's digests; its SavedModel, reloaded in a fresh
-    process, with the golden examples and with what JAX answers now to new random inputs.
+    process, with the golden examples and with what JAX answers now to new random inputs and at
+    the ends of dtypes.
 
     Args:
         version_dir: `<base>/<model>/<version>`.
@@ -62,27 +66,58 @@ def recheck(
                     f"{label}: {', '.join(damaged)}: not as published (the manifest has another "
                     "digest); publish the version again"
                 )
-        with stage("run the JAX program at new random inputs"):
-            fresh = _fresh_cases(version_dir, manifest, np.random.default_rng(seed))
+        with stage("run the JAX program at new random inputs and edges"):
+            fresh = dict(_fresh_cases(version_dir, manifest, np.random.default_rng(seed)))
         with stage("compare golden examples and live JAX in a fresh process"):
             return Recheck(manifest, check(version_dir, label, process, fresh))
 
 
-def _fresh_cases(version_dir: Path, manifest: Manifest, rng: np.random.Generator) -> Cases:
-    """Random inputs like the golden examples', with the answers of the version's program."""
+def _fresh_cases(
+    version_dir: Path, manifest: Manifest, rng: np.random.Generator
+) -> Iterator[tuple[tuple[str, str], GoldenCase]]:
+    """Yields inputs like the golden examples', and at the edges, with the program's answers."""
     kept = golden.read(version_dir)
     programs = program.load_all(version_dir)
-    fresh = {}
     for (signature, name), case in kept.items():
         if name == EXAMPLES:
             continue
         processing = manifest.signatures[signature].processing
         if processing is not None:
-            fresh[signature, name] = _fresh_request(version_dir, processing, name, kept, rng)
+            yield (signature, name), _fresh_request(version_dir, processing, name, kept, rng)
             continue
         inputs = random_like(case.inputs, rng)
-        fresh[signature, name] = GoldenCase(inputs, programs[signature].run(inputs))
-    return fresh
+        yield (signature, name), GoldenCase(inputs, programs[signature].run(inputs))
+    for signature, loaded in programs.items():
+        if signature not in manifest.untried:
+            cases = [case for (name, _), case in kept.items() if name == signature]
+            for name, case in _edge_cases(loaded, manifest, signature, cases[0], rng):
+                yield (signature, name), case
+
+
+def _edge_cases(
+    loaded: Program,
+    manifest: Manifest,
+    signature: str,
+    like: GoldenCase,
+    rng: np.random.Generator,
+) -> Iterator[tuple[str, GoldenCase]]:
+    record = manifest.signatures[signature]
+    seed = int(rng.integers(1 << 31))
+
+    def run(parameters: list[Any], inputs: Arrays) -> Arrays:
+        return loaded.with_parameters(parameters).run(inputs)
+
+    for case in edges.edge_cases(
+        lambda number: random_like(like.inputs, rng),
+        record.batched_inputs,
+        size=record.batch_size(like.inputs) or 1,
+        longest=edges.longest_table(loaded.parameters),
+        seed=seed,
+    ):
+        outputs = loaded.run(case.inputs)
+        tolerances = {name: manifest.tolerance_of(signature, name) for name in outputs}
+        room = leeway(run, loaded.parameters, case.inputs, outputs, tolerances, seed=seed)
+        yield case.name, GoldenCase(case.inputs, outputs, leeway=room)
 
 
 def _fresh_request(

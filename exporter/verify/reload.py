@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,12 @@ import numpy as np
 import tensorflow as tf
 
 from artifact import golden
-from artifact.comparison import difference
-from artifact.golden import EXAMPLES, GoldenCase
-from artifact.manifest import Manifest
-from exporter.model import SERVING_DEFAULT
+from artifact.golden import GoldenCase
+from artifact.manifest import Manifest, SignatureRecord
+from exporter.verify.compare import Arrays, compare
+from exporter.verify.routes import CALL, PROGRAM, SIGNATURE, Route, routes
 
-# Of many examples, as many are taken at once.
-MAX_BATCH = 128
-
-Arrays = Mapping[str, np.ndarray]
-Route = Callable[[Arrays], Arrays]
+Run = Callable[[Arrays], Arrays]
 
 
 def main() -> int:
@@ -37,86 +33,88 @@ def main() -> int:
     if not line:
         return 1
     request = json.loads(line)
-    version_dir = Path(request["version_dir"])
-    manifest = Manifest.read(version_dir)
-    loaded = tf.saved_model.load(str(version_dir))
-    differences = [
-        found
-        for directory in request["cases"]
-        for (signature, name), case in golden.read(Path(directory)).items()
-        for found in _try(loaded, manifest, signature, name, case)
-    ]
-    print(json.dumps(differences))
+    directories = [Path(directory) for directory in request["cases"]]
+    print(json.dumps(compare_version(Path(request["version_dir"]), directories)))
     return 0
 
 
+def compare_version(version_dir: Path, directories: Sequence[Path]) -> list[dict[str, Any]]:
+    """Compares a SavedModel with the golden examples in some directories, a row an output."""
+    manifest = Manifest.read(version_dir)
+    loaded = tf.saved_model.load(str(version_dir))
+    return [
+        row
+        for directory in directories
+        for (signature, name), case in golden.read(directory).items()
+        for route in routes(manifest, signature, case)
+        if route.through != PROGRAM
+        for row in _try(loaded, manifest, signature, name, case, route)
+    ]
+
+
 def _try(
-    loaded: Any, manifest: Manifest, signature: str, name_of_case: str, case: GoldenCase
+    loaded: Any,
+    manifest: Manifest,
+    signature: str,
+    case_name: str,
+    case: GoldenCase,
+    route: Route,
 ) -> Iterator[dict[str, Any]]:
-    for through, batch_size, route in _routes(loaded, manifest, signature, name_of_case, case):
-        batched = manifest.signatures[signature].batched_inputs
-        actual, count = _run_in_batches(route, case.inputs, batched, batch_size)
-        for name, array in case.outputs.items():
-            expected = array if count is None else array[:count]
-            error, agrees = difference(actual[name], expected, manifest.tolerance)
-            yield {
-                "signature": signature,
-                "output": name,
-                "batch_size": batch_size or 1,
-                "through": through,
-                "max_abs_err": error,
-                "agrees": agrees,
-            }
-
-
-def _routes(
-    loaded: Any, manifest: Manifest, signature: str, name_of_case: str, case: GoldenCase
-) -> Iterator[tuple[str, int | None, Route]]:
-    """The ways into the model that take the case, with the batch size that each takes."""
-    entry = manifest.signatures[signature]
-    count = entry.batch_size(case.inputs)
-    serve = loaded.signatures[signature]
-    served = None
-    if count is not None:
-        served = entry.inputs[entry.batched_inputs[0]].shape[0] or min(count, MAX_BATCH)
-    if served is None or count is None or served <= count:
-        yield "signature", served, partial(_served, serve)
-    if signature != SERVING_DEFAULT:
-        return  # `__call__` is that signature's function
-    for function in loaded.__call__.concrete_functions:
-        (structure,), _ = function.structured_input_signature
-        specs = {spec.name: spec for spec in tf.nest.flatten(structure)}
-        if all(specs[name].shape.is_compatible_with(a.shape) for name, a in case.inputs.items()):
-            yield "call", count, partial(_called, loaded, structure, entry)
-            return
-    if name_of_case != EXAMPLES:  # real inputs are as many as there are, a fixed export takes few
-        raise ValueError(f"__call__ takes none of the inputs of {signature}/{name_of_case}")
+    record = manifest.signatures[signature]
+    run: dict[str, Run] = {
+        SIGNATURE: partial(_served, loaded.signatures[signature]),
+        CALL: _call(loaded, record),
+    }
+    actual = _run_in_batches(
+        run[route.through], case.inputs, record.batched_inputs, route.batch_size
+    )
+    for found in compare(actual, case, partial(manifest.tolerance_of, signature)):
+        yield {
+            "signature": signature,
+            "case": case_name,
+            "through": route.through,
+            "batch_size": route.batch_size,
+            "output": found.output,
+            "max_abs_err": found.max_abs_err,
+            "problem": found.problem,
+        }
 
 
 def _served(serve: Any, inputs: Arrays) -> Arrays:
-    return serve(**{name: tf.constant(array) for name, array in inputs.items()})
+    answers = serve(**{name: tf.constant(array) for name, array in inputs.items()})
+    return {name: np.asarray(value) for name, value in answers.items()}
 
 
-def _called(loaded: Any, structure: Any, entry: Any, inputs: Arrays) -> Arrays:
-    tree = tf.nest.map_structure(lambda spec: tf.constant(inputs[spec.name]), structure)
-    return dict(zip(entry.program.output_names, tf.nest.flatten(loaded(tree)), strict=True))
+def _call(loaded: Any, record: SignatureRecord) -> Run:
+    """`__call__` of inputs by name; all of its concrete functions take the same structure."""
+
+    def run(inputs: Arrays) -> Arrays:
+        assert record.program is not None
+        (structure,), _ = loaded.__call__.concrete_functions[0].structured_input_signature
+        tree = tf.nest.map_structure(lambda spec: tf.constant(inputs[spec.name]), structure)
+        leaves = map(np.asarray, tf.nest.flatten(loaded(tree)))
+        return dict(zip(record.program.output_names, leaves, strict=True))
+
+    return run
 
 
 def _run_in_batches(
-    route: Route, inputs: Arrays, batched: Sequence[str], batch_size: int | None
-) -> tuple[Arrays, int | None]:
-    """Runs as many whole batches as there are, and says how many rows that makes.
+    run: Run, inputs: Arrays, batched: Sequence[str], batch_size: int | None
+) -> Arrays:
+    """Runs all rows in whole batches, the last of which overlaps the one before it.
 
     One batch is run as it is: outputs need no row a row then. So are inputs without a batch.
     """
     if batch_size is None or len(inputs[batched[0]]) == batch_size:
-        return {name: np.asarray(array) for name, array in route(inputs).items()}, None
-    count = len(inputs[batched[0]]) // batch_size * batch_size
-    batches = []
+        return run(inputs)
+    count = len(inputs[batched[0]])
+    pieces: dict[str, list[np.ndarray]] = {}
     for start in range(0, count, batch_size):
-        rows = {name: inputs[name][start : start + batch_size] for name in batched}
-        batches.append({k: np.asarray(v) for k, v in route({**inputs, **rows}).items()})
-    return {name: np.concatenate([b[name] for b in batches]) for name in batches[0]}, count
+        first = min(start, count - batch_size)
+        rows = {name: inputs[name][first : first + batch_size] for name in batched}
+        for name, array in run({**inputs, **rows}).items():
+            pieces.setdefault(name, []).append(array[start - first :])
+    return {name: np.concatenate(arrays) for name, arrays in pieces.items()}
 
 
 if __name__ == "__main__":

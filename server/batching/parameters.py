@@ -33,11 +33,13 @@ class Sizes:
         largest: At most so many rows.
         allowed: Ascending, the last one equal to `largest`; empty: any up to it.
         seconds: How long an execution of each allowed size takes; empty where that isn't known.
+        is_single: An execution is for one row, whatever its size.
     """
 
     largest: int
     allowed: tuple[int, ...] = ()
     seconds: Mapping[int, float] = field(default_factory=dict, compare=False)
+    is_single: bool = False
 
     def up(self, rows: int) -> int:
         """Returns the size for so many rows: the smallest, unless a larger one is faster.

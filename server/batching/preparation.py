@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from artifact.manifest import Manifest, ManifestError
 from server.batching.parameters import Sizes
 from server.engines.engine import Engine
 from server.signatures import Signature
@@ -15,7 +17,7 @@ from server.signatures import Signature
 logger = logging.getLogger(__name__)
 
 # A size that takes longer is as large as batches get: who waits behind it waits that long.
-_LONGEST_S = 0.25
+LONGEST_S = 0.25
 # All sizes are timed in turn, again and again, and the fastest run of each counts: other work on
 # the machine would otherwise decide which look slow.
 _ROUNDS = 5
@@ -24,20 +26,36 @@ _ROUNDS_S = 0.3
 _SEED = 0
 
 
-def sizes(engine: Engine, signatures: Mapping[str, Signature], wanted: Sizes) -> dict[str, Sizes]:
+def proven(version_dir: Path) -> frozenset[str]:
+    """Returns the signatures whose rows the exporter has proven to be independent.
+
+    None where there is no manifest: of other people's models nothing is known.
+    """
+    try:
+        signatures = Manifest.read(version_dir).signatures
+    except (OSError, ManifestError):
+        return frozenset()
+    return frozenset(name for name, entry in signatures.items() if entry.row_wise)
+
+
+def sizes(
+    engine: Engine, signatures: Mapping[str, Signature], row_wise: frozenset[str], wanted: Sizes
+) -> dict[str, Sizes]:
     """Returns the batch sizes of the signatures whose calls may be merged; the rest are left out.
 
-    Merging must not change an answer, so it is tried here: random rows are run in every size
-    among other neighbours, which also compiles the sizes before the first request comes, and
-    shows how long each takes.
+    The sizes are compiled before the first request comes, and each is timed.
 
     Args:
         engine: Has loaded the version.
         signatures: The version's.
+        row_wise: Those whose rows are proven to be independent.
         wanted: Sizes for signatures that take any.
     """
     found = {}
     for name, signature in signatures.items():
+        if name not in row_wise:
+            logger.info("signature %s is not batched: its rows aren't proven independent", name)
+            continue
         try:
             usable = _usable(engine, signature, wanted)
         except Exception as error:  # the model's own trouble, which its callers will hear of
@@ -49,58 +67,72 @@ def sizes(engine: Engine, signatures: Mapping[str, Signature], wanted: Sizes) ->
 
 
 def _usable(engine: Engine, signature: Signature, wanted: Sizes) -> Sizes | None:
-    if not _has_rows(signature):  # such as a SavedModel's own initialisation
-        return None
-    fixed = engine.batch_sizes(signature.name)
-    allowed = tuple(fixed) if fixed else wanted.allowed
+    allowed = allowed_sizes(engine, signature, wanted)
     if not allowed:
         return None
-    rows = _random_rows(signature, allowed[-1])
-    outputs = signature.output_names
-    parts = {size: {name: array[-size:] for name, array in rows.items()} for size in allowed}
+    rows = random_rows(signature, allowed[-1])
     seconds: dict[int, float] = {}
-    first: Mapping[str, np.ndarray] = {}
+
+    def run(size: int) -> Mapping[str, np.ndarray]:
+        inputs = {name: array[:size] for name, array in rows.items()}
+        return engine.run(signature.name, inputs, signature.output_names)
+
     for size in allowed:
-        engine.run(signature.name, parts[size], outputs)  # compiles
+        run(size)  # compiles
         start = time.perf_counter()
-        answers = engine.run(signature.name, parts[size], outputs)
+        answers = run(size)
         seconds[size] = time.perf_counter() - start
         if any(array.shape[:1] != (size,) for array in answers.values()):
             logger.info("signature %s is not batched: its outputs have other rows", signature.name)
             return None
-        # The rows of a smaller size stand at the end of the larger one, behind new neighbours.
-        for name, before in first.items():
-            if not _agree(answers[name][-len(before) :], before):
-                logger.info(
-                    "signature %s is not batched: %s of a row depends on the other rows",
-                    signature.name,
-                    name,
-                )
-                return None
-        first = answers
-        if seconds[size] > _LONGEST_S:
+        if seconds[size] > LONGEST_S:
             break
+    return timed(run, seconds)
+
+
+def timed(run: Callable[[int], object], seconds: Mapping[int, float]) -> Sizes:
+    """Returns sizes with the shortest time that each takes, by running them again and again.
+
+    Args:
+        run: Executes so many rows.
+        seconds: What each has taken before.
+    """
+    shortest = dict(seconds)
     end = time.perf_counter() + _ROUNDS_S
-    for size in tuple(seconds) * _ROUNDS:
+    for size in tuple(shortest) * _ROUNDS:
         for _ in range(_RUNS):
             start = time.perf_counter()
             if start < end:
-                engine.run(signature.name, parts[size], outputs)
-                seconds[size] = min(seconds[size], time.perf_counter() - start)
-    return Sizes(max(seconds), tuple(seconds), seconds)
+                run(size)
+                shortest[size] = min(shortest[size], time.perf_counter() - start)
+    return Sizes(max(shortest), tuple(sorted(shortest)), shortest)
 
 
-def _has_rows(signature: Signature) -> bool:
-    """Tells whether all tensors have an open leading dimension, and inputs no other."""
+def allowed_sizes(engine: Engine, signature: Signature, wanted: Sizes) -> Sequence[int]:
+    """Returns the batch sizes that a signature can be compiled for beforehand, ascending.
+
+    None where a tensor has no rows, as in what initialises a SavedModel, or an input has another
+    open dimension: which sizes of that will come is anyone's guess.
+    """
+    fixed = engine.batch_sizes(signature.name)
+    leading = {-1, *(fixed or ())}
     inputs, outputs = signature.inputs.values(), signature.outputs.values()
-    return (
+    has_rows = (
         bool(inputs)
-        and all(tensor.shape and tensor.shape[0] == -1 for tensor in [*inputs, *outputs])
+        and all(tensor.shape and tensor.shape[0] in leading for tensor in [*inputs, *outputs])
         and all(size >= 0 for tensor in inputs for size in (tensor.shape or ())[1:])
     )
+    if not has_rows:
+        return ()
+    return tuple(fixed) if fixed else wanted.allowed
 
 
-def _random_rows(signature: Signature, count: int) -> dict[str, np.ndarray]:
+def random_rows(signature: Signature, count: int) -> dict[str, np.ndarray]:
+    """Returns random inputs of a signature: small numbers, and integers of 0 and 1.
+
+    Raises:
+        ValueError: an input is a string.
+    """
     rng = np.random.default_rng(_SEED)
     rows = {}
     for name, tensor in signature.inputs.items():
@@ -113,21 +145,3 @@ def _random_rows(signature: Signature, count: int) -> dict[str, np.ndarray]:
         else:
             rows[name] = rng.standard_normal(shape).astype(dtype)
     return rows
-
-
-def _agree(one: np.ndarray, other: np.ndarray) -> bool:
-    """Compares to half of the digits: sizes round differently, other neighbours change more."""
-    if one.shape != other.shape:
-        return False
-    if one.dtype.kind in "biuO":
-        return bool(np.array_equal(one, other))
-    import ml_dtypes
-
-    tolerance = float(ml_dtypes.finfo(one.dtype).eps) ** 0.5
-    wide = np.complex128 if one.dtype.kind == "c" else np.float64
-    scale = float(np.nanmax(np.abs(other.astype(wide)), initial=1.0))
-    return bool(
-        np.allclose(
-            one.astype(wide), other.astype(wide), tolerance, tolerance * scale, equal_nan=True
-        )
-    )

@@ -23,6 +23,9 @@ class Engine(Protocol):
     def batch_sizes(self, signature: str) -> Sequence[int] | None:
         """Returns the batch sizes that a signature takes, ascending; None: any."""
 
+    def has_one_batch(self, signature: str) -> bool:
+        """Whether all open leading axes of a signature's inputs are one batch, as far as known."""
+
     def run(
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
     ) -> dict[str, np.ndarray]:

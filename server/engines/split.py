@@ -28,6 +28,10 @@ class SplitEngine:
         """Returns what the signature's engine says."""
         return self._engine(signature).batch_sizes(signature)
 
+    def has_one_batch(self, signature: str) -> bool:
+        """Returns what the signature's engine says."""
+        return self._engine(signature).has_one_batch(signature)
+
     def run(
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
     ) -> dict[str, np.ndarray]:

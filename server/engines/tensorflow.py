@@ -63,6 +63,10 @@ class TensorFlowEngine:
         """Returns None: the graph says at run time what it takes."""
         return None
 
+    def has_one_batch(self, signature: str) -> bool:
+        """Returns True: the model says nothing else."""
+        return True
+
     def run(
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
     ) -> dict[str, np.ndarray]:

@@ -68,6 +68,10 @@ class TfliteEngine:
             raise ServingError(Code.FAILED_PRECONDITION, f"{FILE} has no signatures")
         return signatures.from_message(message)
 
+    def has_one_batch(self, signature: str) -> bool:
+        """Returns True: the model says nothing else."""
+        return True
+
     def run(
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
     ) -> dict[str, np.ndarray]:

@@ -28,6 +28,7 @@ class XlaEngine:
         is available. What a version among `functions` has compiled already isn't compiled again.
 
         Raises:
+            UnrunnableError: this JAX can't run the version's programs.
             ServingError: the version isn't one of ours, or is damaged.
         """
         import jax
@@ -45,6 +46,8 @@ class XlaEngine:
             ) from None
         except (manifest.ManifestError, variables.BundleError, KeyError, OSError) as error:
             raise ServingError(Code.DATA_LOSS, f"{path}: {error}") from None
+        for entry in self._programs.values():
+            entry.read()
         for signature, entry in self._programs.items():
             for batch_size in entry.batch_sizes or ():
                 self._run_once(signature, batch_size)
@@ -52,6 +55,14 @@ class XlaEngine:
     def batch_sizes(self, signature: str) -> Sequence[int] | None:
         """Returns the sizes that the signature was exported for; None: any."""
         return self._program(signature).batch_sizes
+
+    def has_one_batch(self, signature: str) -> bool:
+        """Whether all open leading axes of the signature's inputs have one name."""
+        entry = self._signatures.get(signature)
+        if entry is None:  # what initialises a SavedModel
+            return True
+        opened = {name for name, t in entry.inputs.items() if t.shape and t.shape[0] is None}
+        return opened <= set(entry.batched_inputs)
 
     def run(
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
@@ -61,6 +72,8 @@ class XlaEngine:
         self._check_shapes(signature, inputs)
         try:
             values = entry.run(inputs)
+        except program.UnrunnableError as error:
+            raise ServingError(Code.FAILED_PRECONDITION, str(error)) from None
         except program.ProgramError as error:
             raise invalid(f"signature {signature}: {error}") from None
         return {name: values[name] for name in outputs}
@@ -109,7 +122,7 @@ class XlaEngine:
 
 
 def servable(path: Path) -> frozenset[str]:
-    """Returns the signatures of a version that have a program for this machine's device."""
+    """Returns the signatures of a version that have a program for a device of this machine."""
     try:
         found = manifest.Manifest.read(path)
     except (OSError, manifest.ManifestError):
@@ -118,9 +131,7 @@ def servable(path: Path) -> frozenset[str]:
     if not programs:
         return frozenset()
     try:
-        import jax
-    except ModuleNotFoundError:
+        program.device_for(found.platforms)
+    except (ModuleNotFoundError, program.UnrunnableError):
         return frozenset()
-    backend = jax.default_backend()
-    is_here = ("cuda" if backend == "gpu" else backend) in found.platforms
-    return frozenset(programs if is_here else ())
+    return frozenset(programs)

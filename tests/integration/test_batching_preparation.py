@@ -1,10 +1,12 @@
-"""A signature is batched only where that changes no answer."""
+"""A signature is batched only where that is proven to change no answer."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from artifact.manifest import Manifest
 from server.batching import preparation
 from server.batching.parameters import Sizes, only, steps
 from server.engines.engine import EngineOptions
@@ -40,6 +42,7 @@ def signature(dtype="float32", shape=(-1, 3), output=(-1, 3)):
 
 
 WANTED = steps(8)
+PROVEN = frozenset({"s"})
 
 
 @pytest.mark.parametrize(
@@ -49,41 +52,51 @@ WANTED = steps(8)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "bool"])
 def test_rows_by_themselves_are_batched_in_all_sizes(function, dtype):
     engine = Function(lambda x: function(x.astype(np.float32)))
-    assert preparation.sizes(engine, signature(dtype), WANTED) == {"s": WANTED}
+    assert preparation.sizes(engine, signature(dtype), PROVEN, WANTED) == {"s": WANTED}
     assert set(engine.ran) == {1, 2, 4, 8}
 
 
-@pytest.mark.parametrize(
-    "function",
-    [
-        lambda x: x - x.mean(0),  # as batch normalization in training
-        lambda x: np.cumsum(x, axis=0),
-        lambda x: x[::-1],
-        lambda x: x / np.abs(x).max(),
-        lambda x: x.sum(0),
-        lambda x: np.concatenate([x, x]),
-    ],
-)
-def test_rows_that_depend_on_others_are_not(function):
-    assert preparation.sizes(Function(function), signature(), WANTED) == {}
+def test_what_is_not_proven_is_not_batched():
+    """Not even rows that look independent: who knows."""
+    assert preparation.sizes(Function(np.tanh), signature(), frozenset(), WANTED) == {}
 
 
-def test_what_cannot_be_tried_is_not_batched():
+def test_outputs_without_their_rows_are_not_batched():
+    for function in (lambda x: x.sum(0), lambda x: np.concatenate([x, x])):
+        assert preparation.sizes(Function(function), signature(), PROVEN, WANTED) == {}
+
+
+def test_what_cannot_be_run_is_not_batched():
     def fails(x):
         raise RuntimeError("no")
 
-    assert preparation.sizes(Function(fails), signature(), WANTED) == {}
-    assert preparation.sizes(Function(np.tanh), signature(shape=(-1, -1)), WANTED) == {}
-    assert preparation.sizes(Function(np.tanh), signature(shape=(2, 3)), WANTED) == {}
-    assert preparation.sizes(Function(np.tanh), signature(shape=None), WANTED) == {}
-    assert preparation.sizes(Function(np.tanh), signature("string"), WANTED) == {}
-    assert preparation.sizes(Function(np.tanh), signature(), Sizes(8)) == {}
+    for function, signatures in (
+        (fails, signature()),
+        (np.tanh, signature(shape=(-1, -1))),
+        (np.tanh, signature(shape=(2, 3))),
+        (np.tanh, signature(shape=None)),
+        (np.tanh, signature("string")),
+    ):
+        assert preparation.sizes(Function(function), signatures, PROVEN, WANTED) == {}
+    assert preparation.sizes(Function(np.tanh), signature(), PROVEN, Sizes(8)) == {}
 
 
-def test_an_export_for_fixed_sizes_is_batched_in_these():
+@pytest.mark.parametrize("shape", [(-1, 3), (2, 3)])
+def test_an_export_for_fixed_sizes_is_batched_in_these(shape):
     engine = Function(np.tanh, sizes=[2, 6])
-    assert preparation.sizes(engine, signature(), WANTED) == {"s": only([2, 6])}
+    signatures = signature(shape=shape, output=shape)
+    assert preparation.sizes(engine, signatures, PROVEN, WANTED) == {"s": only([2, 6])}
     assert set(engine.ran) == {2, 6}
+
+
+def test_proofs_are_read_from_the_manifest(tmp_path):
+    assert preparation.proven(tmp_path) == frozenset()
+    version = exports.scaled(tmp_path, 1)
+    assert preparation.proven(version) == {"serving_default"}
+    found = Manifest.read(version)
+    entry = replace(found.signatures["serving_default"], row_wise=None)
+    replace(found, signatures={"serving_default": entry}).write(version)
+    assert preparation.proven(version) == frozenset()
 
 
 def test_an_export_is_ready_in_all_sizes_when_it_is_loaded(tmp_path):

@@ -56,6 +56,60 @@ def test_every_runtime_agrees_at_every_batch_size(version_dir, report):
     assert report.ok
 
 
+def test_rows_are_the_same_alone_and_in_company(report):
+    assert {row.runtime for row in report.company} == set(report.runtimes)
+    assert all(row.is_proven and row.agrees for row in report.company)
+    assert all(row.max_abs_diff < 1e-5 and row.batch_size > 1 for row in report.company)
+    assert "Alone and in company" in page.render(report)
+
+
+def a_runtime(answer):
+    """A runtime of one's own: `answer(signature, inputs)`."""
+    return runtimes.Runtime("mine", answer)
+
+
+def test_rows_that_differ_in_company_are_shown(version_dir):
+    (real, *_) = runtimes.local(version_dir)
+
+    def mixed(signature, inputs):
+        outputs = real.run(signature, inputs)
+        return {name: array + np.float32(len(array) > 1) for name, array in outputs.items()}
+
+    found = collect(version_dir, [a_runtime(mixed)])
+    (row,) = found.company
+    assert row.max_abs_diff == pytest.approx(1, abs=1e-5)
+    assert not row.agrees
+    assert not found.ok
+
+
+def test_a_refusal_is_no_agreement(version_dir):
+    (real, *_) = runtimes.local(version_dir)
+
+    def picky(signature, inputs):
+        if len(next(iter(inputs.values()))) > 1:
+            raise runtimes.Refused("one row at a time")
+        return real.run(signature, inputs)
+
+    found = collect(version_dir, [real, a_runtime(picky)])
+    assert any(cell.agrees for cell in found.find("mine", "serving_default"))
+    assert not found.ok
+    assert "is not compared with JAX everywhere" in page.render(found)
+
+    def other(signature, inputs):
+        raise runtimes.NotOffered("another signature's")
+
+    assert collect(version_dir, [real, a_runtime(other)]).ok
+    assert not collect(version_dir, [a_runtime(other)]).ok
+
+
+def test_a_defect_is_no_refusal(version_dir):
+    def broken(signature, inputs):
+        raise TypeError("a mistake in this code")
+
+    with pytest.raises(TypeError):
+        collect(version_dir, [a_runtime(broken)])
+
+
 def test_the_accuracy_is_that_of_the_examples(version_dir, report):
     case = golden.read(version_dir)["serving_default", "examples"]
     (scores,) = case.outputs.values()

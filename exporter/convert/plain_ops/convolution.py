@@ -19,30 +19,57 @@ def conv_general_dilated(site: Site, lhs: Value, rhs: Value) -> Value:
     params = site.params
     numbers = params["dimension_numbers"]
     spatial = len(params["window_strides"])
-    if params["batch_group_count"] != 1:
-        raise UnsupportedForm("with batch groups, which only gradients have")
-    if not 1 <= spatial <= 3:
-        raise UnsupportedForm(f"over {spatial} dimensions; 1 to 3 are supported")
+    if spatial > 3:
+        raise UnsupportedForm(f"over {spatial} dimensions; up to 3 are supported")
     x = reordered(lhs, [numbers.lhs_spec[0], *numbers.lhs_spec[2:], numbers.lhs_spec[1]])
     kernel = reordered(rhs, [*numbers.rhs_spec[2:], numbers.rhs_spec[1], numbers.rhs_spec[0]])
-    x, kernel = tf.cast(x, site.dtype), tf.cast(kernel, site.dtype)
     x_shape = [site.inputs[0].shape[axis] for axis in numbers.lhs_spec]
     x_shape = [x_shape[0], *x_shape[2:], x_shape[1]]
-    x, padding = _pad(site, x, x_shape, kernel.shape[:spatial])
-    y = _convolve(
-        x,
-        kernel,
-        list(params["window_strides"]),
-        padding,
-        list(params["rhs_dilation"]),
-        params["feature_group_count"],
-    )
+    computed = _computed_dtype(site.dtype, spatial)
+    y = _by_parts(site, tf.cast(x, computed), tf.cast(kernel, computed), x_shape)
     back = [0] * (spatial + 2)
     for position, axis in enumerate(
         [numbers.out_spec[0], *numbers.out_spec[2:], numbers.out_spec[1]]
     ):
         back[axis] = position
-    return reordered(y, back)
+    return reordered(tf.cast(y, site.dtype), back)
+
+
+def _computed_dtype(dtype: tf.DType, spatial: int) -> tf.DType:
+    """The dtype of the kernel: TensorFlow's take floats, and int32 in two dimensions."""
+    if not dtype.is_integer:
+        return dtype
+    if dtype.size > 4 or dtype == tf.uint32:
+        raise UnsupportedForm(f"of {dtype.name}: TensorFlow convolves int32 and floats")
+    if spatial > 2:
+        raise UnsupportedForm("of integers over 3 dimensions: TensorFlow convolves floats there")
+    return tf.int32
+
+
+def _by_parts(site: Site, x: Value, kernel: Value, shape: Sequence[Any]) -> Value:
+    """Complex numbers by their parts, batch groups one by one, the rest at once."""
+    if x.dtype.is_complex:
+        real, imaginary = tf.math.real, tf.math.imag
+        parts = [[_by_parts(site, a(x), b(kernel), shape) for b in (real, imaginary)]
+                 for a in (real, imaginary)]  # fmt: skip
+        (rr, ri), (ir, ii) = parts
+        return tf.complex(rr - ii, ri + ir)
+    params = site.params
+    spatial = len(params["window_strides"])
+    count = params["batch_group_count"]
+    if count != 1:
+        # Each part of the batch meets its own part of the output features.
+        pairs = zip(tf.split(x, count, 0), tf.split(kernel, count, -1), strict=True)
+        shape = [shape[0] // count, *shape[1:]]
+        return tf.concat([_once(site, a, b, shape, spatial) for a, b in pairs], -1)
+    return _once(site, x, kernel, shape, spatial)
+
+
+def _once(site: Site, x: Value, kernel: Value, shape: Sequence[Any], spatial: int) -> Value:
+    params = site.params
+    x, padding = _pad(site, x, shape, kernel.shape[:spatial])
+    strides, dilations = list(params["window_strides"]), list(params["rhs_dilation"])
+    return _convolve(x, kernel, strides, padding, dilations, params["feature_group_count"])
 
 
 def _pad(site: Site, x: Value, shape: Sequence[Any], kernel: Sequence[int]) -> tuple[Value, str]:
@@ -57,7 +84,7 @@ def _pad(site: Site, x: Value, shape: Sequence[Any], kernel: Sequence[int]) -> t
         if name:
             return x, name
     config = [(0, 0, 0), *((*p, s) for p, s in zip(padding, spread, strict=True)), (0, 0, 0)]
-    return pad_axes(site, x, shape, tf.zeros((), site.dtype), config), "VALID"
+    return pad_axes(site, x, shape, tf.zeros((), x.dtype), config), "VALID"
 
 
 def _convolve(
@@ -68,6 +95,8 @@ def _convolve(
     dilations: list[int],
     groups: int,
 ) -> Value:
+    if not strides:
+        return tf.matmul(x, kernel)
     if len(strides) == 1:
         # One dimension is a second one of size 1: TensorFlow.js has no kernel for it alone.
         y = _convolve(
@@ -81,7 +110,7 @@ def _convolve(
         return tf.squeeze(y, 1)
     if groups == 1:
         return _plain(x, kernel, strides, padding, dilations)
-    depthwise = kernel.shape[-2] == 1 and groups == x.shape[-1]
+    depthwise = kernel.shape[-2] == 1 and groups == x.shape[-1] and x.dtype.is_floating
     if depthwise and len(strides) == 2 and _depthwise_takes(strides, dilations):
         multiplier = kernel.shape[-1] // groups
         kernel = tf.reshape(kernel, [*kernel.shape[:2], groups, multiplier])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from exporter.convert.plain_ops.dimensions import is_static
+from exporter.convert.plain_ops.index_windows import as_int32
 from exporter.convert.plain_ops.rule import Rule, Site, Value
 
 
@@ -45,12 +45,12 @@ def _clipped(
     clipped = []
     for start, whole, size in zip(starts, shape, sizes, strict=True):
         limit = site.dimensions.size(whole - size)
-        if is_static(limit) and isinstance(start, np.ndarray) and isinstance(limit, int):
+        if isinstance(start, np.ndarray) and isinstance(limit, int):
             clipped.append(min(max(int(start), 0), limit))
         elif isinstance(limit, int) and limit == 0:
             clipped.append(0)
         else:
-            clipped.append(tf.minimum(tf.maximum(tf.cast(start, tf.int32), 0), limit))
+            clipped.append(tf.minimum(tf.maximum(as_int32(start), 0), limit))
     return clipped
 
 

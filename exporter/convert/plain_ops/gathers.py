@@ -10,7 +10,6 @@ import tensorflow as tf
 from jax.lax import GatherScatterMode
 
 from exporter.convert.plain_ops.axes import reordered
-from exporter.convert.plain_ops.errors import UnsupportedForm
 from exporter.convert.plain_ops.index_windows import IndexWindows, as_int32
 from exporter.convert.plain_ops.rule import Rule, Site, Value
 
@@ -47,7 +46,12 @@ def gather(site: Site, operand: Value, indices: Value) -> Value:
         taken = tf.gather_nd(reordered(operand, [*windows.keyed, *whole]), position)
         labels = [*_batch_labels(batch_shape), *(f"window {axis}" for axis in [*wide, *whole])]
     else:
-        raise UnsupportedForm("that indexes no axis")
+        taken = operand
+        labels = [f"window {axis}" for axis in whole]
+        if batch_shape:
+            taken = site.reshape(taken, [*[1] * len(batch_shape), *(shape[a] for a in whole)])
+            taken = tf.broadcast_to(taken, site.sizes([*batch_shape, *(shape[a] for a in whole)]))
+            labels = [*_batch_labels(batch_shape), *labels]
     if within is not None:
         rank = len(labels)
         first = labels.index("batch 0") if batch_shape else 0

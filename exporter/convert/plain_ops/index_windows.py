@@ -54,15 +54,11 @@ class IndexWindows:
             for axis in self.indexed
         ]
         pairs = list(zip(columns, limits, strict=True))
-        if mode == GatherScatterMode.PROMISE_IN_BOUNDS or all(
-            isinstance(starts, np.ndarray)
-            and isinstance(limit, int)
-            and np.all((starts >= 0) & (starts <= limit))
-            for starts, limit in pairs
-        ):
+        if all(_always_within(starts, limit) for starts, limit in pairs):
             return columns, None
+        # A broken promise counts, too: TensorFlow would fail the whole call, XLA clips.
         clipped = [tf.minimum(tf.maximum(starts, 0), limit) for starts, limit in pairs]
-        if mode == GatherScatterMode.CLIP:
+        if mode in (GatherScatterMode.CLIP, GatherScatterMode.PROMISE_IN_BOUNDS):
             return clipped, None
         within = tf.constant(True)
         for starts, inside in zip(columns, clipped, strict=True):
@@ -98,8 +94,23 @@ def _along(size: Any, axis: int, rank: int) -> Value:
     return tf.reshape(tf.range(size), [-1 if i == axis else 1 for i in range(rank)])
 
 
+def _always_within(starts: Value, limit: Any) -> bool:
+    """Whether starts are known, and known to be within bounds."""
+    return (
+        isinstance(starts, np.ndarray)
+        and isinstance(limit, int)
+        and bool(np.all((starts >= 0) & (starts <= limit)))
+    )
+
+
 def as_int32(indices: Value) -> Value:
-    """Returns indices as TensorFlow's ops take them."""
+    """Returns indices as TensorFlow's ops take them; what int32 can't hold stays out of bounds."""
+    dtype = tf.as_dtype(indices.dtype)
+    ends = tf.int32
     if isinstance(indices, np.ndarray):
-        return indices.astype(np.int32)
+        return np.clip(indices, max(dtype.min, ends.min), min(dtype.max, ends.max)).astype(np.int32)
+    if dtype.size > 4 or dtype == tf.uint32:
+        indices = tf.minimum(indices, tf.constant(ends.max, dtype))
+    if dtype == tf.int64:
+        indices = tf.maximum(indices, tf.constant(ends.min, dtype))
     return tf.cast(indices, tf.int32)

@@ -11,9 +11,15 @@ import numpy as np
 import tensorflow as tf
 
 from exporter._compat.jax import Literal, evaluate, jaxprs_in_params, source_line
+from exporter._compat.jax_definitions import is_key, physical, wrap_key
 from exporter.convert.plain_ops.broadcasting import materialize
 from exporter.convert.plain_ops.dimensions import Dimensions, is_static, static_shape
-from exporter.convert.plain_ops.errors import UnsupportedForm, UnsupportedPrimitive
+from exporter.convert.plain_ops.errors import (
+    UnsupportedForm,
+    UnsupportedPrimitive,
+    without_rule,
+)
+from exporter.convert.plain_ops.random_keys import MOVES, MOVES_OF_KEYS
 from exporter.convert.plain_ops.rule import Rule, Site, Value
 
 # Folding a larger result would only swell the graph.
@@ -62,7 +68,9 @@ class Interpreter:
             results = self._fold(equation, operands) or self._apply(equation, operands)
             values.update(zip(equation.outvars, results, strict=True))
         site = self._site(None)
-        return [materialize(site, read(atom), atom.aval.shape) for atom in jaxpr.outvars]
+        return [
+            materialize(site, numbers_of(read(atom)), _spec(atom).shape) for atom in jaxpr.outvars
+        ]
 
     def _fold(self, equation: Any, operands: Sequence[Value]) -> list[Value] | None:
         """Lets JAX compute what depends on neither inputs nor parameters."""
@@ -78,8 +86,7 @@ class Interpreter:
         ):
             return None
         arrays = [
-            np.broadcast_to(value, var.aval.shape) if isinstance(value, np.ndarray) else value
-            for var, value in zip(equation.invars, operands, strict=True)
+            _logical(value, var.aval) for var, value in zip(equation.invars, operands, strict=True)
         ]
         with tf.init_scope(), jax.ensure_compile_time_eval():
             results = evaluate(equation, arrays)
@@ -89,11 +96,11 @@ class Interpreter:
         name = equation.primitive.name
         rule = self.rules.get(name)
         if rule is None:
-            supported = ", ".join(sorted(self.rules))
-            raise UnsupportedPrimitive(
-                name, f"no TensorFlow lowering; supported are {supported}", source_line(equation)
-            )
+            raise UnsupportedPrimitive(name, without_rule(name), source_line(equation))
         site = self._site(equation)
+        operands = list(map(numbers_of, operands))
+        if name in MOVES and any(is_key(atom.aval.dtype) for atom in equation.outvars):
+            rule = MOVES_OF_KEYS
         if not rule.lazy:
             operands = [
                 materialize(site, value, spec.shape)
@@ -115,15 +122,18 @@ class Interpreter:
         if not isinstance(results, list | tuple):
             results = [results]
         for value, var in zip(results, equation.outvars, strict=True):
-            if tf.is_tensor(value) and len(value.shape) == len(var.aval.shape):
+            shape = _spec(var).shape
+            if tf.is_tensor(value) and len(value.shape) == len(shape):
                 lazily = [1 if size == 1 else None for size in value.shape]
-                full = static_shape(var.aval.shape).as_list()
+                full = static_shape(shape).as_list()
                 value.set_shape([a if a == 1 else b for a, b in zip(lazily, full, strict=True)])
         return list(results)
 
     def _site(self, equation: Any) -> Site:
         return Site(
+            primitive=equation.primitive if equation else None,
             params=equation.params if equation else {},
+            logical=[_logical_spec(atom) for atom in equation.invars] if equation else [],
             inputs=[_spec(atom) for atom in equation.invars] if equation else [],
             outputs=[_spec(atom) for atom in equation.outvars] if equation else [],
             dimensions=self.dimensions,
@@ -134,9 +144,22 @@ class Interpreter:
 
 def constant(value: Any) -> Value:
     """Returns a NumPy array; a random key, which NumPy can't hold, stays as it is."""
-    if jax.dtypes.issubdtype(getattr(value, "dtype", np.float32), jax.dtypes.extended):
+    return value if is_key(getattr(value, "dtype", np.float32)) else np.asarray(value)
+
+
+def numbers_of(value: Value) -> Value:
+    """Returns what stands for a value in a graph: for random keys that are constants, numbers."""
+    is_constant_key = isinstance(value, jax.Array) and is_key(value.dtype)
+    return np.asarray(jax.random.key_data(value)) if is_constant_key else value
+
+
+def _logical(value: Value, aval: Any) -> Any:
+    """Returns a constant as JAX takes it: in full, and keys as keys."""
+    if not isinstance(value, np.ndarray):
         return value
-    return np.asarray(value)
+    if is_key(aval.dtype):
+        return wrap_key(np.broadcast_to(value, physical(aval.shape, aval.dtype).shape), aval.dtype)
+    return np.broadcast_to(value, aval.shape)
 
 
 def _primitives(equation: Any) -> set[str]:
@@ -148,5 +171,9 @@ def _primitives(equation: Any) -> set[str]:
     return names
 
 
-def _spec(atom: Any) -> jax.ShapeDtypeStruct:
+def _logical_spec(atom: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(atom.aval.shape, atom.aval.dtype)
+
+
+def _spec(atom: Any) -> jax.ShapeDtypeStruct:
+    return physical(atom.aval.shape, atom.aval.dtype)

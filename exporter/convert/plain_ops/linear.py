@@ -1,4 +1,4 @@
-"""Products of matrices, and the triangular ones."""
+"""Products of matrices."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from exporter.convert.plain_ops.errors import UnsupportedForm
 from exporter.convert.plain_ops.rule import Rule, Site, Value
 
 
@@ -21,15 +20,34 @@ def dot_general(site: Site, lhs: Value, rhs: Value) -> Value:
     right, right_free, right_swapped = _as_matrix(
         site, rhs, site.inputs[1].shape, rhs_batch, rhs_contracting, rows_first=False
     )
-    product = tf.matmul(
-        tf.cast(left, site.dtype),
-        tf.cast(right, site.dtype),
-        transpose_a=left_swapped,
-        transpose_b=right_swapped,
-    )
+    product = _matmul(site, left, right, left_swapped, right_swapped)
     if len(left_free) == len(right_free) == 1:
         return product
     return site.reshape(product, site.outputs[0].shape)
+
+
+def _matmul(site: Site, a: Value, b: Value, a_swapped: bool, b_swapped: bool) -> Value:
+    """TensorFlow multiplies int32 and int64 alone of the integers; the others' bits are the same.
+
+    A product of booleans tells whether there is any pair of them.
+    """
+    dtype = site.dtype
+    if dtype.is_floating or dtype.is_complex:
+        computed = dtype
+    else:
+        computed = tf.int64 if dtype.size == 8 else tf.int32
+    product = tf.matmul(
+        _as(a, computed), _as(b, computed), transpose_a=a_swapped, transpose_b=b_swapped
+    )
+    return tf.not_equal(product, 0) if dtype == tf.bool else _as(product, dtype)
+
+
+def _as(x: Value, dtype: tf.DType) -> Value:
+    """Casts, integers by their lowest bits."""
+    own = tf.as_dtype(x.dtype)
+    if own != dtype and own.size == dtype.size and own.is_integer and dtype.is_integer:
+        return tf.bitcast(x, dtype)
+    return tf.cast(x, dtype)
 
 
 def _as_matrix(
@@ -63,31 +81,4 @@ def _as_matrix(
     return x, free, is_swapped
 
 
-def cholesky(site: Site, x: Value) -> Value:
-    """The lower factor; JAX's primitive reads the lower triangle only, as TensorFlow does."""
-    return tf.linalg.cholesky(x)
-
-
-def triangular_solve(site: Site, a: Value, b: Value) -> Value:
-    """Solves a x = b, or x a = b by way of the transposed."""
-    params = site.params
-    if params["unit_diagonal"]:
-        a = tf.linalg.set_diag(a, tf.ones_like(tf.linalg.diag_part(a)))
-    adjoint = bool(params["transpose_a"])
-    if adjoint and site.dtype.is_complex and not params["conjugate_a"]:
-        a = tf.math.conj(a)
-    if params["left_side"]:
-        return tf.linalg.triangular_solve(a, b, lower=params["lower"], adjoint=adjoint)
-    if site.dtype.is_complex:
-        raise UnsupportedForm("from the right with complex numbers")
-    solved = tf.linalg.triangular_solve(
-        a, tf.linalg.matrix_transpose(b), lower=params["lower"], adjoint=not adjoint
-    )
-    return tf.linalg.matrix_transpose(solved)
-
-
-RULES = {
-    "cholesky": Rule(cholesky),
-    "dot_general": Rule(dot_general),
-    "triangular_solve": Rule(triangular_solve),
-}
+RULES = {"dot_general": Rule(dot_general)}

@@ -26,22 +26,67 @@ def _bitwise(on_booleans: Callable[..., Value], on_bits: Callable[..., Value]) -
     return lazy(apply)
 
 
-def _shift(call: Callable[[Value, Value], Value], *, logical: bool) -> Rule:
+def _total_order(call: Callable[[Value, Value], Value]) -> Rule:
+    """Compares by the total order: -NaN, -inf, …, -0, 0, …, inf, NaN."""
+
+    def compare(site: Site, a: Value, b: Value) -> Value:
+        dtype = tf.as_dtype(site.inputs[0].dtype)
+        if dtype == tf.bool:
+            return call(tf.cast(a, tf.int32), tf.cast(b, tf.int32))
+        if not dtype.is_floating:
+            return call(a, b)
+        if site.portable:
+            return call(*_ranks(a, b))
+        return call(total_order(a), total_order(b))
+
+    return lazy(compare)
+
+
+def total_order(x: Value) -> Value:
+    """Returns signed integers that stand in the total order of the floats.
+
+    Of a negative number all bits but the sign are turned around.
+    """
+    x = tf.convert_to_tensor(x)
+    if x.dtype.size < 4:
+        x = tf.cast(x, tf.float32)
+    whole = tf.as_dtype(f"int{8 * x.dtype.size}")
+    bits = tf.bitcast(x, whole)
+    return tf.where(bits < 0, tf.bitwise.bitwise_xor(bits, whole.max), bits)
+
+
+def _ranks(a: Value, b: Value) -> tuple[Value, Value]:
+    """Stands for two floats -1, 0 or 1, as they compare; NaN is the largest.
+
+    JAX has made -0 and -NaN positive before it compares.
+    """
+    nan_a, nan_b = tf.math.is_nan(a), tf.math.is_nan(b)
+    above = tf.logical_or(tf.greater(a, b), tf.logical_and(nan_a, tf.logical_not(nan_b)))
+    below = tf.logical_or(tf.less(a, b), tf.logical_and(nan_b, tf.logical_not(nan_a)))
+    rank = tf.cast(above, tf.int32) - tf.cast(below, tf.int32)
+    return rank, tf.zeros((), tf.int32)
+
+
+def _shift_logically(call: Callable[[Value, Value], Value]) -> Rule:
     """A shift by all bits or more leaves nothing, in XLA; in TensorFlow it is undefined."""
 
     def shift(site: Site, x: Value, by: Value) -> Value:
-        bits = site.dtype.size * 8
-        unsigned = tf.as_dtype(f"uint{bits}")
-        if logical:
-            x, by = tf.bitcast(x, unsigned), tf.bitcast(by, unsigned)
-        limit = tf.constant(bits - 1, x.dtype)
-        too_far = by > limit
+        unsigned = tf.as_dtype(f"uint{8 * site.dtype.size}")
+        x, by = tf.bitcast(x, unsigned), tf.bitcast(by, unsigned)
+        limit = tf.constant(8 * site.dtype.size - 1, unsigned)
         shifted = call(x, tf.minimum(by, limit))
-        if logical:
-            shifted = tf.where(too_far, tf.zeros_like(shifted), shifted)
-        return tf.bitcast(shifted, site.dtype)
+        return tf.bitcast(tf.where(by > limit, tf.zeros_like(shifted), shifted), site.dtype)
 
     return Rule(shift)
+
+
+def shift_right_arithmetic(site: Site, x: Value, by: Value) -> Value:
+    """Shifts copies of the highest bit in, of unsigned integers, too; too far is all the way."""
+    bits = 8 * site.dtype.size
+    signed, unsigned = tf.as_dtype(f"int{bits}"), tf.as_dtype(f"uint{bits}")
+    by = tf.minimum(tf.bitcast(by, unsigned), tf.constant(bits - 1, unsigned))
+    shifted = tf.bitwise.right_shift(tf.bitcast(x, signed), tf.bitcast(by, signed))
+    return tf.bitcast(shifted, site.dtype)
 
 
 def select_n(site: Site, which: Value, *cases: Value) -> Value:
@@ -85,18 +130,21 @@ RULES = {
     "and": _bitwise(tf.logical_and, tf.bitwise.bitwise_and),
     "clz": Rule(count_leading_zeros),
     "eq": _comparison(tf.equal),
+    "eq_to": _total_order(tf.equal),
     "ge": _comparison(tf.greater_equal),
     "gt": _comparison(tf.greater),
     "is_finite": lazy(lambda site, x: tf.math.is_finite(x)),
     "le": _comparison(tf.less_equal),
+    "le_to": _total_order(tf.less_equal),
     "lt": _comparison(tf.less),
+    "lt_to": _total_order(tf.less),
     "ne": _comparison(tf.not_equal),
     "not": _bitwise(tf.logical_not, tf.bitwise.invert),
     "or": _bitwise(tf.logical_or, tf.bitwise.bitwise_or),
     "population_count": lazy(population_count),
     "select_n": lazy(select_n),
-    "shift_left": _shift(tf.bitwise.left_shift, logical=True),
-    "shift_right_arithmetic": _shift(tf.bitwise.right_shift, logical=False),
-    "shift_right_logical": _shift(tf.bitwise.right_shift, logical=True),
+    "shift_left": _shift_logically(tf.bitwise.left_shift),
+    "shift_right_arithmetic": Rule(shift_right_arithmetic),
+    "shift_right_logical": _shift_logically(tf.bitwise.right_shift),
     "xor": lazy(exclusive_or),
 }

@@ -1,14 +1,11 @@
-"""Reductions along axes, and running ones."""
+"""Reductions along axes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
 
-from exporter.convert.plain_ops.dimensions import is_static
-from exporter.convert.plain_ops.errors import UnsupportedForm
 from exporter.convert.plain_ops.rule import Rule, Site, Value
 
 
@@ -16,74 +13,71 @@ def _reduction(call: Callable[..., Value]) -> Rule:
     return Rule(lambda site, x: call(x, list(site.params["axes"])))
 
 
-def _extremum_index(call: Callable[..., Value]) -> Rule:
-    """The first of equals, as in JAX; NaNs are not looked for."""
+def _extremum(call: Callable[..., Value]) -> Rule:
+    """NaN where one is; complex numbers are ordered by their real parts first."""
+
+    def reduce(site: Site, x: Value) -> Value:
+        axes = list(site.params["axes"])
+        if not site.dtype.is_complex:
+            return call(x, axes)
+        real, imaginary = tf.math.real(x), tf.math.imag(x)
+        best = call(real, axes, keepdims=True)
+        lost = float("-inf") if call is tf.reduce_max else float("inf")
+        candidates = tf.where(tf.equal(real, best), imaginary, tf.constant(lost, real.dtype))
+        return tf.complex(tf.squeeze(best, axes), call(candidates, axes))
+
+    return Rule(reduce)
+
+
+def _extremum_index(extremum: Callable[..., Value]) -> Rule:
+    """The first NaN, or else the first of equals; TensorFlow's own ops skip NaNs."""
 
     def index(site: Site, x: Value) -> Value:
         (axis,) = site.params["axes"]
-        if tf.as_dtype(x.dtype) == tf.bool:
+        dtype = tf.as_dtype(x.dtype)
+        if dtype == tf.bool:
             x = tf.cast(x, tf.int32)
-        return tf.cast(call(x, axis, output_type=tf.int32), site.dtype)
+        if dtype.is_floating:
+            # Nothing equals an extremum that is NaN.
+            best = tf.equal(x, extremum(x, axis, keepdims=True))
+            x, find = tf.cast(tf.logical_or(best, tf.math.is_nan(x)), tf.int32), tf.argmax
+        else:
+            find = tf.argmax if extremum is tf.reduce_max else tf.argmin
+        return tf.cast(find(x, axis, output_type=tf.int32), site.dtype)
 
     return Rule(index)
 
 
-def reduce_xor(site: Site, x: Value) -> Value:
-    """On booleans: whether an odd number of them holds."""
-    if site.dtype != tf.bool:
-        raise UnsupportedForm("on integers")
-    count = tf.reduce_sum(tf.cast(x, tf.int32), list(site.params["axes"]))
+def _bitwise(on_booleans: Callable[..., Value]) -> Rule:
+    """Integers are reduced bit by bit."""
+
+    def reduce(site: Site, x: Value) -> Value:
+        axes = list(site.params["axes"])
+        if site.dtype == tf.bool:
+            return on_booleans(x, axes)
+        unsigned = tf.as_dtype(f"uint{8 * site.dtype.size}")
+        places = tf.cast(tf.range(8 * site.dtype.size), unsigned)
+        bits = tf.bitwise.right_shift(tf.bitcast(x, unsigned)[..., tf.newaxis], places)
+        is_set = tf.not_equal(tf.bitwise.bitwise_and(bits, tf.ones((), unsigned)), 0)
+        reduced = tf.cast(on_booleans(is_set, axes), unsigned)
+        return tf.bitcast(tf.reduce_sum(tf.bitwise.left_shift(reduced, places), -1), site.dtype)
+
+    return Rule(reduce)
+
+
+def _is_odd(x: Value, axes: list[int]) -> Value:
+    count = tf.reduce_sum(tf.cast(x, tf.int32), axes)
     return tf.equal(tf.math.floormod(count, 2), 1)
 
 
-def _cumulative(call: Callable[..., Value]) -> Rule:
-    return Rule(lambda site, x: call(x, axis=site.params["axis"], reverse=site.params["reverse"]))
-
-
-def _doubling(combine: Callable[[Value, Value], Value]) -> Rule:
-    """Combines with the neighbour 1, 2, 4, … steps away, for lack of an op of its own."""
-
-    def accumulate(site: Site, x: Value) -> Value:
-        axis, reverse = site.params["axis"], site.params["reverse"]
-        length: Any = site.inputs[0].shape[axis]
-        if not is_static(length):
-            raise UnsupportedForm(f"along an axis of symbolic size {length}")
-        step = 1
-        while step < length:
-            first, second = tf.split(x, [step, length - step], axis)
-            if reverse:
-                first, second = tf.split(x, [length - step, step], axis)
-                x = tf.concat([combine(first, _shifted(x, step, length, axis)), second], axis)
-            else:
-                x = tf.concat([first, combine(second, _shifted(x, 0, length - step, axis))], axis)
-            step *= 2
-        return x
-
-    return Rule(accumulate)
-
-
-def _shifted(x: Value, start: int, stop: int, axis: int) -> Value:
-    return x[(slice(None),) * axis + (slice(start, stop),)]
-
-
-def _log_add_exp(a: Value, b: Value) -> Value:
-    largest = tf.maximum(a, b)
-    return largest + tf.math.log1p(tf.exp(tf.minimum(a, b) - largest))
-
-
 RULES = {
-    "argmax": _extremum_index(tf.argmax),
-    "argmin": _extremum_index(tf.argmin),
-    "cumlogsumexp": _doubling(_log_add_exp),
-    "cummax": _doubling(tf.maximum),
-    "cummin": _doubling(tf.minimum),
-    "cumprod": _cumulative(tf.math.cumprod),
-    "cumsum": _cumulative(tf.math.cumsum),
-    "reduce_and": _reduction(tf.reduce_all),
-    "reduce_max": _reduction(tf.reduce_max),
-    "reduce_min": _reduction(tf.reduce_min),
-    "reduce_or": _reduction(tf.reduce_any),
+    "argmax": _extremum_index(tf.reduce_max),
+    "argmin": _extremum_index(tf.reduce_min),
+    "reduce_and": _bitwise(tf.reduce_all),
+    "reduce_max": _extremum(tf.reduce_max),
+    "reduce_min": _extremum(tf.reduce_min),
+    "reduce_or": _bitwise(tf.reduce_any),
     "reduce_prod": _reduction(tf.reduce_prod),
     "reduce_sum": _reduction(tf.reduce_sum),
-    "reduce_xor": Rule(reduce_xor),
+    "reduce_xor": _bitwise(_is_odd),
 }

@@ -6,16 +6,23 @@ from collections.abc import Mapping
 from types import ModuleType
 
 from exporter.convert.plain_ops import (
+    arithmetic,
     broadcasting,
     calls,
+    casts,
+    collectives,
     control,
     convolution,
+    cumulative,
+    decompositions,
+    definitions,
     dynamic_slices,
-    elementwise,
     fourier,
+    functions,
     gathers,
     linear,
     logic,
+    random_keys,
     reductions,
     scatters,
     shapes,
@@ -26,21 +33,28 @@ from exporter.convert.plain_ops.rule import Rule
 
 # In the order of the coverage table.
 FAMILIES: tuple[ModuleType, ...] = (
-    elementwise,
+    arithmetic,
+    functions,
+    casts,
     logic,
     reductions,
+    cumulative,
     broadcasting,
     shapes,
     dynamic_slices,
     gathers,
     scatters,
     linear,
+    decompositions,
     convolution,
     windows,
     sorting,
     fourier,
+    definitions,
+    random_keys,
     control,
     calls,
+    collectives,
 )
 
 

@@ -27,15 +27,20 @@ class Site:
     """One equation, as its rule sees it.
 
     Attributes:
-        params: The primitive's parameters.
-        inputs: Shape and dtype of each operand; symbolic dimensions are expressions.
+        primitive: JAX's own object.
+        params: Its parameters.
+        logical: Shape and dtype of each operand, random keys being elements.
+        inputs: Shape and dtype of each operand; symbolic dimensions are expressions. Random keys
+            are the numbers behind them, uint32 along more axes.
         outputs: The same of each result.
         dimensions: Gives symbolic dimensions their size.
         portable: Whether only ops that TensorFlow.js has may be used.
         run: Runs an inner jaxpr.
     """
 
+    primitive: Any
     params: Mapping[str, Any]
+    logical: Sequence[jax.ShapeDtypeStruct]
     inputs: Sequence[jax.ShapeDtypeStruct]
     outputs: Sequence[jax.ShapeDtypeStruct]
     dimensions: Dimensions

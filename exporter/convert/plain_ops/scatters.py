@@ -97,17 +97,37 @@ def _scatter_add(site: Site, target: Value, positions: Value, updates: Value) ->
     return tf.tensor_scatter_nd_add(target, positions, updates)
 
 
-def _scatter_multiply(site: Site, target: Value, positions: Value, updates: Value) -> Value:
-    if not site.params["unique_indices"]:
-        raise UnsupportedForm("without unique_indices=True: no op multiplies duplicates")
-    return tf.tensor_scatter_nd_update(target, positions, tf.gather_nd(target, positions) * updates)
+def _by_segments(
+    reduce: Callable[..., Value], combine: Callable[[Value, Value], Value]
+) -> Callable[[Site, Value, Value, Value], Value]:
+    """Reduces the updates of each place, and combines what comes of it with what is there.
+
+    The op for products that TensorFlow has; of a place without updates it makes the neutral.
+    """
+
+    def apply(site: Site, target: Value, positions: Value, updates: Value) -> Value:
+        keyed = positions.shape[-1]
+        sizes = tf.unstack(tf.shape(target)[:keyed])
+        place, rows = tf.zeros((), tf.int32), tf.ones((), tf.int32)
+        for axis, size in enumerate(sizes):
+            place = place * size + positions[..., axis]
+            rows = rows * size
+        reduced = reduce(updates, place, rows)
+        return combine(target, tf.reshape(reduced, tf.shape(target)))
+
+    return apply
+
+
+def _zero(dtype: tf.DType) -> Any:
+    """Added to -0, only -0 leaves it as it is."""
+    return -0.0 if dtype.is_floating or dtype.is_complex else 0
 
 
 _COMBINATIONS: Mapping[str, _Combination] = {
     "scatter": _Combination(lambda site, x, i, u: tf.tensor_scatter_nd_update(x, i, u), None),
-    "scatter-add": _Combination(_scatter_add, lambda dtype: 0),
+    "scatter-add": _Combination(_scatter_add, _zero),
     "scatter-sub": _Combination(
-        lambda site, x, i, u: _scatter_add(site, x, i, -u), lambda dtype: 0
+        lambda site, x, i, u: _scatter_add(site, x, i, tf.zeros((), u.dtype) - u), _zero
     ),
     "scatter-max": _Combination(
         lambda site, x, i, u: tf.tensor_scatter_nd_max(x, i, u),
@@ -117,7 +137,26 @@ _COMBINATIONS: Mapping[str, _Combination] = {
         lambda site, x, i, u: tf.tensor_scatter_nd_min(x, i, u),
         lambda dtype: np.inf if dtype.is_floating else dtype.max,
     ),
-    "scatter-mul": _Combination(_scatter_multiply, None),
 }
 
-RULES = {name: _scatter(combination) for name, combination in _COMBINATIONS.items()}
+
+def _multiply_unique(site: Site, target: Value, positions: Value, updates: Value) -> Value:
+    return tf.tensor_scatter_nd_update(target, positions, tf.gather_nd(target, positions) * updates)
+
+
+_PRODUCT = _scatter(
+    _Combination(_by_segments(tf.math.unsorted_segment_prod, tf.multiply), lambda dtype: 1)
+)
+_PRODUCT_OF_UNIQUE = _scatter(_Combination(_multiply_unique, None))
+
+
+def _scatter_multiply(site: Site, *operands: Value) -> Value:
+    """TensorFlow.js has no op that multiplies duplicates."""
+    unique = site.portable and site.params["unique_indices"]
+    return (_PRODUCT_OF_UNIQUE if unique else _PRODUCT).apply(site, *operands)
+
+
+RULES = {
+    **{name: _scatter(combination) for name, combination in _COMBINATIONS.items()},
+    "scatter-mul": Rule(_scatter_multiply),
+}

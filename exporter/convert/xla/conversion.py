@@ -28,11 +28,11 @@ def to_tensorflow(trace: Trace, target: Target, *, with_gradient: bool) -> Tenso
         target: The runtimes that the graph must load in.
         with_gradient: Whether TensorFlow can differentiate the result (once).
     """
-    forward = retarget(trace.exported, target)
+    forward = retarget(trace.exported, target, trace.jaxpr)
     if not with_gradient:
         return lambda arguments: _operation(forward, arguments)
 
-    backward = retarget(trace.exported.vjp(), target)
+    backward = retarget(trace.exported.vjp(), target, trace.jaxpr)
 
     @tf.custom_gradient
     def differentiable(*arguments: Any) -> Any:

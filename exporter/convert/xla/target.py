@@ -9,14 +9,13 @@ Serving's releases aren't; a portable artifact can be written for any version do
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from jax.export import Exported, is_symbolic_dim
 
-from exporter._compat.jax import ir, stablehlo
+from artifact import modules
+from exporter._compat.jax import ClosedJaxpr, line_of
+from exporter.convert.xla import custom_calls
 from exporter.errors import UserError
 
 
@@ -54,78 +53,40 @@ def get(name: str) -> Target:
     return TARGETS[name]
 
 
-def retarget(exported: Exported, target: Target) -> Exported:
+def retarget(exported: Exported, target: Target, jaxpr: ClosedJaxpr | None = None) -> Exported:
     """Returns the same program, its module rewritten for the target.
 
+    Args:
+        exported: The program.
+        target: What it is rewritten for.
+        jaxpr: The same program, to name the line of the user's code in errors.
+
     Raises:
-        UserError: the program uses something that the target's StableHLO can't express.
+        UserError: the program uses something that the target's StableHLO can't express, or calls
+            what TensorFlow hasn't.
     """
-    messages: list[str] = []
-    with ir.Context() as context:
-        stablehlo.register_dialect(context)
-
-        def note(diagnostic: Any) -> bool:
-            messages.append(diagnostic.message)
-            return True
-
-        handler = context.attach_diagnostic_handler(note)
-        try:
-            module = stablehlo.deserialize_portable_artifact(
-                context, exported.mlir_module_serialized
-            )
-            if any(is_symbolic_dim(size) for aval in exported.in_avals for size in aval.shape):
-                _call_decompositions(module)
-            serialized = stablehlo.serialize_portable_artifact(module, target.stablehlo)
-        except ValueError as error:
-            raise UserError(
-                f"{exported.fun_name} can't be written for this --target (StableHLO "
-                f"{target.stablehlo}): {_reason(messages, error)}; choose a newer --target, or "
-                "leave the operation out"
-            ) from None
-        finally:
-            handler.detach()
+    open_shapes = any(is_symbolic_dim(size) for aval in exported.in_avals for size in aval.shape)
+    try:
+        with modules.opened(exported.mlir_module_serialized) as module:
+            modules.drop_shardings(module)
+            custom_calls.write_as_operations(module)
+            for call, primitive in custom_calls.unknown(module).items():
+                line = jaxpr and line_of(primitive, jaxpr.jaxpr)
+                raise UserError(
+                    f"{exported.fun_name} calls {call}, which JAX brings and TensorFlow hasn't "
+                    f"({primitive}{f' at {line}' if line else ''}); leave it out, or try --no_xla, "
+                    "which writes TensorFlow's own operations and keeps JAX's program beside them"
+                )
+            if open_shapes:
+                modules.call_decompositions(module)
+            serialized = modules.serialize(module, target.stablehlo)
+    except modules.ModuleError as error:
+        raise UserError(
+            f"{exported.fun_name} can't be written for this --target (StableHLO "
+            f"{target.stablehlo}): {error}; choose a newer --target, or leave the operation out"
+        ) from None
     return replace(
         exported,
         calling_convention_version=target.calling_convention,
         mlir_module_serialized=serialized,
     )
-
-
-def _call_decompositions(module: Any) -> None:
-    """Replaces composite operations by calls of the functions that define them.
-
-    TensorFlow settles a program's open dimensions before it runs it, and stops at composites:
-    it refines the type of a composite, not that of its definition (`lax.top_k` for one).
-    """
-    composites: list[Any] = []
-
-    def collect(operation: Any) -> Any:
-        if operation.name == "stablehlo.composite":
-            composites.append(operation)
-        return ir.WalkResult.ADVANCE
-
-    module.operation.walk(collect)
-    for composite in composites:
-        with composite.context, composite.location:
-            call = ir.Operation.create(
-                "func.call",
-                results=[result.type for result in composite.results],
-                operands=list(composite.operands),
-                attributes={"callee": composite.attributes["decomposition"]},
-                ip=ir.InsertionPoint(composite),
-            )
-        for old, new in zip(composite.results, call.results, strict=True):
-            old.replace_all_uses_with(new)
-        composite.erase()
-
-
-def _reason(messages: Sequence[str], error: Exception) -> str:
-    """Which operation is too new, as far as MLIR says it."""
-    text = " ".join(messages) or str(error)
-    named = re.search(r"vhlo\.(\w+?)(?:_v\d+)?\b", text)
-    attribute = re.search(r'name = #vhlo.string_v1<"([^"]+)">', text)
-    if attribute:
-        return f"it has no {attribute[1]}"
-    if named:
-        return f"it has no {named[1]} of this form"
-    return text.splitlines()[0]

@@ -9,12 +9,8 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 import tf_keras
 
-from artifact.comparison import difference
-from artifact.manifest import Tolerance
-from exporter.errors import CheckFailed
 from exporter.formats.keras.layers import classifier_in_keras, classifier_in_tf_keras
 
 
@@ -91,36 +87,3 @@ def train(
 def trained_numbers(network: Any) -> int:
     """Returns how many numbers of a network are trained."""
     return sum(int(np.prod(v.shape)) for v in network.trainable_variables)
-
-
-def save(network: Any, directory: Path, images: np.ndarray) -> None:
-    """Writes a network as a SavedModel of one signature, and checks that it answers as before.
-
-    Args:
-        network: Of either Keras.
-        directory: Where to.
-        images: float32, a batch to compare with.
-
-    Raises:
-        CheckFailed: reloaded, it answers otherwise.
-    """
-
-    @tf.function(autograph=False)
-    def serve(inputs: Any) -> dict[str, Any]:
-        return {"output_0": network(inputs, training=False)}
-
-    spec = tf.TensorSpec((None, *images.shape[1:]), tf.float32, name="inputs")
-    module = tf.Module()
-    # The variables themselves, not the network: a Keras 3 variable is saved beside the one of
-    # TensorFlow's inside it, and TensorFlow Serving's loader restores only one of the two.
-    module.parameters = [v.value if isinstance(v, keras.Variable) else v for v in network.variables]
-    module.serve = serve
-    tf.saved_model.save(
-        module, str(directory), {"serving_default": serve.get_concrete_function(spec)}
-    )
-    reloaded = tf.saved_model.load(str(directory)).signatures["serving_default"]
-    found = reloaded(inputs=tf.constant(images))["output_0"].numpy()
-    expected = np.asarray(network(images, training=False))
-    error, agrees = difference(found, expected, Tolerance(rtol=0.0, atol=1e-5))
-    if not agrees:
-        raise CheckFailed(f"{directory}: reloaded, the network differs by {error:.1e}")

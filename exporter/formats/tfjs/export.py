@@ -9,29 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
-from artifact.comparison import difference
 from artifact.manifest import Tolerance
 from exporter._compat.jax import canonical_dtype
 from exporter.convert import plain_ops
 from exporter.convert.functions import SignatureFunctions
 from exporter.convert.variables import make_variables
-from exporter.errors import CheckFailed, UserError
+from exporter.errors import UserError
+from exporter.formats.quantised import BOUNDS
 from exporter.formats.tfjs import graph_model, kernels, node, weights
+from exporter.formats.tfjs.check import OutputDifference, check
 from exporter.formats.tfjs.freeze import FrozenGraph, freeze
-from exporter.formats.tfjs.graph_model import GraphModel
 from exporter.model import Model
 from exporter.model.entry import Entry, default_entry
 from exporter.publish.export import Stage
 from exporter.storage.staging import place, readable_errors, staged_directory
 from exporter.trace.trace import trace
-from exporter.verify.answers import answer
-from exporter.verify.inputs import Arrays, random_inputs
+from exporter.trace.traced import TracedSignature
+from exporter.verify.cases import collect
 
 # Real inputs that are compared beside the random ones.
 _EXAMPLES = 4
-_AS_INT32 = ("int8", "uint8", "int16", "uint16")
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,9 @@ class TfjsOptions:
         backends: That must be able to run the model: of `cpu`, `wasm` and `webgl`.
         verify_in_node: Whether to run it in Node, on cpu and wasm, and compare.
         batch_sizes: Of the random inputs of the comparison.
-        tolerance: Of the comparison.
+        tolerance: Of the comparison; as the outputs' dtypes allow where None.
+        bound: How far outputs of quantised weights may be from JAX's, as a share of the largest
+            number of the output; 1 % of float16 and 10 % of uint8 where None.
         seed: Of the random inputs.
         overwrite: Whether to replace a directory that is there.
         metadata: Goes into `model.json`, for example the names of classes.
@@ -53,7 +53,8 @@ class TfjsOptions:
     backends: Sequence[str] = kernels.BACKENDS
     verify_in_node: bool = True
     batch_sizes: Sequence[int] = (1, 3, 17)
-    tolerance: Tolerance = field(default_factory=Tolerance)
+    tolerance: Tolerance | None = None
+    bound: float | None = None
     seed: int = 0
     overwrite: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -68,25 +69,6 @@ class TfjsOptions:
                 raise UserError(f"backend {backend!r} is none of {known}")
         if not self.backends:
             raise UserError("no backend to export for")
-
-
-@dataclass(frozen=True)
-class OutputDifference:
-    """The largest difference of an output.
-
-    Attributes:
-        runtime: `tensorflow`, `cpu` or `wasm`.
-        output: Its name.
-        batch_size: Of the inputs.
-        from_graph: From the same graph in TensorFlow: what TensorFlow.js itself adds.
-        from_jax: From JAX: with it, what quantised weights cost.
-    """
-
-    runtime: str
-    output: str
-    batch_size: int
-    from_graph: float
-    from_jax: float
 
 
 @dataclass(frozen=True)
@@ -130,16 +112,31 @@ def export(
     check_target(out, options)
     if _node_backends(options):
         node.install(stage)
-    entry = _canonical(default_entry(model))
     with stage("convert to TensorFlow ops"):
-        graph = _frozen(entry)
+        traced = trace(_canonical(default_entry(model)))
+        graph = frozen_graph(traced)
     with stage("check against TensorFlow.js' kernels"):
         kernels.check(graph.graph_def, options.backends)
         built = graph_model.build(graph, options.weights, {"model": model.name, **options.metadata})
     with readable_errors(out, "--out"), staged_directory(out.parent) as directory:
         graph_model.write(built, directory)
         with stage("compare with JAX"):
-            differences = _compare(entry, built, directory, options)
+            cases = collect(
+                traced,
+                options.batch_sizes,
+                seed=options.seed,
+                tolerance=options.tolerance,
+                max_examples=_EXAMPLES,
+            )
+            differences = check(
+                model.name,
+                built,
+                directory,
+                cases,
+                backends=_node_backends(options),
+                weights=options.weights,
+                bound=options.bound or BOUNDS.get(options.weights, 0.0),
+            )
         check_target(out, options)  # somebody else may have been faster
         place(directory, out)
     every = list(kernels.nodes(built.graph.graph_def))
@@ -174,74 +171,10 @@ def _canonical(entry: Entry) -> Entry:
     return replace(entry, inputs=inputs)
 
 
-def _frozen(entry: Entry) -> FrozenGraph:
-    traced = trace(entry)
+def frozen_graph(traced: TracedSignature) -> FrozenGraph:
+    """Returns a signature as one graph of plain operations, its parameters constants."""
+    entry = traced.entry
     variables = make_variables(entry.params, traced.parameter_paths, trainable=False)
     convert = partial(plain_ops.to_tensorflow, portable=True)
     functions = SignatureFunctions(traced, variables, convert, with_gradient=True)
     return freeze(functions.signature(), traced.output_names)
-
-
-def _compare(
-    entry: Entry, built: GraphModel, directory: Path, options: TfjsOptions
-) -> list[OutputDifference]:
-    cases = _cases(entry, options)
-    in_jax = [_in_its_dtypes(answer(entry, case)) for case in cases]
-    reference = built.reference()
-    in_graph = [_in_its_dtypes(reference.run(case)) for case in cases]
-    # Quantised weights are another model than JAX's: the graph that holds them is the measure.
-    expected = in_jax if options.weights == "float32" else in_graph
-    actual = {"tensorflow": in_graph}
-    if backends := _node_backends(options):
-        actual |= node.run(directory, cases, backends)
-    differences = []
-    for runtime, answers in actual.items():
-        for case, found, wanted, graph, jax_ in zip(
-            cases, answers, expected, in_graph, in_jax, strict=True
-        ):
-            batch_size = len(next(iter(case.values())))
-            for name, value in found.items():
-                where = f"{entry.label}: {name} on {runtime} at batch {batch_size}"
-                _check(where, value, wanted[name], options.tolerance)
-                differences.append(
-                    OutputDifference(
-                        runtime,
-                        name,
-                        batch_size,
-                        difference(value, graph[name], options.tolerance).max_abs_err,
-                        difference(value, jax_[name], options.tolerance).max_abs_err,
-                    )
-                )
-    return differences
-
-
-def _in_its_dtypes(outputs: Arrays) -> dict[str, np.ndarray]:
-    """Outputs as TensorFlow.js gives them: narrow integers are its int32."""
-    return {
-        name: array.astype(np.int32) if array.dtype.name in _AS_INT32 else array
-        for name, array in outputs.items()
-    }
-
-
-def _check(where: str, actual: np.ndarray, expected: np.ndarray, tolerance: Tolerance) -> None:
-    if actual.shape != expected.shape:
-        raise CheckFailed(
-            f"{where} has shape {actual.shape}, not {expected.shape}; nothing was published"
-        )
-    found = difference(actual, expected, tolerance)
-    if not found.agrees:
-        raise CheckFailed(
-            f"{where} differs from JAX by {found.max_abs_err:.1e}"
-            f" (rtol {tolerance.rtol:.0e}, atol {tolerance.atol:.0e}); nothing was published"
-        )
-
-
-def _cases(entry: Entry, options: TfjsOptions) -> list[Arrays]:
-    """Random inputs of each batch size, and some real ones where there are any."""
-    real = entry.real_inputs()
-    rng = np.random.default_rng(options.seed)
-    drawn = [
-        random_inputs(entry.specs, size, rng, real, entry.constraints)
-        for size in options.batch_sizes
-    ]
-    return drawn + ([{name: array[:_EXAMPLES] for name, array in real.items()}] if real else [])

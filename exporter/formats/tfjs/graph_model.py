@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.json_format import MessageToDict, ParseDict
 
 from exporter.formats.tfjs import weights as weights_module
 from exporter.formats.tfjs.freeze import FrozenGraph, GraphTensor
@@ -20,6 +20,10 @@ from exporter.formats.tfjs.weights import Weight
 from wire import dtypes
 
 MODEL_FILE = "model.json"
+_DTYPES = {
+    dtypes.enum_name(dtypes.number(name)): name
+    for name in ("float32", "int32", "bool", "complex64", "string")
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class GraphModel:
         """Returns the graph with the values that TensorFlow.js will see, to run in TensorFlow."""
         graph_def = tf.compat.v1.GraphDef()
         graph_def.CopyFrom(self.graph.graph_def)
-        weights_module.restore(graph_def, self.weights)
+        weights_module.restore(graph_def, {w.name: w.value for w in self.weights})
         return FrozenGraph(graph_def, self.graph.inputs, self.graph.outputs)
 
 
@@ -85,6 +89,38 @@ def write(model: GraphModel, directory: Path) -> None:
         "weightsManifest": [{"paths": paths, "weights": [w.entry for w in model.weights]}],
     }
     (directory / MODEL_FILE).write_text(json.dumps(document, separators=(",", ":")))
+
+
+def read(directory: Path) -> FrozenGraph:
+    """Reads a written model back, with the values that TensorFlow.js makes of its weights.
+
+    Raises:
+        OSError, ValueError, KeyError: the files are damaged.
+    """
+    document = json.loads((directory / MODEL_FILE).read_text())
+    graph_def = ParseDict(document["modelTopology"], tf.compat.v1.GraphDef())
+    (group,) = document["weightsManifest"]
+    content = b"".join((directory / path).read_bytes() for path in group["paths"])
+    weights_module.restore(graph_def, weights_module.parse(group["weights"], content))
+    signature = document["signature"]
+    tensors = [_tensors(signature[kind]) for kind in ("inputs", "outputs")]
+    return FrozenGraph(graph_def, *tensors)
+
+
+def _tensors(entries: Mapping[str, Any]) -> list[GraphTensor]:
+    return [
+        GraphTensor(
+            name,
+            _DTYPES[entry["dtype"]],
+            tuple(_size(dimension["size"]) for dimension in entry["tensorShape"]["dim"]),
+            entry["name"].removesuffix(":0"),
+        )
+        for name, entry in entries.items()
+    ]
+
+
+def _size(text: str) -> int | None:
+    return None if text == "-1" else int(text)
 
 
 def _signature_entry(info: GraphTensor) -> dict[str, Any]:

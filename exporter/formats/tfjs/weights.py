@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,14 +57,46 @@ def extract(graph_def: Any, quantisation: str) -> list[Weight]:
     return weights
 
 
-def restore(graph_def: Any, weights: Sequence[Weight]) -> None:
-    """Puts values back into a graph: quantised ones as TensorFlow.js will see them."""
-    values = {weight.name: weight.value for weight in weights}
+def parse(entries: Sequence[dict[str, Any]], content: bytes) -> dict[str, np.ndarray]:
+    """Returns the values of weights by name, read as TensorFlow.js does from a manifest's entries.
+
+    https://github.com/tensorflow/tfjs/blob/master/tfjs-core/src/io/io_utils.ts
+
+    Raises:
+        ValueError: the content is of another length.
+    """
+    values, start = {}, 0
+    for entry in entries:
+        details = entry.get("quantization")
+        dtype = np.dtype(details["dtype"] if details else entry["dtype"]).newbyteorder("<")
+        count = math.prod(entry["shape"])
+        array = np.frombuffer(content, dtype, count, start).reshape(entry["shape"])
+        start += array.nbytes
+        if details:
+            if "scale" in details:
+                array = array.astype(np.float64) * details["scale"] + details["min"]
+            array = array.astype(np.float32)
+        values[entry["name"]] = array
+    if start != len(content):
+        raise ValueError(f"the weights have {len(content)} bytes, their manifest {start}")
+    return values
+
+
+def restore(graph_def: Any, values: Mapping[str, np.ndarray]) -> None:
+    """Puts values back into a graph: quantised ones as TensorFlow.js will see them.
+
+    Raises:
+        KeyError, ValueError: a value is missing, or of another dtype than its constant.
+    """
     functions = [function.node_def for function in graph_def.library.function]
     for nodes in [graph_def.node, *functions]:
         for node in nodes:
-            if node.op == "Const":
-                node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(values[node.name]))
+            if node.op != "Const":
+                continue
+            value, wanted = values[node.name], tf.as_dtype(node.attr["dtype"].type)
+            if value.dtype != wanted.as_numpy_dtype:
+                raise ValueError(f"the weight {node.name} is {value.dtype}, not {wanted.name}")
+            node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
 
 
 def shards(weights: Sequence[Weight]) -> Iterator[bytes]:

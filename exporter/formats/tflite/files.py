@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from artifact.comparison import difference
-from artifact.manifest import Tolerance
-from exporter.errors import CheckFailed, UserError
-from exporter.formats.tflite.conversion import KINDS, at_batch_size, convert, runner
+from artifact.golden import GoldenCase
+from exporter.errors import UserError
+from exporter.formats.tflite.check import check
+from exporter.formats.tflite.conversion import KINDS, at_batch_size, convert
 from exporter.model import Model
 from exporter.model.entry import Entry, default_entry
 from exporter.storage.staging import staged_file
+from exporter.trace.trace import trace
 from exporter.verify.answers import answer
+from exporter.verify.cases import check_telling, collect
 from exporter.verify.inputs import Arrays, draw
 
 # Batches to compare at, and others that show a quantised model what numbers to expect: too few of
@@ -34,6 +36,7 @@ class TfliteFile:
         num_bytes: Its size.
         max_abs_err: The largest difference of an output from JAX's.
         relative_err: The same, relative to the largest number of that output.
+        unlike_at_extremes: Outputs that aren't JAX's at the largest floats, infinities or NaN.
     """
 
     kind: str
@@ -41,6 +44,7 @@ class TfliteFile:
     num_bytes: int
     max_abs_err: float
     relative_err: float
+    unlike_at_extremes: tuple[str, ...] = ()
 
 
 def write(
@@ -49,15 +53,25 @@ def write(
     *,
     kinds: Sequence[str] = KINDS,
     batch_size: int = 1,
+    bound: float | None = None,
     overwrite: bool = False,
 ) -> Iterator[TfliteFile]:
     """Writes `<directory>/<model>_<kind>.tflite` for each kind.
 
-    They are compared at the model's examples, or at random inputs where it has none.
+    They are compared at random inputs, at the model's examples and at the ends of dtypes.
+
+    Args:
+        model: What to write.
+        directory: Where to.
+        kinds: Of `KINDS`.
+        batch_size: The only one that the files take.
+        bound: How far outputs of quantised kinds may be from JAX's, as a share of the largest
+            number of the output; 1 % of float16, 10 % of dynamic and 20 % of int8 where None.
+        overwrite: Whether to replace files that exist.
 
     Raises:
         UserError: the model can't be written, a kind is unknown, or a file exists.
-        CheckFailed: float32 differs from JAX by more than 1e-5.
+        CheckFailed: an output differs from JAX's by more than its dtype or the bound allows.
     """
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
@@ -69,34 +83,26 @@ def write(
     entry = default_entry(model)
     closed = at_batch_size(entry, batch_size)
     batches = _batches(entry, closed, batch_size)
-    compared = [(inputs, answer(entry, inputs)) for inputs in batches[:_COMPARED]]
+    cases = collect(trace(closed), (batch_size,), seed=0, allow_non_finite=True)
+    shown = {
+        f"batch_{number}": GoldenCase(inputs, answer(entry, inputs))
+        for number, inputs in enumerate(batches[:_COMPARED])
+    }
+    cases = replace(cases, random={**shown, **cases.random})
+    check_telling(entry.label, list(cases.random.values()), cases.tolerances)
     for kind, path in paths.items():
         content = convert(closed, kind=kind, samples=batches[_COMPARED:])
-        error, relative = _compare(f"{path}", kind, content, compared)
+        found = check(f"{path}", kind, content, cases, bound)
         with staged_file(path) as staged:
             staged.write_bytes(content)
-        yield TfliteFile(kind, path, len(content), error, relative)
-
-
-def _compare(
-    label: str, kind: str, content: bytes, compared: Sequence[tuple[Arrays, Arrays]]
-) -> tuple[float, float]:
-    """The largest differences, absolute and relative to the output's largest number."""
-    run = runner(content)
-    error = relative = 0.0
-    for inputs, expected in compared:
-        outputs = run(inputs)
-        for name, array in expected.items():
-            found = difference(outputs[name], array, Tolerance())
-            if kind == "float32" and not found.agrees:
-                raise CheckFailed(
-                    f"{label}: {name} differs from JAX by {found.max_abs_err:.1e} "
-                    "(rtol 1e-05, atol 1e-05); it was not written"
-                )
-            error = max(error, found.max_abs_err)
-            largest = float(np.abs(array.astype(np.float64)).max(initial=0.0))
-            relative = max(relative, found.max_abs_err / (largest or 1.0))
-    return error, relative
+        yield TfliteFile(
+            kind,
+            path,
+            len(content),
+            found.max_abs_err,
+            found.relative_err,
+            found.unlike_at_extremes,
+        )
 
 
 def _batches(entry: Entry, closed: Entry, batch_size: int) -> list[Arrays]:

@@ -140,7 +140,9 @@ def _answers(version_dir: Path, server: Client, model: str, number: int) -> Iter
             yield diagnose(error.message, wrong("answers", text, "read the server's log"))
             return
         for output, expected in case.outputs.items():
-            apart, agrees = difference(answers[output], expected, manifest.tolerance)
+            apart, agrees = difference(
+                answers[output], expected, manifest.tolerance_of(signature, output)
+            )
             largest = max(largest, apart)
             if not agrees:
                 text = f"{label}: {signature}, {name}: {output} differs from JAX by {apart:.1e}"

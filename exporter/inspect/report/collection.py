@@ -15,7 +15,8 @@ from artifact import golden
 from artifact.comparison import difference
 from artifact.golden import EXAMPLES, GoldenCase
 from artifact.manifest import Manifest
-from exporter.inspect.report.runtimes import Refused, Runtime
+from exporter.inspect.report.company import Company, compare_rows
+from exporter.inspect.report.runtimes import NotOffered, Refused, Runtime
 from exporter.model import SERVING_DEFAULT
 from wire import dtypes
 
@@ -32,10 +33,11 @@ class Cell:
         runtime: Its name.
         signature: Its name.
         batch_size: Of the case.
-        max_abs_err: Largest difference of an output from JAX's; None where it was refused.
+        max_abs_err: Largest difference of an output from JAX's; None where it wasn't run.
         agrees: Whether all outputs are within the manifest's tolerance.
         refusal: Why the runtime doesn't run it; else empty.
-        milliseconds: Median time of a call; None where it was refused.
+        milliseconds: Median time of a call; None where it wasn't run.
+        is_offered: Whether the runtime should run it.
     """
 
     runtime: str
@@ -45,6 +47,7 @@ class Cell:
     agrees: bool
     refusal: str
     milliseconds: float | None
+    is_offered: bool = True
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Report:
     """All of it.
 
     Attributes:
+        company: How much rows differ with what is in the batch beside them.
         accuracy: Share of the version's own labelled examples that it has right, 0 to 1.
         files: Bytes by path, relative to the version's directory.
         examples: The version's real inputs, where it has some.
@@ -63,11 +67,33 @@ class Report:
     accuracy: float | None
     files: dict[str, int]
     examples: GoldenCase | None
+    company: tuple[Company, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether something was compared, and all of it agreed."""
-        return any(c.agrees for c in self.cells) and all(c.agrees or c.refusal for c in self.cells)
+        """Whether all signatures were compared wherever they should run, and all of it agreed.
+
+        A refusal is no agreement. Rows may differ by their company where nobody has promised that
+        they don't.
+        """
+        offered = [cell for cell in self.cells if cell.is_offered]
+        compared = {cell.signature for cell in offered}
+        return (
+            bool(offered)
+            and compared == self.manifest.signatures.keys()
+            and all(cell.agrees for cell in offered)
+            and all(row.agrees or not row.is_proven for row in self.company)
+        )
+
+    @property
+    def verdict(self) -> str:
+        """The result in words."""
+        if self.ok:
+            return "agrees with JAX"
+        is_other = any(cell.max_abs_err is not None and not cell.agrees for cell in self.cells)
+        if is_other:
+            return "differs from JAX"
+        return "is not compared with JAX everywhere, or differs by batch size"
 
     @property
     def max_abs_err(self) -> float:
@@ -104,6 +130,7 @@ def collect(version_dir: Path, runtimes: Iterable[Runtime]) -> Report:
     """
     manifest = Manifest.read(version_dir)
     cases = golden.read(version_dir)
+    runtimes = list(runtimes)
     cells = [
         _measure(runtime, manifest, signature, case)
         for runtime in runtimes
@@ -116,8 +143,15 @@ def collect(version_dir: Path, runtimes: Iterable[Runtime]) -> Report:
         for path in sorted(version_dir.rglob("*"))
         if path.is_file()
     }
+    company = [row for runtime in runtimes for row in compare_rows(runtime, manifest, cases)]
     return Report(
-        version_dir, manifest, tuple(cells), _accuracy(manifest, examples), files, examples
+        version_dir,
+        manifest,
+        tuple(cells),
+        _accuracy(manifest, examples),
+        files,
+        examples,
+        tuple(company),
     )
 
 
@@ -143,10 +177,11 @@ def _measure(runtime: Runtime, manifest: Manifest, signature: str, case: GoldenC
     size = manifest.signatures[signature].batch_size(case.inputs) or 1
     try:
         answers = runtime.run(signature, case.inputs)
-    except Refused as refusal:
-        return Cell(runtime.name, signature, size, None, False, str(refusal), None)
+    except (Refused, NotOffered) as refusal:
+        is_offered = isinstance(refusal, Refused)
+        return Cell(runtime.name, signature, size, None, False, str(refusal), None, is_offered)
     found = [
-        difference(answers[name], expected, manifest.tolerance)
+        difference(answers[name], expected, manifest.tolerance_of(signature, name))
         for name, expected in case.outputs.items()
     ]
     return Cell(

@@ -18,10 +18,9 @@ def render(report: Report) -> str:
     """Returns the page's HTML."""
     manifest = report.manifest
     title = f"{manifest.model}/{manifest.version}"
-    verdict = "agrees with JAX" if report.ok else "differs from JAX"
     parts = [
         f'<header><h1>{escape(title)} <span class="{"good" if report.ok else "bad"}">'
-        f"{verdict}</span></h1><p>{_origin(report)}</p></header>",
+        f"{escape(report.verdict)}</span></h1><p>{_origin(report)}</p></header>",
         _figures(report),
         _section(
             "Differences from JAX",
@@ -30,6 +29,13 @@ def render(report: Report) -> str:
             f"{manifest.tolerance.atol:g}.",
             _matrix(report, "error"),
             _pictures([("Differences by batch size", plots.errors(report))]),
+        ),
+        _section(
+            "Alone and in company",
+            "The largest absolute difference between the answer to a row by itself and to the same "
+            "row in a batch, by output. Where rows are proven to be independent, it is rounding: "
+            "a compiler sums in another order for another batch size.",
+            _company(report),
         ),
         _section(
             "Latency",
@@ -104,6 +110,36 @@ def _matrix(report: Report, what: str) -> str:
     return _table(head, rows, numbers_from=2)
 
 
+def _company(report: Report) -> str:
+    head = ["runtime", "signature", "output", "rows independent", "at batch", "max |difference|"]
+    rows = []
+    for row in report.company:
+        texts = (
+            row.runtime,
+            row.signature,
+            row.output,
+            "proven" if row.is_proven else "not proven",
+        )
+        kind = "good" if row.agrees else "bad" if row.is_proven else "refused"
+        rows.append(
+            [
+                *(f"<td>{escape(text)}</td>" for text in texts),
+                f"<td>{row.batch_size}</td>",
+                f'<td class="{kind}">{_number(row.max_abs_diff)}</td>',
+            ]
+        )
+    refusals = [
+        f"<p>{escape(name)}: not proven, for {escape(entry.row_wise_refusal)}</p>"
+        for name, entry in report.manifest.signatures.items()
+        if entry.row_wise_refusal
+    ]
+    return _table(head, rows, numbers_from=4) + "".join(refusals)
+
+
+def _number(value: float | None) -> str:
+    return "0" if value == 0 else f"{value:.1e}"
+
+
 def _cell(cell: Cell | None, what: str) -> str:
     if cell is None:
         return "<td></td>"
@@ -111,8 +147,7 @@ def _cell(cell: Cell | None, what: str) -> str:
         return f'<td class="refused" title="{escape(cell.refusal)}">refused</td>'
     if what == "latency":
         return f"<td>{cell.milliseconds:.2f}</td>"
-    error = "0" if cell.max_abs_err == 0 else f"{cell.max_abs_err:.1e}"
-    return f'<td class="{"good" if cell.agrees else "bad"}">{error}</td>'
+    return f'<td class="{"good" if cell.agrees else "bad"}">{_number(cell.max_abs_err)}</td>'
 
 
 def _signatures(report: Report) -> str:

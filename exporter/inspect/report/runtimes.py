@@ -21,7 +21,11 @@ _ASK = "ask `python -m exporter doctor`"
 
 
 class Refused(Exception):
-    """A runtime doesn't run a signature, or not at these inputs; the text says why."""
+    """A runtime doesn't run what it should: a signature, or these inputs; the text says why."""
+
+
+class NotOffered(Exception):
+    """A signature isn't for this runtime, by the way in which it is made; the text says how."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Runtime:
 
     Attributes:
         name: What the report calls it.
-        run: `(signature, inputs) -> outputs`, arrays by name; raises `Refused`.
+        run: `(signature, inputs) -> outputs`, arrays by name; raises `Refused` and `NotOffered`.
     """
 
     name: str
@@ -47,7 +51,7 @@ def local(version_dir: Path) -> list[Runtime]:
 
     def run_program(signature: str, inputs: Arrays) -> Arrays:
         if signature not in programs:
-            raise Refused("TensorFlow ops around another signature's program")
+            raise NotOffered("TensorFlow ops around another signature's program")
         try:
             return programs[signature].run(inputs)
         except program.ProgramError as error:
@@ -59,7 +63,7 @@ def local(version_dir: Path) -> list[Runtime]:
 
     def run_call(signature: str, inputs: Arrays) -> Arrays:
         if signature != SERVING_DEFAULT:
-            raise Refused(f"__call__ is {SERVING_DEFAULT}")
+            raise NotOffered(f"__call__ is {SERVING_DEFAULT}")
         entry = manifest.signatures[signature].program
         assert entry is not None
         names = entry.output_names
@@ -115,5 +119,5 @@ def _arrays(tensors: Mapping[str, Any]) -> Arrays:
 def _tried(tf: Any, run: Callable[[], Any]) -> Any:
     try:
         return run()
-    except (tf.errors.OpError, TypeError, ValueError) as error:
+    except tf.errors.OpError as error:
         raise Refused(" ".join(str(error).split())[:200]) from None

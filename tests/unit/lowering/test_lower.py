@@ -1,10 +1,12 @@
+import flax.linen
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from exporter.convert.plain_ops import UnsupportedPrimitive
+from exporter.convert import plain_ops
+from exporter.convert.plain_ops import UnsupportedPrimitive, conversion
 from exporter.errors import UserError
 from exporter.model import Model, TensorSpec
 from scripts import lowering_coverage
@@ -19,22 +21,36 @@ def ops(module):
     return [node.op for node in graph_def.node] + functions
 
 
-def test_unsupported_primitive_is_named_with_the_users_line():
+def test_unsupported_primitive_is_named_with_the_users_line_and_what_to_do():
     def func(params, x):
-        return jnp.linalg.eigh(x @ x.T)  # the line
+        return jax.scipy.linalg.schur(x @ x.T)  # the line
 
     with pytest.raises(
-        UnsupportedPrimitive, match=r"eigh.*test_lower.py:\d+.*supported are abs, "
-    ) as error:
+        UnsupportedPrimitive,
+        match=r"^schur \(at [^ ]*test_lower\.py:\d+.*\): .*compute it before the export$",
+    ):
         lower(Model("m", func, {}, TensorSpec((4, 4))))
-    assert "\n" not in str(error.value)
+
+
+def test_the_line_is_the_users_own_not_that_of_an_installed_package(monkeypatch):
+    dense = flax.linen.Dense(3)
+    params = dense.init(jax.random.key(0), jnp.ones((1, 4)))
+    known = {name: rule for name, rule in plain_ops.rules().items() if name != "dot_general"}
+    monkeypatch.setattr(conversion, "rules", lambda: known)
+
+    with pytest.raises(
+        UnsupportedPrimitive, match=r"^dot_general \(at [^ ]*test_lower\.py"
+    ) as error:
+        lower(Model("m", lambda p, x: dense.apply(p, x), params, ROW))
+    assert "other JAX functions" in str(error.value)
+    assert len(str(error.value)) < 400
 
 
 def test_unsupported_form_is_named():
     def func(params, x):
-        return jax.lax.cummax(x, axis=0)
+        return jax.lax.reduce_window(x, 0.0, jax.lax.add, (2, 1), (1, 1), "VALID")
 
-    with pytest.raises(UnsupportedPrimitive, match=r"cummax.*symbolic size b"):
+    with pytest.raises(UnsupportedPrimitive, match=r"reduce_window_sum.*symbolic size b"):
         lower(Model("m", func, {}, ROW))
 
 

@@ -1,0 +1,123 @@
+"""Where JAX's own answer is settled, and how far it moves where it isn't.
+
+At the edges a function may be ill-conditioned: the sine of 1e30, or the larger of two numbers that
+are all but the same. What the last bits of inputs and parameters decide there is nobody's error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from artifact.manifest import Tolerance
+
+Arrays = Mapping[str, np.ndarray]
+# Of (parameters, inputs by name) to outputs by name.
+Run = Callable[[Any, Arrays], Arrays]
+
+_UNITS = 4  # in the last place, that numbers are moved by
+_ROUNDS = 2
+# Moves are a sample of what rounding can do; the largest of a row, and as often:
+_MARGIN = 4.0
+_LARGE = 1e6
+# Parameters that take more than this stay as they are: a copy would be too much.
+_MOST_BYTES = 1 << 29
+
+
+def leeway(
+    run: Run,
+    params: Any,
+    inputs: Arrays,
+    expected: Arrays,
+    tolerances: Mapping[str, Tolerance],
+    *,
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """Measures how far JAX's outputs move with the last bits of what they are computed from.
+
+    Args:
+        run: The function, in JAX.
+        params: Its parameters.
+        inputs: Arrays by name.
+        expected: JAX's answers to them.
+        tolerances: Of the outputs.
+        seed: Decides the moves.
+
+    Returns:
+        For each output that moves float64 of its shape; infinite where it has no answer.
+    """
+    rng = np.random.default_rng(seed)
+    moved = [run(params, inputs)]
+    for _ in range(_ROUNDS):
+        moved.append(run(_moved_tree(params, rng), {k: _moved(v, rng) for k, v in inputs.items()}))
+    # A sum of large numbers may pass the end of the range in one order and not in another.
+    smaller = {name: _smaller(array) for name, array in inputs.items()}
+    below = run(params, smaller) if any(smaller[k] is not inputs[k] for k in inputs) else expected
+    return {
+        name: _leeway(array, [answers[name] for answers in moved], below[name], tolerances[name])
+        for name, array in expected.items()
+    }
+
+
+def _leeway(
+    expected: np.ndarray, others: Sequence[np.ndarray], below: np.ndarray, tolerance: Tolerance
+) -> np.ndarray:
+    if not jnp.issubdtype(expected.dtype, jnp.inexact):
+        differs = np.any([np.asarray(other != expected) for other in others], axis=0)
+        return np.where(differs, np.inf, 0.0)
+    wide = np.complex128 if expected.dtype.kind == "c" else np.float64
+    theirs = expected.astype(wide)
+    moves = np.zeros(expected.shape)
+    with np.errstate(invalid="ignore", over="ignore"):
+        for other in others:
+            found = other.astype(wide)
+            same = (found == theirs) | (np.isnan(found) & np.isnan(theirs))
+            move = np.where(same, 0.0, np.abs(found - theirs))
+            moves = np.maximum(moves, np.where(np.isfinite(move), move, np.inf))
+        sizes = np.abs(theirs)
+    moves = np.where(np.isfinite(theirs) == np.isfinite(below.astype(wide)), moves, np.inf)
+    # How far one number of a row moves says how far its neighbours can.
+    rows = (len(expected), -1) if expected.ndim and len(expected) else (1, -1)
+    known = np.where(np.isfinite(moves), moves, 0.0).reshape(rows)
+    scale = np.where(np.isfinite(sizes), sizes, 0.0).reshape(rows)
+    room = _MARGIN * known.max(axis=1, initial=0.0) + tolerance.rtol * scale.max(
+        axis=1, initial=0.0
+    )
+    return np.where(
+        np.isinf(moves), np.inf, np.broadcast_to(room[:, None], known.shape).reshape(moves.shape)
+    )
+
+
+def _moved_tree(params: Any, rng: np.random.Generator) -> Any:
+    leaves = jax.tree.leaves(params)
+    if sum(getattr(leaf, "nbytes", 0) for leaf in leaves) > _MOST_BYTES:
+        return params
+    return jax.tree.map(lambda leaf: _moved(np.asarray(leaf), rng), params)
+
+
+def _moved(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Numbers some units in the last place away; zeros, ones and ends stay what they are."""
+    if not jnp.issubdtype(array.dtype, jnp.inexact) or not array.size:
+        return array
+    finfo = jnp.finfo(array.dtype)
+    step = (_UNITS * float(finfo.eps) * rng.uniform(size=array.shape)).astype(finfo.dtype)
+    with np.errstate(invalid="ignore", over="ignore"):
+        size = np.abs(array)
+        # Large ones become smaller: past the largest there is only infinity.
+        moved = np.where(size < 1, array * (1 + step), array * (1 - step)).astype(array.dtype)
+        stays = (array == 0) | (size == 1) | (size <= finfo.tiny) | ~np.isfinite(array)
+    return np.where(stays, array, moved)
+
+
+def _smaller(array: np.ndarray) -> np.ndarray:
+    """The large numbers a quarter as large; the array itself where it has none."""
+    if not jnp.issubdtype(array.dtype, jnp.inexact):
+        return array
+    with np.errstate(invalid="ignore", over="ignore"):
+        size = np.abs(array)
+        is_large = np.isfinite(array) & (size > min(_LARGE, float(jnp.finfo(array.dtype).max) / 8))
+        return np.where(is_large, array / 4, array).astype(array.dtype) if is_large.any() else array
