@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from exporter.commands.progress import Progress
-    from exporter.commands.quiet import import_tensorflow
+    from exporter.commands.quiet import import_tensorflow, without_native_output
     from exporter.errors import UserError
 
     if args.batch_size < 1:
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     from exporter.formats import tflite
 
     model = _model(args, stages)
-    with stages("convert and compare with JAX"):
+    with stages("convert and compare with JAX"), without_native_output():
         results = list(
             tflite.write(
                 model,

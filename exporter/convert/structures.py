@@ -35,10 +35,11 @@ def input_tree(signature: TracedSignature, batch_size: int | None) -> PyTree:
     try:
         tf.nest.assert_same_structure(inputs, jax.tree.map(lambda spec: spec, inputs))
         return tf.nest.pack_sequence_as(inputs, leaves)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError):
         raise UserError(
-            "a SavedModel takes arrays in tuples, lists and dictionaries only; this model's inputs "
-            f"are {jax.tree.structure(inputs)} ({error})"
+            f"{signature.entry.label}: a SavedModel takes arrays in tuples, lists and dictionaries "
+            f"only, and the inputs are {jax.tree.structure(inputs)}; take a dictionary, and make "
+            "the other of it inside of the function"
         ) from None
 
 

@@ -76,8 +76,8 @@ def random_draws() -> Any:
 def autoencoder() -> Any:
     """Variational autoencoder: a draw in the middle from a fixed key."""
 
-    def func(params: Any, x: jax.Array) -> dict[str, jax.Array]:
-        mean, log_scale = jnp.split(x @ params["encoder"], 2, -1)
+    def func(params: Any, inputs: Any) -> dict[str, jax.Array]:
+        mean, log_scale = jnp.split(inputs["x"] @ params["encoder"], 2, -1)
         noise = jax.random.normal(jax.random.key(7), (2,))
         return {"x": jax.nn.sigmoid((mean + jnp.exp(log_scale) * noise) @ params["decoder"])}
 
