@@ -24,6 +24,7 @@ from server.batching import preparation, tensors
 from server.batching.parameters import Sizes
 from server.batching.tensors import Tensors
 from server.engines.engine import Engine
+from server.errors import ServingError
 from server.signatures import Signature
 
 logger = logging.getLogger(__name__)
@@ -64,13 +65,17 @@ def sizes(
             logger.info("signature %s is run as requests come: its rows aren't proven", name)
             continue
         try:
+            fixed = engine.batch_sizes(name) or [1]
+        except ServingError as error:  # there is no program, as its callers will hear
+            logger.info("signature %s: %s", name, error.message)
+            continue
+        try:
             usable = _equal_sizes(engine, signature, wanted, examples.get(name, {}))
             why = "its bits depend on the place in a batch"
         except Exception as error:  # such as strings that can't be made up
             usable, why = None, str(error)
         if usable is None:
             logger.info("signature %s is run row by row: %s", name, why)
-            fixed = engine.batch_sizes(name) or [1]
             usable = Sizes(min(fixed), (min(fixed),), is_single=True)
         else:
             logger.info("signature %s has equal bits in batches of %s", name, usable.allowed)
