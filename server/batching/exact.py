@@ -65,7 +65,7 @@ def sizes(
             logger.info("signature %s is run as requests come: its rows aren't proven", name)
             continue
         try:
-            fixed = engine.batch_sizes(name) or [1]
+            smallest = min(engine.batch_sizes(name) or [_leading(signature)])
         except ServingError as error:  # there is no program, as its callers will hear
             logger.info("signature %s: %s", name, error.message)
             continue
@@ -76,7 +76,7 @@ def sizes(
             usable, why = None, str(error)
         if usable is None:
             logger.info("signature %s is run row by row: %s", name, why)
-            usable = Sizes(min(fixed), (min(fixed),), is_single=True)
+            usable = Sizes(smallest, (smallest,), is_single=True)
         else:
             logger.info("signature %s has equal bits in batches of %s", name, usable.allowed)
         found[name] = usable
@@ -99,6 +99,11 @@ def run(
         found = engine.run(signature, padded, outputs)
         parts.append({name: array[:count] for name, array in found.items()})
     return tensors.join(parts)
+
+
+def _leading(signature: Signature) -> int:
+    """The rows that a graph insists on; 1 where it takes any number."""
+    return max(1, *(tensor.shape[0] for tensor in signature.inputs.values() if tensor.shape), 1)
 
 
 def _equal_sizes(

@@ -104,6 +104,11 @@ def test_row_by_row_in_the_size_that_there_is(tmp_path):
     assert engine.ran == [2, 2]
 
 
+def test_row_by_row_in_as_many_as_a_graph_insists_on(tmp_path):
+    sizes = found(Function(np.tanh), tmp_path, shape=(2, 3))
+    assert sizes == Sizes(2, (2,), is_single=True)
+
+
 def test_row_by_row_where_nothing_can_be_tried(tmp_path):
     def fails(x):
         raise RuntimeError("no")
