@@ -103,7 +103,7 @@ def run(
 
 def _leading(signature: Signature) -> int:
     """The rows that a graph insists on; 1 where it takes any number."""
-    return max(1, *(tensor.shape[0] for tensor in signature.inputs.values() if tensor.shape), 1)
+    return max([1, *(t.shape[0] for t in signature.inputs.values() if t.shape)])
 
 
 def _equal_sizes(
