@@ -24,6 +24,7 @@ from server.batching import preparation, tensors
 from server.batching.parameters import Sizes
 from server.batching.tensors import Tensors
 from server.engines.engine import Engine
+from server.errors import ServingError
 from server.signatures import Signature
 
 logger = logging.getLogger(__name__)
@@ -59,8 +60,15 @@ def sizes(
     """
     examples = _examples(version_dir)
     found = {}
-    for name in sorted(row_wise & signatures.keys()):
-        signature = signatures[name]
+    for name, signature in sorted(signatures.items()):
+        if name not in row_wise:
+            logger.info("signature %s is run as requests come: its rows aren't proven", name)
+            continue
+        try:
+            smallest = min(engine.batch_sizes(name) or [_leading(signature)])
+        except ServingError as error:  # there is no program, as its callers will hear
+            logger.info("signature %s: %s", name, error.message)
+            continue
         try:
             usable = _equal_sizes(engine, signature, wanted, examples.get(name, {}))
             why = "its bits depend on the place in a batch"
@@ -68,8 +76,7 @@ def sizes(
             usable, why = None, str(error)
         if usable is None:
             logger.info("signature %s is run row by row: %s", name, why)
-            fixed = engine.batch_sizes(name) or [1]
-            usable = Sizes(min(fixed), (min(fixed),), is_single=True)
+            usable = Sizes(smallest, (smallest,), is_single=True)
         else:
             logger.info("signature %s has equal bits in batches of %s", name, usable.allowed)
         found[name] = usable
@@ -92,6 +99,11 @@ def run(
         found = engine.run(signature, padded, outputs)
         parts.append({name: array[:count] for name, array in found.items()})
     return tensors.join(parts)
+
+
+def _leading(signature: Signature) -> int:
+    """The rows that a graph insists on; 1 where it takes any number."""
+    return max([1, *(t.shape[0] for t in signature.inputs.values() if t.shape)])
 
 
 def _equal_sizes(

@@ -104,3 +104,31 @@ def test_an_export_is_ready_in_all_sizes_when_it_is_loaded(tmp_path):
     loader = Loader(EngineOptions(engine="xla"), batch_sizes=WANTED)
     servable = loader("scaled", 1, Path(tmp_path / "scaled" / "1"))
     assert servable.batches["serving_default"] == WANTED
+
+
+def test_a_model_that_mixes_rows_says_so_and_is_not_batched(tmp_path):
+    from exporter.model import Model, Signature, TensorSpec
+    from exporter.publish.options import ExportOptions
+
+    rows = TensorSpec(("b", 4))
+    model = Model(
+        "centred",
+        lambda _, x: x - x.mean(0),
+        (),
+        rows,
+        signatures={"scaled": Signature(lambda _, x: x * 2, rows)},
+    )
+    version = exports.publish(model, tmp_path, ExportOptions(version=1, verify=False))
+    found = Manifest.read(version).signatures
+    assert found["serving_default"].row_wise is False
+    assert "reduce_sum reduces over the batch" in found["serving_default"].row_wise_refusal
+    assert found["scaled"].row_wise is True
+    for is_exact in (False, True):
+        loader = Loader(EngineOptions(engine="xla"), batch_sizes=WANTED, is_exact=is_exact)
+        assert loader("centred", 1, version).batches.keys() == {"scaled"}
+
+
+def test_what_is_around_a_function_does_not_mix_its_rows(tmp_path):
+    found = Manifest.read(exports.kind(tmp_path, "image_and_size")).signatures
+    assert {name: entry.row_wise for name, entry in found.items()} == dict.fromkeys(found, True)
+    assert {"photo", "classify", "regress"} < found.keys()

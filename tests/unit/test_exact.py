@@ -7,6 +7,7 @@ import pytest
 
 from server.batching import exact
 from server.batching.parameters import Parameters, Sizes, steps
+from server.errors import Code, ServingError
 from server.execution import Batches
 from server.inference import Call
 from server.signatures import Signature, Tensor
@@ -103,6 +104,11 @@ def test_row_by_row_in_the_size_that_there_is(tmp_path):
     assert engine.ran == [2, 2]
 
 
+def test_row_by_row_in_as_many_as_a_graph_insists_on(tmp_path):
+    sizes = found(Function(np.tanh), tmp_path, shape=(2, 3))
+    assert sizes == Sizes(2, (2,), is_single=True)
+
+
 def test_row_by_row_where_nothing_can_be_tried(tmp_path):
     def fails(x):
         raise RuntimeError("no")
@@ -113,6 +119,14 @@ def test_row_by_row_where_nothing_can_be_tried(tmp_path):
         (Function(fails), {}),
     ):
         assert found(engine, tmp_path, **more) == Sizes(1, (1,), is_single=True)
+
+
+def test_a_signature_without_a_program_is_left_to_the_engine(tmp_path):
+    class Without(Function):
+        def batch_sizes(self, signature):
+            raise ServingError(Code.FAILED_PRECONDITION, "no JAX program")
+
+    assert found(Without(np.tanh), tmp_path) is None
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 16, 17, 31, 32, 33, 100])

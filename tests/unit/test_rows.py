@@ -90,6 +90,19 @@ MIXING = {
     "last row": lambda x: x - x[-1],
     "first row replaced": lambda x: x.at[0].set(0),
     "rows looked up by rows": lambda x: x[x[:, 0].astype(int)],
+    "the next row's column": lambda x: x[jnp.arange(x.shape[0]) + 1, x[:, 0].astype(int)],
+    "twice the row's number": lambda x: x[2 * jnp.arange(x.shape[0]), 0],
+    "columns by row number": lambda x: x[:, jnp.arange(x.shape[0])],
+    "row numbers in both axes": lambda x: (x @ x.T)[jnp.arange(x.shape[0]), jnp.arange(x.shape[0])],
+    "all pairs of numbers": lambda x: x[
+        jnp.arange(x.shape[0])[:, None], jnp.arange(x.shape[0])[None]
+    ],
+    "table by row number": lambda x: x + TABLE[jnp.arange(x.shape[0]), 0][:, None],
+    "numbers from the end": lambda x: x[x.shape[0] - 1 - jnp.arange(x.shape[0]), 0],
+    "another row at a number": lambda x: x[jnp.arange(x.shape[0]), (x.sum(0) > 0).argmax()],
+    "put into the next row": lambda x: x.at[jnp.arange(x.shape[0]) + 1, 0].set(x[:, 1]),
+    "put from another row": lambda x: x.at[jnp.arange(x.shape[0]), 0].set(x[::-1, 1]),
+    "narrow numbers": lambda x: x[jnp.arange(x.shape[0], dtype=jnp.int16), 0],
     "rows summed by segment": lambda x: jax.ops.segment_sum(x, x[:, 0].astype(int), x.shape[0]),
     "loop that all rows must end": until_all_are_done,
     "branch on all rows": lambda x: lax.cond(x.sum() > 0, jnp.sin, jnp.cos, x),
@@ -190,6 +203,10 @@ KEEPING = {
     "embedding": lambda x: TABLE[jnp.abs(x).astype(int)],
     "embedding, clipped": lambda x: jnp.take(TABLE, x.astype(int), axis=0, mode="clip"),
     "own column": lambda x: jnp.take_along_axis(x, x[:, :1].astype(int), axis=1),
+    "own place by row number": lambda x: x[jnp.arange(x.shape[0]), x[:, 0].astype(int)],
+    "last of each": lambda x: jnp.stack([x, -x], 2)[jnp.arange(x.shape[0]), x.argmax(1) - 1],
+    "several of each": lambda x: x[jnp.arange(x.shape[0])[:, None], x[:, :2].astype(int)],
+    "own place replaced": lambda x: x.at[jnp.arange(x.shape[0]), x[:, 0].astype(int)].add(x[:, 1]),
     "mapped lookup": jax.vmap(lambda row: row[row[0].astype(int)]),
     "mapped update": jax.vmap(lambda row: row.at[row[0].astype(int)].add(1)),
     "column": lambda x: x[:, 2],
@@ -236,7 +253,14 @@ KEEPING = {
 
 
 # In these the batch's size is a number that changes nothing: programs for fixed sizes differ in it.
-NOT_WHERE_FIXED = {"greedy decoding", "statistics that nobody reads"}
+NOT_WHERE_FIXED = {
+    "greedy decoding",
+    "statistics that nobody reads",
+    "own place by row number",
+    "last of each",
+    "several of each",
+    "own place replaced",
+}
 
 
 @pytest.mark.parametrize("size", [ANY, FIXED])
@@ -247,6 +271,22 @@ def test_what_keeps_rows_apart_is_proven(name, size):
         assert "the program for batch 2 has another" in found.refusal
     else:
         assert found.refusal == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KEEPING)
+def test_what_is_proven_is_so(name):
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(7, 6)), jnp.float32)
+    whole = KEEPING[name](x)
+    for start, end in ((0, 1), (3, 4), (2, 7), (6, 7)):
+        part = KEEPING[name](x[start:end])
+        jax.tree.map(
+            lambda one, other, rows=slice(start, end): np.testing.assert_allclose(
+                one[rows], other, rtol=1e-4, atol=1e-5
+            ),
+            whole,
+            part,
+        )
 
 
 @pytest.mark.slow

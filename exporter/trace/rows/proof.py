@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter._compat.jax import Literal, source_line
+from exporter.trace.rows import numbers
 from exporter.trace.rows.batch import Batch, Mixes, shape_of
 from exporter.trace.rows.control import CONTROL, Reason, Reasons
+from exporter.trace.rows.numbers import Fact, Never
 from exporter.trace.rows.operation import Operation
 from exporter.trace.rows.rules import RULES, Rule
 
@@ -82,12 +84,20 @@ class _Reader:
         def look_up(atom: Any) -> Reason:
             return None if isinstance(atom, Literal) else found[atom]
 
+        facts: dict[Any, Fact] = {}
         for equation in jaxpr.eqns:
-            reasons = self._equation(equation, list(map(look_up, equation.invars)))
-            found.update(zip(equation.outvars, reasons, strict=True))
+            reasons = list(map(look_up, equation.invars))
+            known = [None if isinstance(a, Literal) else facts.get(a) for a in equation.invars]
+            results = self._equation(equation, reasons, known)
+            found.update(zip(equation.outvars, results, strict=True))
+            if any(known) or equation.primitive.name == "iota":
+                mixed = [reason is not None for reason in reasons]
+                facts[equation.outvars[0]] = numbers.learn(self.batch, equation, known, mixed)
         return list(map(look_up, jaxpr.outvars))
 
-    def _equation(self, equation: Any, operands: Sequence[Reason]) -> Reasons:
+    def _equation(
+        self, equation: Any, operands: Sequence[Reason], known: Sequence[Fact]
+    ) -> Reasons:
         name = equation.primitive.name
         control, rule = CONTROL.get(name), RULES.get(name)
         mixed = next(filter(None, operands), None)
@@ -95,6 +105,10 @@ class _Reader:
         try:
             if control is not None:
                 reasons = control(self, equation, operands)
+            elif name == "select_n" and isinstance(known[0], Never):
+                reasons = [operands[1]]
+            elif numbers.looks_up_own_row(self.batch, equation, known):
+                reasons = [operands[0] or next(iter(operands[2:]), None)]
             elif mixed is not None:
                 reasons = [mixed] * len(outputs)
             else:
