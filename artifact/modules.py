@@ -20,7 +20,7 @@ class ModuleError(ValueError):
 
 def written_for(serialized: bytes) -> str | None:
     """Returns the StableHLO version that an artefact says it was written for."""
-    found = re.match(rb"ML\xefR\rStableHLO_v([0-9.]+)", serialized)
+    found = re.match(rb"ML\xefR.StableHLO_v([0-9.]+)", serialized, re.DOTALL)
     return found[1].decode() if found else None
 
 
