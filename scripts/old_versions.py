@@ -33,9 +33,7 @@ def pictures(weights, x):
     dimensions = ("NHWC", "HWIO", "NHWC")
     kernel = weights.reshape(2, 2, 1, 3)
     images = x.reshape(x.shape[0], 2, 2, 1)
-    found = lax.conv_general_dilated(
-        images, kernel, (1, 1), "SAME", dimension_numbers=dimensions
-    )
+    found = lax.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=dimensions)
     values, places = lax.top_k(found.reshape(x.shape[0], 12), 3)
     return [values, places, weights[places % 4]]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,9 +49,9 @@ def check(
         bound: How far outputs of a quantised one may be from JAX's; see `BOUNDS`.
 
     Raises:
-        CheckFailed: an output differs.
+        CheckFailed: an output differs, or the interpreter can't run the file.
     """
-    run = _runner(label, content)
+    run = runner(content)
     pairs: list[tuple[Arrays, Arrays]] = []
     unlike: dict[str, None] = {}
     for name, case in cases.all.items():
@@ -81,25 +79,3 @@ def check(
         for name, array in expected.items()
     )
     return Compared(error, relative, tuple(unlike))
-
-
-def _runner(label: str, content: bytes) -> Callable[[Arrays], Arrays]:
-    """The interpreter, whose refusals are failed checks."""
-
-    @contextlib.contextmanager
-    def refusals() -> Iterator[None]:
-        try:
-            yield
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise CheckFailed(
-                f"{label}: the LiteRT interpreter can't run it: {error}; it was not written"
-            ) from None
-
-    with refusals():
-        loaded = runner(content)
-
-    def run(inputs: Arrays) -> Arrays:
-        with refusals():
-            return loaded(inputs)
-
-    return run

@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from artifact import versions
 from exporter.errors import CheckFailed, UserError
 from exporter.model import SERVING_DEFAULT, TensorSpec
 from exporter.model.dimensions import choose
@@ -82,6 +83,7 @@ def convert(entry: Entry, *, kind: str = "float32", samples: Iterable[Arrays] = 
         if kind == "float16":
             converter.target_spec.supported_types = [tf.float16]
         if kind == "int8":
+            _check_loops(entry.label, Path(temporary))
             # Ops that have no int8 kernel stay float.
             converter.representative_dataset = _samples(samples)
         try:
@@ -138,6 +140,21 @@ def at_batch_size(entry: Entry, batch_size: int) -> Entry:
 
     inputs = jax.tree.map(closed, entry.inputs)
     return replace(entry, inputs=inputs, examples=None, constraints=())
+
+
+def _check_loops(label: str, saved: Path) -> None:
+    """Refuses loops, on which TensorFlow Lite's calibration ends the process."""
+    from exporter._compat.tensorflow import read_saved_model
+
+    graph = read_saved_model(saved / versions.SAVED_MODEL).meta_graphs[0].graph_def
+    functions = [function.node_def for function in graph.library.function]
+    loops = [n.op for nodes in [graph.node, *functions] for n in nodes if n.op.endswith("While")]
+    if loops:
+        raise UserError(
+            f"{label} can't be written for TensorFlow Lite as int8: it has a loop, through which "
+            "the calibration of int8 can't see; take dynamic, or unroll the loop "
+            "(lax.scan(…, unroll=True))"
+        )
 
 
 def _samples(samples: Iterable[Arrays]) -> Callable[[], Any]:
