@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from exporter import TensorSpec
 from scripts.parity.case import case
 
-
 # Equinox checks by calling back into Python, or, so told, gives NaN.
 _NO_CALLBACKS = {"EQX_ON_ERROR": "nan"}
 
