@@ -135,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--only", default="", metavar="MODEL,…", help="these models (default: all)")
     add("--formats", default="", metavar="xla,plain,tfjs,tflite", help="(default: all four)")
     add("--jobs", type=int, default=2, help="processes at once (default: %(default)s)")
-    add("--timeout", type=float, default=400, help="seconds a cell may take (default: %(default)s)")
+    add("--timeout", type=float, default=180, help="seconds a cell may take (default: %(default)s)")
     add(
         "--results",
         type=Path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -57,7 +58,7 @@ def render(cases: Mapping[str, Case], cells: Sequence[Cell], versions: Mapping[s
 
 def _text(cell: Cell | None, notes: dict[str, int]) -> str:
     if cell is None:
-        return ""
+        return "not tried"
     if cell.outcome == EQUAL:
         return f"{cell.max_abs_err or 0:.0e}"
     number = notes.setdefault(_escaped(cell.text), len(notes) + 1)
@@ -69,5 +70,7 @@ def _text(cell: Cell | None, notes: dict[str, int]) -> str:
 
 
 def _escaped(text: str) -> str:
-    root = str(DOCUMENT.parents[1])
-    return text.replace(f"{root}/", "").replace("|", "\\|").replace("<", "\\<")
+    """A message without the paths of the machine that ran it."""
+    text = text.replace(f"{DOCUMENT.parents[1]}/", "")
+    text = re.sub(r"/\S*?/site-packages/", "site-packages/", text)
+    return text.replace("|", "\\|").replace("<", "\\<")

@@ -243,9 +243,11 @@ def _any_published(subject: Subject) -> Path:
     try:
         _published(subject, subject.directory / "plain", "--no_xla")
         return subject.directory / "plain"
-    except (Refused, Broke):
-        _published(subject, subject.directory / "xla")
-        return subject.directory / "xla"
+    except (Refused, Broke) as error:
+        with contextlib.suppress(Refused, Broke):
+            _published(subject, subject.directory / "xla")
+            return subject.directory / "xla"
+        raise error
 
 
 def _tflite(subject: Subject, batch_size: int, runtimes: Runtimes) -> Answered:

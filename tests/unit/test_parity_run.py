@@ -141,14 +141,14 @@ def test_the_table_has_a_row_a_model_and_says_each_refusal_once():
     some = {name: Case(name, "f", name.title(), lambda: None, {}, True, {}) for name in ("a", "b")}
     cells = [
         Cell("a", "xla", EQUAL, max_abs_err=1.2e-7),
-        Cell("a", "tfjs", REFUSED, "it has no FFT | none"),
-        Cell("b", "tfjs", REFUSED, "it has no FFT | none"),
+        Cell("a", "tfjs", REFUSED, "it has no FFT | none (/a/lib/site-packages/x.py:1)"),
+        Cell("b", "tfjs", REFUSED, "it has no FFT | none (/a/lib/site-packages/x.py:1)"),
         Cell("b", "tflite", WRONG, "y differs", batches={"1": EQUAL, "3": WRONG}),
     ]
     text = document.render(some, cells, {"jax": "1"})
-    assert "| A (`a`) | 1e-07 |  | refused [1](#what-was-said) |  |" in text
-    assert "| B (`b`) |  |  | refused [1](#what-was-said) | **WRONG** at batch 3 [2]" in text
-    assert text.count(r"it has no FFT \| none") == 1
+    assert "| A (`a`) | 1e-07 | not tried | refused [1](#what-was-said) | not tried |" in text
+    assert "not tried | refused [1](#what-was-said) | **WRONG** at batch 3 [2]" in text
+    assert text.count(r"it has no FFT \| none (site-packages/x.py:1)") == 1
     assert "2 models, 4 cells: 1 equal, 2 refused, 1 WRONG." in text
 
 
