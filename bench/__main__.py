@@ -25,7 +25,7 @@ _QUICK_CELLS = ((1, 1), (1, 32), (16, 8))
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures, writes the results and returns the exit status."""
     options = _parser().parse_args(arguments)
-    from bench import comparison, machine, report, scaling, startup, subjects, summary
+    from bench import comparison, exact_calls, machine, report, scaling, startup, subjects, summary
     from bench.traffic import Traffic
     from client.errors import Unavailable
 
@@ -51,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found += [subjects.remote(url) for url in options.tfs_url]
             limit = subjects.Limit(stack, version_dir)
             results["measurements"] = comparison.compare(found, limit, traffic, loads, _tell)
+        if options.exact:
+            results["calls"] = exact_calls.measure(version_dir)
         if not options.quick and not options.exact:
             results["startup"] = startup.measure(version_dir)
             if export_s is not None:

@@ -99,6 +99,19 @@ def _exact(results: Mapping[str, Any]) -> str:
         "",
         *(f"- {key}: {value}" for key, value in results["machine"].items()),
         "",
+        "## In the engine",
+        "",
+        "Calls with and without, in turn in one process; of each the fastest twentieth.",
+        "",
+        "| rows | without, ms | with, ms | ratio |",
+        "|---|---|---|---|",
+        *(
+            f"| {rows} | {plain:.2f} | {exact:.2f} | {exact / plain:.2f} |"
+            for rows, (plain, exact) in results["calls"].items()
+        ),
+        "",
+        "## Served",
+        "",
         "| API | batch size | in flight | time an example | CPU time an example |",
         "|---|---|---|---|---|",
         *(

@@ -252,7 +252,8 @@ KEEPING = {
 }
 
 
-# In these the batch's size is a number that changes nothing: programs for fixed sizes differ in it.
+# In these the batch's size is a number that changes nothing: programs for fixed sizes differ in it,
+# with some releases of JAX.
 NOT_WHERE_FIXED = {
     "greedy decoding",
     "statistics that nobody reads",
@@ -267,7 +268,7 @@ NOT_WHERE_FIXED = {
 @pytest.mark.parametrize("name", KEEPING)
 def test_what_keeps_rows_apart_is_proven(name, size):
     found = verdict(lambda _, x: KEEPING[name](x), size=size)
-    if size == FIXED and name in NOT_WHERE_FIXED:
+    if size == FIXED and name in NOT_WHERE_FIXED and not found.is_proven:
         assert "the program for batch 2 has another" in found.refusal
     else:
         assert found.refusal == ""
