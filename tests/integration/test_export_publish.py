@@ -42,7 +42,8 @@ def test_a_published_version_is_complete(published, name):
     manifest = Manifest.read(version_dir)
     assert (manifest.model, manifest.version) == (name, 1)
     assert damaged_files(version_dir, manifest) == []
-    assert {parity.through for parity in manifest.parity} == {"signature", "call"}
+    assert {p.through for p in manifest.parity} == {"signature", "call", "program"}
+    assert {p.inputs for p in manifest.parity} == {"random", "examples", "edges", "extremes"}
     assert {1, 3, 16, 128} <= {parity.batch_size for parity in manifest.parity}
     assert manifest.metrics["test_accuracy"] > 0.5
     case = golden.read(version_dir)["serving_default", "examples"]
