@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax.numpy as jnp
@@ -12,13 +13,26 @@ from exporter._compat.jax import Literal, jaxprs_in_params
 _LOOP = "while"
 
 
-def float_dtypes(jaxpr: Any) -> list[set[str]]:
-    """Returns for each output of a jaxpr the floating dtypes of the numbers that it is made of.
+@dataclass
+class Behind:
+    """What an output of a program is made of.
+
+    Attributes:
+        dtypes: The floating dtypes of the numbers, by their names.
+        primitives: The operations, by their names.
+    """
+
+    dtypes: set[str] = field(default_factory=set)
+    primitives: set[str] = field(default_factory=set)
+
+
+def behind_outputs(jaxpr: Any) -> list[Behind]:
+    """Returns what each output of a jaxpr is made of.
 
     An equation with programs inside, such as a loop, counts as a whole.
     """
     made_by = {var: equation for equation in jaxpr.eqns for var in equation.outvars}
-    return [_dtypes_behind(var, made_by) for var in jaxpr.outvars]
+    return [_behind(var, made_by) for var in jaxpr.outvars]
 
 
 def has_open_loop(jaxpr: Any, is_input: Sequence[bool]) -> bool:
@@ -31,21 +45,23 @@ def has_open_loop(jaxpr: Any, is_input: Sequence[bool]) -> bool:
     return _follow(jaxpr, list(is_input))[1]
 
 
-def _dtypes_behind(output: Any, made_by: dict[Any, Any]) -> set[str]:
-    found: set[str] = set()
+def _behind(output: Any, made_by: dict[Any, Any]) -> Behind:
+    found = Behind()
     seen: set[int] = set()
     waiting = [output]
     while waiting:
         var = waiting.pop()
-        found |= _dtype_names([var])
+        found.dtypes |= _dtype_names([var])
         equation = None if isinstance(var, Literal) else made_by.get(var)
         if equation is None or id(equation) in seen:
             continue
         seen.add(id(equation))
         waiting += equation.invars
+        found.primitives.add(equation.primitive.name)
         for inner in _inside(equation):
             for each in inner.eqns:
-                found |= _dtype_names([*each.invars, *each.outvars])
+                found.dtypes |= _dtype_names([*each.invars, *each.outvars])
+                found.primitives.add(each.primitive.name)
     return found
 
 

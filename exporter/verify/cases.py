@@ -14,12 +14,12 @@ from artifact.golden import EXAMPLES, GoldenCase
 from artifact.manifest import Tolerance
 from exporter.errors import UserError
 from exporter.model.entry import Entry
-from exporter.trace.dependence import has_open_loop
+from exporter.trace.dependence import behind_outputs, has_open_loop
 from exporter.trace.traced import TracedSignature
 from exporter.verify import edges
 from exporter.verify.answers import answer, jitted
 from exporter.verify.inputs import Arrays, draw, usable_batch_sizes
-from exporter.verify.leeway import leeway
+from exporter.verify.leeway import DROP_NAN, leeway
 from exporter.verify.tolerances import of_outputs
 
 Tolerances = Mapping[str, Tolerance]
@@ -85,7 +85,7 @@ def collect(
     drawn = random_cases(entry, fixed or batch_sizes, tolerances, seed)
     real = example_case(entry, max_examples)
     untried = _untried(traced)
-    ends = {} if untried else edge_cases(entry, fixed[0] if fixed else None, tolerances, seed)
+    ends = {} if untried else edge_cases(traced, tolerances, seed)
     if not allow_non_finite:
         check_telling(entry.label, [*drawn.values(), *real.values()], tolerances)
     return SignatureCases(tolerances, drawn, real, ends, untried)
@@ -141,18 +141,18 @@ def example_case(entry: Entry, count: int = MAX_EXAMPLES) -> dict[str, GoldenCas
     }
 
 
-def edge_cases(
-    entry: Entry, batch_size: int | None, tolerances: Tolerances, seed: int
-) -> dict[str, GoldenCase]:
+def edge_cases(traced: TracedSignature, tolerances: Tolerances, seed: int) -> dict[str, GoldenCase]:
     """Returns inputs at the edges of their dtypes with JAX's answers, and how settled those are.
 
     Args:
-        entry: The signature.
-        batch_size: That a fixed export is served at; None: any.
+        traced: The signature.
         tolerances: Of the outputs, by name.
         seed: Decides the numbers between the edges.
     """
-    size = batch_size or edges.batch_size(entry)
+    entry = traced.entry
+    size = traced.serving.batch_size or edges.batch_size(entry)
+    behind = zip(traced.output_names, behind_outputs(traced.serving.jaxpr.jaxpr), strict=True)
+    dropping = [name for name, found in behind if found.primitives & DROP_NAN]
     symbol = entry.batch_symbol
     batched = [] if symbol is None else [n for n, s in entry.specs.items() if symbol in s.shape[:1]]
     found = edges.edge_cases(
@@ -166,7 +166,15 @@ def edge_cases(
     cases = {}
     for case in found:
         outputs = answer(entry, case.inputs)
-        room = leeway(run, entry.params, case.inputs, outputs, tolerances, seed=seed)
+        room = leeway(
+            run,
+            entry.params,
+            case.inputs,
+            outputs,
+            tolerances,
+            seed=seed,
+            dropping_nan=dropping if edges.kind_of(case.name) == edges.EXTREMES else (),
+        )
         cases[case.name] = GoldenCase(case.inputs, outputs, leeway=room)
     return cases
 

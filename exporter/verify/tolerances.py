@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from artifact.manifest import Tolerance
-from exporter.trace.dependence import float_dtypes
+from exporter.trace.dependence import behind_outputs
 from exporter.trace.traced import TracedSignature
 
 # Of dtypes with other digits than float32, a few units in their last place.
@@ -25,10 +25,10 @@ def of_outputs(traced: TracedSignature) -> dict[str, Tolerance]:
 
     A float32 that was a bfloat16 on its way is no more exact than that.
     """
-    found = float_dtypes(traced.serving.jaxpr.jaxpr)
+    found = behind_outputs(traced.serving.jaxpr.jaxpr)
     return {
-        name: max(map(_of_dtype, dtypes), key=lambda t: t.rtol, default=Tolerance())
-        for name, dtypes in zip(traced.output_names, found, strict=True)
+        name: max(map(_of_dtype, behind.dtypes), key=lambda t: t.rtol, default=Tolerance())
+        for name, behind in zip(traced.output_names, found, strict=True)
     }
 
 

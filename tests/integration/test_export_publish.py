@@ -75,7 +75,8 @@ def test_a_wrong_export_is_not_published(function, batch, tmp_path):
     with pytest.raises(CheckFailed) as failed:
         publish(linear(function), tmp_path, ExportOptions(3, serving_batch_size=-1))
     assert str(failed.value).startswith(
-        f"linear/3: output_0 differs from JAX by 3.1e-02 at batch {batch} (rtol 1e-05, atol 1e-05)"
+        "linear/3: output_0 differs from JAX by 3.1e-02 (rtol 1e-05, atol 1e-05) at batch "
+        f"{batch} of random inputs"
     )
     assert str(failed.value).endswith("; nothing was published")
     assert list((tmp_path / "linear").iterdir()) == []
@@ -166,5 +167,8 @@ def test_verify_finds_another_graph_behind_right_digests(tmp_path, capsys):
     dataclasses.replace(manifest, digests=digest_files(version_dir)).write(version_dir)
     assert main(["verify", str(version_dir)]) == 1
     error = capsys.readouterr().err
-    assert "linear/1: output_0 differs from JAX by 5.0e-01 at batch 1 " in error
+    assert (
+        "linear/1: output_0 differs from JAX by 5.0e-01 (rtol 1e-05, atol 1e-05) at batch 1 "
+        in error
+    )
     assert "through signature" in error
