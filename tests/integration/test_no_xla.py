@@ -48,7 +48,7 @@ def test_the_version_is_whole_and_holds_nothing_of_xla(published, name):
         ("signature", 1), ("signature", 3), ("call", 1), ("call", 3),
     }  # fmt: skip
     assert "stablehlo" not in manifest.versions
-    assert (published[name] / "assets.extra" / "serving_default.jax_export").is_file()
+    assert (published[name] / "assets.extra" / "serving_default.stablehlo").is_file()
     saved = SavedModel.FromString((published[name] / versions.SAVED_MODEL).read_bytes())
     graph = saved.meta_graphs[0].graph_def
     nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]

@@ -19,10 +19,11 @@ from exporter.model.entry import default_entry
 from exporter.trace.trace import trace
 
 WEIGHTS = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
+ROWS = TensorSpec(("b", 4))
 X = np.random.default_rng(1).normal(size=(3, 4)).astype(np.float32)
 
 
-def exported(func, params=WEIGHTS, inputs=TensorSpec(("b", 4)), **options):
+def exported(func, params=WEIGHTS, inputs=ROWS, **options):
     model = Model("m", func, params, inputs)
     return trace(default_entry(model), **options).serving.exported
 
