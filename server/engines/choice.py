@@ -30,8 +30,8 @@ def load(
         ServingError: the version can't be loaded, or its engine isn't installed.
     """
     if options.prefer_tflite and (path / tflite.FILE).is_file():
-        engine = tflite.TfliteEngine(path)
-        return engine, engine.signatures()
+        lite = tflite.TfliteEngine(path)
+        return lite, lite.signatures()
     found = signatures.read(path, options.tags)
     programs = xla.servable(path) if options.engine == "auto" else frozenset()
     # What initialises a SavedModel is a signature, too, but has no method name.
