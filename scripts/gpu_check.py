@@ -3,9 +3,9 @@
 python scripts/gpu_check.py [DIRECTORY]
 
 It needs an NVIDIA GPU with its driver, JAX's build for it (`pip install 'jax[cuda12]'`) and
-TensorFlow's (`pip install 'tensorflow[and-cuda]'`); without a GPU in JAX it ends with 2. CI has none, so it is run by hand. Three versions of one model are made: for CUDA, for the
-CPU and CUDA, and for the CPU alone, which must run on the CPU although JAX's default is the GPU.
-On a GPU a float32 product has the digits of TF32, hence the tolerance.
+TensorFlow's (`pip install 'tensorflow[and-cuda]'`); without a GPU in JAX it ends with 2. CI has
+none, so it is run by hand. Three versions of one model are made: for CUDA, for the CPU and CUDA,
+and for the CPU alone, which must run on the CPU although JAX's default is the GPU. On a GPU a float32 product has the digits of TF32, hence the tolerance.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def main() -> int:
                 rows.append(row)
                 verdict = "" if row.agrees else "  DIFFERS"
                 print(
-                    f"{row.version:<12} {row.way:<24} {row.where:<8} {row.seconds:8.2f} s "
+                    f"{row.version:<12} {row.way:<36} {row.where:<8} {row.seconds:8.2f} s "
                     f"{row.max_abs_err:.1e}{verdict}",
                     flush=True,
                 )
@@ -167,7 +167,7 @@ def served(label: str, path: Path) -> Iterator[Row]:
             errors = [c.max_abs_err for c in report.cells if c.runtime == runtime]
             known = [error for error in errors if error is not None]
             worst = max(known, default=float("inf"))
-            yield Row(label, f"report: {runtime}"[:24], engine, seconds, worst)
+            yield Row(label, f"report: {runtime}", engine, seconds, worst)
 
 
 if __name__ == "__main__":

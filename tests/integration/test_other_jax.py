@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import shutil
+import subprocess
 import sys
 
 import numpy as np
@@ -13,7 +15,7 @@ from server.engines.engine import EngineOptions
 from server.errors import Code, ServingError
 from server.loading import Loader
 from tests.support import exports, needs
-from tests.support.servers import ServerProcess
+from tests.support.servers import ROOT, ServerProcess
 
 needs.package("jax", "exporter")
 
@@ -175,3 +177,11 @@ def test_a_program_runs_on_the_device_that_it_is_loaded_for(exported):
     loaded = program.load(exported, device=cpu)
     answer = loaded.run({"inputs": X})["output_0"]
     np.testing.assert_allclose(answer, exports.scaled_answer(X, 2), rtol=1e-5)
+
+
+def test_the_check_of_gpus_refuses_to_run_without_one():
+    command = [sys.executable, "scripts/gpu_check.py"]
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert "finds no GPU here, only cpu; this check needs an NVIDIA GPU" in ended.stderr
