@@ -5,7 +5,8 @@ python scripts/gpu_check.py [DIRECTORY]
 It needs an NVIDIA GPU with its driver, JAX's build for it (`pip install 'jax[cuda12]'`) and
 TensorFlow's (`pip install 'tensorflow[and-cuda]'`); without a GPU in JAX it ends with 2. CI has
 none, so it is run by hand. Three versions of one model are made: for CUDA, for the CPU and CUDA,
-and for the CPU alone, which must run on the CPU although JAX's default is the GPU. On a GPU a float32 product has the digits of TF32, hence the tolerance.
+and for the CPU alone, which must run on the CPU although JAX's default is the GPU. There a float32
+product has the digits of TF32, hence the tolerance.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ jax = needs.package("jax", "exporter")
 import jax.numpy as jnp
 
 from artifact import modules, portable
+from artifact.errors import ModuleError
 from artifact.function import Function
 from artifact.manifest import Parameter
 from exporter.model import Model, TensorSpec
@@ -143,5 +144,5 @@ def test_bytes_that_jax_cannot_read_are_refused():
         (written, dataclasses.replace(record, inputs=("a list",))),
         (b"junk", None),
     ):
-        with pytest.raises(modules.ModuleError):
+        with pytest.raises(ModuleError):
             Function(damaged, how, parameters(WEIGHTS)).read()
