@@ -50,7 +50,7 @@ class Function:
         """Returns JAX's outputs in the program's order.
 
         Raises:
-            modules.ModuleError: this JAX can't run the program.
+            ModuleError: this JAX can't run the program.
         """
         key = tuple((array.shape, array.dtype) for array in inputs)
         executable = self._executables.get(key)
@@ -67,7 +67,7 @@ class Function:
         """Reads the program, which is else done when it is first called.
 
         Raises:
-            modules.ModuleError: this JAX can't run it.
+            ModuleError: this JAX can't run it.
         """
         with self._lock:
             if self._jitted is not None:

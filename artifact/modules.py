@@ -12,10 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from artifact._compat import context, ir, stablehlo
-
-
-class ModuleError(ValueError):
-    """A module that this StableHLO can't read, or that another version can't express."""
+from artifact.errors import ModuleError
 
 
 def written_for(serialized: bytes) -> str | None:

@@ -16,6 +16,7 @@ import jax
 from jax.export import Exported, SymbolicScope, is_symbolic_dim, symbolic_shape
 
 from artifact import _compat, modules
+from artifact.errors import ModuleError
 from artifact.manifest import ModuleRecord, Parameter
 
 # Of the oldest JAX that this project supports, 0.9.0: what it writes, all later ones read.
@@ -33,12 +34,12 @@ def write(exported: Exported, num_parameters: int) -> tuple[bytes, ModuleRecord]
         num_parameters: How many of its flat arguments are parameters.
 
     Raises:
-        modules.ModuleError: the program is spread over several devices.
+        ModuleError: the program is spread over several devices.
     """
     own = modules.written_for(exported.mlir_module_serialized) or modules.readable_version()
     try:
         version, serialized = STABLEHLO, _rewritten(exported, STABLEHLO)
-    except modules.ModuleError:
+    except ModuleError:
         version, serialized = own, _rewritten(exported, own)
     return serialized, ModuleRecord(
         version,
@@ -60,7 +61,7 @@ def read(
         parameters: The model's, flat.
 
     Raises:
-        modules.ModuleError: this JAX can't run it.
+        ModuleError: this JAX can't run it.
     """
     try:
         exported = (
@@ -68,10 +69,10 @@ def read(
             if record is None
             else _called_as(record, serialized, parameters)
         )
-    except modules.ModuleError:
+    except ModuleError:
         raise
     except Exception as error:  # whatever JAX raises where it can't read another's bytes
-        raise modules.ModuleError(f"{type(error).__name__}: {error}") from error
+        raise ModuleError(f"{type(error).__name__}: {error}") from error
     return _compat.with_module(exported, _runnable(exported))
 
 
@@ -126,5 +127,5 @@ def _text(aval: Any) -> str:
 def _shape(text: str, scope: SymbolicScope) -> jax.ShapeDtypeStruct:
     matched = re.fullmatch(r"(\w+)\[(.*)\]", text)
     if matched is None:
-        raise modules.ModuleError(f"{text!r} is no array")
+        raise ModuleError(f"{text!r} is no array")
     return jax.ShapeDtypeStruct(symbolic_shape(matched[2], scope=scope), matched[1])

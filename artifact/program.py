@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from artifact import manifest, variables, versions
+from artifact.errors import ModuleError
 from artifact.function import Function, Functions, enable_64_bits
 
 # What an export's platforms are called, by JAX's name of a backend.
@@ -70,8 +71,6 @@ class Program:
         Raises:
             UnrunnableError: this JAX can't run one of them.
         """
-        from artifact.modules import ModuleError
-
         for function in self._functions.values():
             try:
                 function.read()
@@ -85,8 +84,6 @@ class Program:
             ProgramError: an input is missing, or no program takes this batch size.
             UnrunnableError: this JAX can't run the program.
         """
-        from artifact.modules import ModuleError
-
         try:
             arrays = [np.asarray(inputs[name]) for name in self._program.input_names]
         except KeyError as missing:

@@ -3,7 +3,8 @@
 python scripts/old_versions.py tests/data/old_versions
 
 Run it with a Python that has the JAX whose programs are wanted, and NumPy; 0.4.31 is the oldest
-that has `jax.export`. Nothing else of this project is imported before JAX 0.9, so that it runs there.
+that has `jax.export`. Before JAX 0.9 nothing else of this project is imported, so that it runs
+there.
 
 Each program is written in both forms: `program.jax_export`, as versions had it at first, and
 `program.stablehlo` with `program.json`, the record that the manifest has of it. `golden.npz` has

@@ -5,6 +5,8 @@ python3 scripts/versions.py oldest
 
 Each pair has a Python and an environment of its own, `.venv-oldest` and `.venv-newest`. Its pins
 are constraints.txt; the oldest pair's own ones, in constraints-oldest.txt, take the place of these.
+
+Where both are tested, each serves what the other has exported, too (scripts/crossing.py).
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +32,7 @@ TESTS = (
     "tests/integration/test_lowering.py",
     "tests/integration/test_no_xla.py",
     "tests/integration/test_parity.py",
+    "tests/integration/test_other_jax.py",
     "tests/integration/test_processed_signatures.py",
     "tests/integration/test_server_predict.py",
     "tests/integration/test_server_security.py",
@@ -80,6 +84,8 @@ def main() -> int:
     if None in pythons.values():
         return 2
     verdicts = [run(name, str(python)) for name, python in pythons.items()]
+    if len(names) > 1:
+        verdicts += [cross(one, other) for one in names for other in names if one != other]
     print("\n".join(["", *(verdict for _, verdict in verdicts)]))
     return 0 if all(passed for passed, _ in verdicts) else 1
 
@@ -134,6 +140,18 @@ def run(name: str, python: str) -> tuple[bool, str]:
     )
     verdict = "passed" if tests.returncode == 0 else f"FAILED (exit {tests.returncode})"
     return tests.returncode == 0, f"{name}: {verdict} in {time.monotonic() - start:.0f} s: {shown}"
+
+
+def cross(exporting: str, serving: str) -> tuple[bool, str]:
+    """Serves with one pair what another exports; returns whether it answers so, and a line."""
+    print(f"\n== {serving} serves what {exporting} exports", flush=True)
+    with tempfile.TemporaryDirectory() as directory:
+        for name, what in ((exporting, "export"), (serving, "serve")):
+            python = ROOT / f".venv-{name}" / "bin/python"
+            command = [python, "scripts/crossing.py", what, directory]
+            if subprocess.run(command, cwd=ROOT).returncode != 0:
+                return False, f"{serving} serves what {exporting} exports: FAILED to {what}"
+    return True, f"{serving} serves what {exporting} exports: passed"
 
 
 def install(environment: Path, python: str, pins: str) -> None:

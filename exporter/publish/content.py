@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from artifact import portable
+from artifact.errors import ModuleError
 from artifact.golden import EXAMPLES, GoldenCase
 from artifact.manifest import ProgramFile, ProgramRecord, SignatureRecord, Tensor
-from artifact.modules import ModuleError
 from exporter.errors import UserError
 from exporter.model.entry import Entry
 from exporter.publish.options import ExportOptions

@@ -1,6 +1,6 @@
 """A signature's function as JAX sees it.
 
-Both the SavedModel's graph and the version's `.jax_export` files are made from these traces.
+Both the SavedModel's graph and the version's JAX programs are made from these traces.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def test_the_version_is_whole_and_holds_nothing_of_xla(published, name):
         (through, size) for through in ("signature", "call", "program") for size in (1, 3)
     }
     assert "stablehlo" not in manifest.versions
-    assert (published[name] / "assets.extra" / "serving_default.jax_export").is_file()
+    assert (published[name] / "assets.extra" / "serving_default.stablehlo").is_file()
     saved = SavedModel.FromString((published[name] / versions.SAVED_MODEL).read_bytes())
     graph = saved.meta_graphs[0].graph_def
     nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]

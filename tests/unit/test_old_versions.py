@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from artifact import modules
+from artifact.errors import ModuleError
 from artifact.function import Function
 from artifact.manifest import ModuleRecord, Parameter
 from tests.support import needs
@@ -69,7 +69,7 @@ def test_portable_programs_of_all_releases_answer_as_then(writer, model):
 @pytest.mark.parametrize("writer", [name for name in WRITERS if release(name) < (0, 6)])
 def test_calls_of_lapack_that_jax_has_dropped_since_end_with_an_error(writer, form):
     """Before 0.6 they had other names; which calls JAX keeps is for JAX to say."""
-    with pytest.raises((modules.ModuleError, jax.errors.JaxRuntimeError)):
+    with pytest.raises((ModuleError, jax.errors.JaxRuntimeError)):
         differs(writer, "process", form)
 
 
@@ -85,7 +85,7 @@ def test_what_jax_export_wrote_answers_as_then_or_is_refused(writer, model):
     must = (0, 9, 0) <= release(writer) <= jax.__version_info__
     try:
         read(writer, model, "jax_export").read()
-    except modules.ModuleError:
+    except ModuleError:
         assert not must
     else:
         assert differs(writer, model, "jax_export") < 1e-6

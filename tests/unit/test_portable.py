@@ -12,6 +12,7 @@ jax = needs.package("jax", "exporter")
 import jax.numpy as jnp
 
 from artifact import modules, portable
+from artifact.errors import ModuleError
 from artifact.function import Function
 from artifact.manifest import Parameter
 from exporter.model import Model, TensorSpec
@@ -19,6 +20,7 @@ from exporter.model.entry import default_entry
 from exporter.trace.trace import trace
 
 WEIGHTS = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
+ROWS = TensorSpec(("b", 4))
 X = np.random.default_rng(1).normal(size=(3, 4)).astype(np.float32)
 
 
@@ -145,5 +147,5 @@ def test_bytes_that_jax_cannot_read_are_refused():
         (written, dataclasses.replace(record, inputs=("a list",))),
         (b"junk", None),
     ):
-        with pytest.raises(modules.ModuleError):
+        with pytest.raises(ModuleError):
             Function(damaged, how, parameters(WEIGHTS)).read()

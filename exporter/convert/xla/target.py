@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from jax.export import Exported, is_symbolic_dim
 
 from artifact import modules
+from artifact.errors import ModuleError
 from exporter._compat.jax import ClosedJaxpr, line_of
 from exporter.convert.xla import custom_calls
 from exporter.errors import UserError
@@ -80,7 +81,7 @@ def retarget(exported: Exported, target: Target, jaxpr: ClosedJaxpr | None = Non
             if open_shapes:
                 modules.call_decompositions(module)
             serialized = modules.serialize(module, target.stablehlo)
-    except modules.ModuleError as error:
+    except ModuleError as error:
         raise UserError(
             f"{exported.fun_name} can't be written for this --target (StableHLO "
             f"{target.stablehlo}): {error}; choose a newer --target, or leave the operation out"
