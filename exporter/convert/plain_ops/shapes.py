@@ -135,7 +135,6 @@ RULES = {
     "concatenate": Rule(concatenate),
     "dim_as_value": lazy(dim_as_value),
     "empty": Rule(zeros),
-    "empty2": Rule(zeros),
     "iota": lazy(iota),
     "pad": Rule(pad),
     "rev": Rule(reverse),
@@ -146,5 +145,4 @@ RULES = {
     "tile": Rule(tile),
     "transpose": Rule(transpose),
     "unstack": Rule(unstack),
-    "zeros_like": Rule(zeros),
 }
