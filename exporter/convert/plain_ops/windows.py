@@ -66,13 +66,18 @@ def _is_image_pooling(site: Site) -> bool:
 
 
 def _max_pool(site: Site, x: Value, padding: str) -> Value:
-    """TensorFlow's kernel passes over NaN; where one is in a window an average tells."""
+    """TensorFlow's kernel passes over NaN, and of nothing but -inf it makes the lowest number.
+
+    An average of what is no number, the rest being 0, tells such windows.
+    """
     window, strides = site.params["window_dimensions"], site.params["window_strides"]
     largest = tf.nn.max_pool2d(x, window, strides, padding)
     if site.portable:
         return largest
-    share = tf.nn.avg_pool2d(tf.cast(is_nan(x), x.dtype), window, strides, padding)
-    return tf.where(share > 0, tf.constant(np.nan, x.dtype), largest)
+    lowest, zero = tf.constant(x.dtype.min, x.dtype), tf.zeros((), x.dtype)
+    odd = tf.nn.avg_pool2d(tf.where(x >= lowest, zero, x), window, strides, padding)
+    wrong = tf.logical_or(is_nan(odd), tf.logical_and(odd < lowest, largest <= lowest))
+    return tf.where(wrong, odd, largest)
 
 
 def _sum_pool(site: Site, x: Value, padding: str) -> Value:

@@ -488,9 +488,12 @@ DECOMPOSITIONS = {
     "cholesky_update": Edge(
         lambda r, w: lax.linalg.cholesky_update(r, w),
         [[np.triu(_WELL), np.array([1, 0, 2], "float32")]],
+        atol=1e-6,
     ),
     "triangular_solve": Edge(_solve, [[_SINGULAR[[0, 1, 3, 5]], _SINGULAR[[5, 6, 6, 5]]]]),
-    "lu": Edge(lax.linalg.lu, [[_SINGULAR], [_SINGULAR[:, :2]], [_SINGULAR[:, :, :2]]]),
+    "lu": Edge(
+        lax.linalg.lu, [[_SINGULAR], [_SINGULAR[:, :2]], [_SINGULAR[:, :, :2]]], zeros=False
+    ),
     "inverse": Edge(
         lambda x: (jnp.linalg.inv(x), jnp.linalg.det(x), jnp.linalg.slogdet(x)),
         [[np.stack([_WELL, -_WELL, 2 * np.eye(3, dtype="float32")])]],
