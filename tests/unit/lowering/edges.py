@@ -328,6 +328,8 @@ REDUCTIONS = {
 # One of each width and kind: what only moves elements has no other edges.
 _MOVED = ("float32", "bfloat16", "int8", "uint16", "int32", "uint32", "int64", "bool", "complex64")
 
+_MOVED_NUMBERS = (*_MOVED[:7], "complex64")
+
 
 def _moves(x: Any) -> Any:
     return (
@@ -415,11 +417,11 @@ INDEXING = {
         lambda i, x, u: [x.at[i].set(u[:1], mode=mode) for mode in ("drop", "clip")],
         _updated(_MOVED, ends),
     ),
-    "scatter-add": Edge(_scatters("add"), _updated((*REAL, *COMPLEX))),
-    "scatter-sub": Edge(_scatters("subtract"), _updated(REAL)),
-    "scatter-mul": Edge(_scatters("multiply"), _updated((*REAL, *COMPLEX)), rtol=1e-4),
-    "scatter-max": Edge(_scatters("max"), _updated(REAL, ends), zeros=False),
-    "scatter-min": Edge(_scatters("min"), _updated(REAL, ends), zeros=False),
+    "scatter-add": Edge(_scatters("add"), _updated(_MOVED_NUMBERS)),
+    "scatter-sub": Edge(_scatters("subtract"), _updated(("uint8", "uint32", "float16"))),
+    "scatter-mul": Edge(_scatters("multiply"), _updated(_MOVED_NUMBERS), rtol=1e-4),
+    "scatter-max": Edge(_scatters("max"), _updated(_MOVED[:7], ends), zeros=False),
+    "scatter-min": Edge(_scatters("min"), _updated(_MOVED[:7], ends), zeros=False),
     "no_indices": Edge(
         lambda i, x: (x[i], x.at[i].set(1), x.at[i].add(1)),
         [[np.zeros(0, "int32"), np.ones((4, 3), "float32")]],
