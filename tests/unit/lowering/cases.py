@@ -625,16 +625,18 @@ PACKAGES = {
             eqx.internal.nonbatchable(eqx.internal.nondifferentiable_backward(x))
         )
     ),
+    "equinox_choice": Case(
+        lambda x: eqx.internal.select_if_vmap_p.bind(x[0, 0] == x[0, 0], x, x + 1)
+    ),
     "searchsorted": Case(
         lambda x, v: (
             jnp.searchsorted(x[0], v),
             jnp.searchsorted(x[0], v, side="right", method="compare_all"),
-            jnp.searchsorted(x[0], v, method="sort"),
             jnp.digitize(v, jnp.arange(3.0)),
             jnp.interp(v, jnp.arange(4.0), jnp.arange(4.0) ** 2),
             jnp.histogram(v, bins=4)[0],
         ),
-        (("b", 5), ("b", "n")),
+        ((2, 5), ("b", "n")),
     ),
     "vmapped_loops": Case(
         lambda x: (
