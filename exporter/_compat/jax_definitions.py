@@ -46,7 +46,7 @@ def function_of(jaxpr: Any, consts: Sequence[Any] = ()) -> Callable[..., Any]:
     """Returns a jaxpr, with its constants or without, as a function that can be traced."""
     if not isinstance(jaxpr, core.ClosedJaxpr):
         jaxpr = core.ClosedJaxpr(jaxpr, list(consts))
-    return core.jaxpr_as_fun(jaxpr)  # type: ignore[no-any-return]
+    return core.jaxpr_as_fun(jaxpr)
 
 
 def is_key(dtype: Any) -> bool:

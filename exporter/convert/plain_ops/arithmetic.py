@@ -42,8 +42,19 @@ def absolute(site: Site, x: Value) -> Value:
 
 
 def negative(site: Site, x: Value) -> Value:
-    """Unsigned integers wrap around; TensorFlow has no kernel for them."""
-    return tf.zeros((), site.dtype) - x if site.dtype.is_unsigned else tf.negative(x)
+    """Unsigned integers wrap around."""
+    return negated(x)
+
+
+def negated(x: Value) -> Value:
+    """Returns -x; of unsigned integers by their bits, for lack of a kernel.
+
+    Nor does 0 - x do: TensorFlow's optimizer makes a negation of it.
+    """
+    dtype = tf.as_dtype(x.dtype)
+    if not dtype.is_unsigned:
+        return tf.negative(x)
+    return tf.bitcast(tf.negative(tf.bitcast(x, f"int{8 * dtype.size}")), dtype)
 
 
 def sign(site: Site, x: Value) -> Value:

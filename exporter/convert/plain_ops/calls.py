@@ -41,21 +41,12 @@ def platform_index(site: Site) -> Value:
     raise UnsupportedForm(f"no branch for {_PLATFORM}")
 
 
-def select_if_vmap(site: Site, which: Value, a: Value, b: Value) -> Value:
-    """Equinox' choice between two values."""
-    return tf.where(which, a, b)
-
-
 _CALLS = (
-    "call",
-    "closed_call",
     "composite",
-    "core_call",
     "custom_jvp_call",
     "custom_partitioning",
     "custom_vjp_call",
     "custom_vmap_call",
-    "eval_jaxpr",
     "jit",
     "remat2",
 )
@@ -69,16 +60,15 @@ _HANDED_ON = (
     "sharding_constraint",
     "stop_gradient",
 )
-_DROPPED = ("dce_sink", "debug_callback", "debug_print", "inspect_sharding")
+_DROPPED = ("debug_callback", "debug_print", "inspect_sharding")
 # Equinox' and diffrax' own, which tell JAX's transformations what not to do.
-_EQUINOX = ("announce_jaxpr", "nonbatchable", "nondifferentiable_backward", "nontraceable")
+_EQUINOX = ("nonbatchable", "nondifferentiable_backward", "nontraceable")
 
 RULES = {
     **{name: Rule(call) for name in _CALLS},
     **{name: lazy(hand_on) for name in (*_HANDED_ON, *_EQUINOX)},
     **{name: Rule(drop) for name in _DROPPED},
     "platform_index": lazy(platform_index),
-    "select_if_vmap": lazy(select_if_vmap),
     "unvmap_all": Rule(lambda site, x: tf.reduce_all(x)),
     "unvmap_any": Rule(lambda site, x: tf.reduce_any(x)),
     "unvmap_max": Rule(lambda site, x: tf.reduce_max(x)),

@@ -39,15 +39,13 @@ def permute(site: Site, x: Value) -> Value:
 
 
 _REDUCTIONS = ("pmax", "pmin", "psum", "psum_invariant")
-_GATHERS = ("all_gather", "all_gather_invariant", "all_to_all", "reduce_scatter")
-# What tells types of shards apart.
-_HANDED_ON = ("pbroadcast", "preduced", "pvary")
+_GATHERS = ("all_gather", "all_to_all", "reduce_scatter")
 
 RULES = {
     **{name: lazy(reduce_over_axes) for name in _REDUCTIONS},
     **{name: Rule(gather_all) for name in _GATHERS},
-    **{name: lazy(hand_on) for name in _HANDED_ON},
     "axis_index": lazy(lambda site: tf.zeros((), site.dtype)),
     "ppermute": Rule(permute),
+    "pvary": lazy(hand_on),
     "shard_map": Rule(shard_map),
 }

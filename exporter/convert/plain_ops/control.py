@@ -39,11 +39,24 @@ def while_loop(site: Site, *operands: Value) -> Sequence[Value]:
     body_consts = operands[cond_count : cond_count + body_count]
     condition, body = params["cond_jaxpr"], params["body_jaxpr"]
 
-    def holds(*carry: Value) -> Value:
+    batched = len(condition.out_avals[0].shape)
+
+    def each_holds(*carry: Value) -> Value:
         return site.run(condition.jaxpr, condition.consts, *cond_consts, *carry)[0]
 
+    def holds(*carry: Value) -> Value:
+        return tf.reduce_any(each_holds(*carry)) if batched else each_holds(*carry)
+
     def step(*carry: Value) -> list[Value]:
-        return site.run(body.jaxpr, body.consts, *body_consts, *carry)
+        stepped = site.run(body.jaxpr, body.consts, *body_consts, *carry)
+        if not batched:
+            return stepped
+        # A loop under `vmap`: who is done waits for the others.
+        going = each_holds(*carry)
+        return [
+            tf.where(_leading(going, len(new.shape)), new, old)
+            for new, old in zip(stepped, carry, strict=True)
+        ]
 
     return _loop(holds, step, operands[cond_count + body_count :], site.outputs)
 
@@ -98,6 +111,11 @@ def scan(site: Site, *operands: Value) -> Sequence[Value]:
         parallel_iterations=1,
     )
     return [*carry, *(array.stack() for array in arrays)]
+
+
+def _leading(going: Value, rank: int) -> Value:
+    """Returns booleans that broadcast along the axes behind their own."""
+    return going[(...,) + (tf.newaxis,) * (rank - len(going.shape))]
 
 
 def _unroll(params: Any) -> int:

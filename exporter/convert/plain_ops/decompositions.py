@@ -103,7 +103,24 @@ def eigh(site: Site, x: Value) -> Sequence[Value]:
     return [vectors, tf.cast(values, tf.as_dtype(site.outputs[1].dtype))]
 
 
+def eig(site: Site, x: Value) -> Sequence[Value]:
+    """Values and right vectors of any square matrix; nobody has promised their order."""
+    params = site.params
+    if params["compute_left_eigenvectors"]:
+        raise UnsupportedForm("with left vectors: take the right ones of the transposed matrix")
+    if not params["compute_right_eigenvectors"]:
+        return [tf.linalg.eigvals(x)]
+    values, vectors = tf.linalg.eig(x)
+    # LAPACK turns each vector so that its largest component is real; its norm is 1.
+    each = tf.linalg.matrix_transpose(vectors)
+    largest = tf.argmax(tf.abs(each), -1, output_type=tf.int32)[..., tf.newaxis]
+    component = tf.gather(each, largest, axis=-1, batch_dims=len(each.shape) - 1)
+    turned = each * tf.math.conj(component) / tf.cast(tf.abs(component), site.dtype)
+    return [values, tf.linalg.matrix_transpose(turned)]
+
+
 RULES = {
+    "eig": Rule(eig),
     "eigh": Rule(eigh),
     "qr": Rule(qr),
     "svd": Rule(svd),

@@ -76,7 +76,8 @@ def complement_of_erf(site: Site, x: Value) -> Value:
 def inverse_of_erf(site: Site, x: Value) -> Value:
     """By a polynomial, as in XLA: TensorFlow's own loses digits near 0, and 0's sign."""
     if site.dtype == tf.float64:
-        return tf.where(tf.equal(x, tf.zeros((), x.dtype)), x, tf.math.erfinv(x))
+        inverse = tf.math.erfinv(x)
+        return tf.where(tf.equal(inverse, tf.zeros((), x.dtype)), x, inverse)
     x = tf.cast(x, tf.float32)
     w = -tf.math.log1p(-x * x)
     near = w < 5.0

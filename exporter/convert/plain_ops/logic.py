@@ -42,6 +42,11 @@ def _total_order(call: Callable[[Value, Value], Value]) -> Rule:
     return lazy(compare)
 
 
+def is_nan(x: Value) -> Value:
+    """Tells NaN, which alone differs from itself: TensorFlow Lite has no op IsNan."""
+    return tf.not_equal(x, x)
+
+
 def total_order(x: Value) -> Value:
     """Returns signed integers that stand in the total order of the floats.
 
@@ -60,7 +65,7 @@ def _ranks(a: Value, b: Value) -> tuple[Value, Value]:
 
     JAX has made -0 and -NaN positive before it compares.
     """
-    nan_a, nan_b = tf.math.is_nan(a), tf.math.is_nan(b)
+    nan_a, nan_b = is_nan(a), is_nan(b)
     above = tf.logical_or(tf.greater(a, b), tf.logical_and(nan_a, tf.logical_not(nan_b)))
     below = tf.logical_or(tf.less(a, b), tf.logical_and(nan_b, tf.logical_not(nan_a)))
     rank = tf.cast(above, tf.int32) - tf.cast(below, tf.int32)

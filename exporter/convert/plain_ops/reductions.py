@@ -6,18 +6,19 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from exporter.convert.plain_ops.logic import is_nan
 from exporter.convert.plain_ops.rule import Rule, Site, Value
 
 
 def _reduction(call: Callable[..., Value]) -> Rule:
-    return Rule(lambda site, x: call(x, list(site.params["axes"])))
+    return Rule(lambda site, x: call(x, list(map(int, site.params["axes"]))))
 
 
 def _extremum(call: Callable[..., Value]) -> Rule:
     """NaN where one is; complex numbers are ordered by their real parts first."""
 
     def reduce(site: Site, x: Value) -> Value:
-        axes = list(site.params["axes"])
+        axes = list(map(int, site.params["axes"]))
         if not site.dtype.is_complex:
             return call(x, axes)
         real, imaginary = tf.math.real(x), tf.math.imag(x)
@@ -33,14 +34,14 @@ def _extremum_index(extremum: Callable[..., Value]) -> Rule:
     """The first NaN, or else the first of equals; TensorFlow's own ops skip NaNs."""
 
     def index(site: Site, x: Value) -> Value:
-        (axis,) = site.params["axes"]
+        axis = int(site.params["axes"][0])
         dtype = tf.as_dtype(x.dtype)
         if dtype == tf.bool:
             x = tf.cast(x, tf.int32)
         if dtype.is_floating:
             # Nothing equals an extremum that is NaN.
             best = tf.equal(x, extremum(x, axis, keepdims=True))
-            x, find = tf.cast(tf.logical_or(best, tf.math.is_nan(x)), tf.int32), tf.argmax
+            x, find = tf.cast(tf.logical_or(best, is_nan(x)), tf.int32), tf.argmax
         else:
             find = tf.argmax if extremum is tf.reduce_max else tf.argmin
         return tf.cast(find(x, axis, output_type=tf.int32), site.dtype)
@@ -52,7 +53,7 @@ def _bitwise(on_booleans: Callable[..., Value]) -> Rule:
     """Integers are reduced bit by bit."""
 
     def reduce(site: Site, x: Value) -> Value:
-        axes = list(site.params["axes"])
+        axes = list(map(int, site.params["axes"]))
         if site.dtype == tf.bool:
             return on_booleans(x, axes)
         unsigned = tf.as_dtype(f"uint{8 * site.dtype.size}")

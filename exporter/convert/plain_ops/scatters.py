@@ -10,9 +10,10 @@ import numpy as np
 import tensorflow as tf
 from jax.lax import GatherScatterMode
 
+from exporter.convert.plain_ops.arithmetic import negated
 from exporter.convert.plain_ops.axes import reordered
-from exporter.convert.plain_ops.errors import UnsupportedForm
 from exporter.convert.plain_ops.index_windows import IndexWindows, as_int32
+from exporter.convert.plain_ops.logic import is_nan
 from exporter.convert.plain_ops.rule import Rule, Site, Value
 
 
@@ -58,8 +59,6 @@ def _scatter(combination: _Combination) -> Rule:
             wide,
         )
         whole = [axis for axis in kept if axis not in wide]
-        if not windows.keyed:
-            raise UnsupportedForm("that indexes no axis")
         update_axis = dict(zip(kept, numbers.update_window_dims, strict=True))
         batch_axes = [a for a in range(len(update_shape)) if a not in numbers.update_window_dims]
         updates = reordered(updates, [*batch_axes, *(update_axis[a] for a in [*wide, *whole])])
@@ -78,6 +77,14 @@ def _scatter(combination: _Combination) -> Rule:
             size = site.dimensions.size(shape[order[0]])
             coordinates[0] = tf.where(mask, coordinates[0], size)
             target = tf.pad(target, [(0, 1), *[(0, 0)] * (len(shape) - 1)])
+        if not coordinates:
+            # The window is the whole: the one row of an axis of its own.
+            batch = site.sizes(windows.batch_shape)
+            result = combination.apply(
+                site, target[tf.newaxis], tf.zeros([*batch, 1], tf.int32)[tf.newaxis],
+                updates[tf.newaxis],
+            )[0]  # fmt: skip
+            return reordered(result, [order.index(axis) for axis in range(len(shape))])
         positions = windows.stack(site, coordinates)
         if len(positions.shape) == 1:
             # TensorFlow's scatters want at least one axis beside the position's own.
@@ -118,6 +125,21 @@ def _by_segments(
     return apply
 
 
+def _extremum(scatter: Callable[..., Value]) -> Callable[[Site, Value, Value, Value], Value]:
+    """NaN where one is, which TensorFlow's ops pass over."""
+
+    def apply(site: Site, target: Value, positions: Value, updates: Value) -> Value:
+        result = scatter(target, positions, updates)
+        if not site.dtype.is_floating:
+            return result
+        shape = tf.shape(target)
+        hits = tf.scatter_nd(positions, tf.cast(is_nan(updates), tf.int32), shape)
+        undefined = tf.logical_or(hits > 0, is_nan(target))
+        return tf.where(undefined, tf.constant(np.nan, site.dtype), result)
+
+    return apply
+
+
 def _zero(dtype: tf.DType) -> Any:
     """Added to -0, only -0 leaves it as it is."""
     return -0.0 if dtype.is_floating or dtype.is_complex else 0
@@ -126,15 +148,13 @@ def _zero(dtype: tf.DType) -> Any:
 _COMBINATIONS: Mapping[str, _Combination] = {
     "scatter": _Combination(lambda site, x, i, u: tf.tensor_scatter_nd_update(x, i, u), None),
     "scatter-add": _Combination(_scatter_add, _zero),
-    "scatter-sub": _Combination(
-        lambda site, x, i, u: _scatter_add(site, x, i, tf.zeros((), u.dtype) - u), _zero
-    ),
+    "scatter-sub": _Combination(lambda site, x, i, u: _scatter_add(site, x, i, negated(u)), _zero),
     "scatter-max": _Combination(
-        lambda site, x, i, u: tf.tensor_scatter_nd_max(x, i, u),
+        _extremum(tf.tensor_scatter_nd_max),
         lambda dtype: -np.inf if dtype.is_floating else dtype.min,
     ),
     "scatter-min": _Combination(
-        lambda site, x, i, u: tf.tensor_scatter_nd_min(x, i, u),
+        _extremum(tf.tensor_scatter_nd_min),
         lambda dtype: np.inf if dtype.is_floating else dtype.max,
     ),
 }

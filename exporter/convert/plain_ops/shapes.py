@@ -11,6 +11,9 @@ from exporter.convert.plain_ops.dimensions import is_static
 from exporter.convert.plain_ops.errors import UnsupportedForm
 from exporter.convert.plain_ops.rule import Rule, Site, Value, lazy
 
+# Dtypes that TensorFlow's Tile has no kernel for.
+_NOT_TILED = (tf.uint16, tf.uint32, tf.uint64)
+
 
 def transpose(site: Site, x: Value) -> Value:
     """Permutes axes."""
@@ -29,7 +32,11 @@ def concatenate(site: Site, *parts: Value) -> Value:
 
 def stack(site: Site, *parts: Value) -> Value:
     """Joins along a new axis."""
-    return tf.stack(parts, site.params["axis"])
+    axis = site.params["axis"]
+    if site.dtype in _NOT_TILED:
+        # TensorFlow's optimizer makes a Tile of a stack of one part.
+        return tf.concat([tf.expand_dims(part, axis) for part in parts], axis)
+    return tf.stack(parts, axis)
 
 
 def unstack(site: Site, x: Value) -> Sequence[Value]:
@@ -39,7 +46,11 @@ def unstack(site: Site, x: Value) -> Sequence[Value]:
 
 def tile(site: Site, x: Value) -> Value:
     """Repeats along axes."""
-    return tf.tile(x, site.sizes(site.params["reps"]))
+    reps = site.sizes(site.params["reps"])
+    if site.dtype in _NOT_TILED:
+        signed = tf.as_dtype(f"int{8 * site.dtype.size}")
+        return tf.bitcast(tf.tile(tf.bitcast(x, signed), reps), site.dtype)
+    return tf.tile(x, reps)
 
 
 def split(site: Site, x: Value) -> Sequence[Value]:
@@ -135,7 +146,6 @@ RULES = {
     "concatenate": Rule(concatenate),
     "dim_as_value": lazy(dim_as_value),
     "empty": Rule(zeros),
-    "empty2": Rule(zeros),
     "iota": lazy(iota),
     "pad": Rule(pad),
     "rev": Rule(reverse),
@@ -146,5 +156,4 @@ RULES = {
     "tile": Rule(tile),
     "transpose": Rule(transpose),
     "unstack": Rule(unstack),
-    "zeros_like": Rule(zeros),
 }

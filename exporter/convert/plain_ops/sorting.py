@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from exporter.convert.plain_ops.logic import total_order
+from exporter.convert.plain_ops.logic import is_nan, total_order
 from exporter.convert.plain_ops.rule import Rule, Site, Value
 
 
@@ -34,7 +34,7 @@ def _sorted(site: Site, x: Value, size: Value) -> Value:
     if not site.dtype.is_floating:
         falling, _ = tf.math.top_k(_turned(x), size)
         return _turned_back(falling, site)
-    undefined = tf.math.is_nan(x)
+    undefined = is_nan(x)
     numbers = tf.where(undefined, tf.constant(np.inf, x.dtype), x)
     falling, _ = tf.math.top_k(-numbers, size)
     defined = size - tf.reduce_sum(tf.cast(undefined, tf.int32), -1, keepdims=True)
@@ -48,21 +48,21 @@ def _keys(site: Site, x: Value) -> list[Value]:
         return [*_keys(site, tf.math.real(x)), *_keys(site, tf.math.imag(x))]
     if not dtype.is_floating:
         return [_turned(x)]
-    undefined = tf.math.is_nan(x)
+    undefined = is_nan(x)
     if site.portable:
         largest = tf.constant(np.inf, dtype)
         return [-tf.cast(undefined, tf.int32), -tf.where(undefined, largest, x)]
-    return [-1 - _rank(x)]
+    zero = tf.zeros((), dtype)
+    return [-1 - _rank(tf.where(tf.equal(x, zero), zero, x))]
 
 
 def _rank(x: Value) -> Value:
-    """Returns integers in the order of floats, of which NaN is the largest, and -0 is 0."""
-    x = tf.where(tf.equal(x, tf.zeros((), x.dtype)), tf.zeros((), x.dtype), x)
-    return total_order(tf.where(tf.math.is_nan(x), tf.constant(np.nan, x.dtype), x))
+    """Returns integers in the order of floats, of which NaN is the largest, and -0 is below 0."""
+    return total_order(tf.where(is_nan(x), tf.constant(np.nan, x.dtype), x))
 
 
 def top_k(site: Site, x: Value) -> Sequence[Value]:
-    """The k largest, falling, with the first of equals first; NaN is larger than all."""
+    """The k largest, falling, with the first of equals first; NaN is larger, and -0 below 0."""
     return _largest(site, x, site.params["axis"], site.dimensions.size(site.params["k"]))
 
 
@@ -82,7 +82,7 @@ def _largest(site: Site, x: Value, axis: int, k: Value) -> list[Value]:
         values, indices = tf.math.top_k(moved, k)
     else:
         # In TensorFlow.js, NaN is as large as infinity, and the first of them comes first.
-        infinite = tf.where(tf.math.is_nan(moved), tf.constant(np.inf, moved.dtype), moved)
+        infinite = tf.where(is_nan(moved), tf.constant(np.inf, moved.dtype), moved)
         _, indices = tf.math.top_k(infinite if site.portable else _rank(moved), k)
         values = _take(moved, indices)
     return [_to_end(values, axis), _to_end(indices, axis)]

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from exporter.convert.plain_ops.dimensions import is_static
 from exporter.convert.plain_ops.errors import UnsupportedForm
+from exporter.convert.plain_ops.logic import is_nan
 from exporter.convert.plain_ops.padding import padding_name
 from exporter.convert.plain_ops.rule import Rule, Site, Value
 from exporter.convert.plain_ops.shapes import pad_axes
@@ -65,8 +66,18 @@ def _is_image_pooling(site: Site) -> bool:
 
 
 def _max_pool(site: Site, x: Value, padding: str) -> Value:
-    params = site.params
-    return tf.nn.max_pool2d(x, params["window_dimensions"], params["window_strides"], padding)
+    """TensorFlow's kernel passes over NaN, and of nothing but -inf it makes the lowest number.
+
+    An average of what is no number, the rest being 0, tells such windows.
+    """
+    window, strides = site.params["window_dimensions"], site.params["window_strides"]
+    largest = tf.nn.max_pool2d(x, window, strides, padding)
+    if site.portable:
+        return largest
+    lowest, zero = tf.constant(x.dtype.min, x.dtype), tf.zeros((), x.dtype)
+    odd = tf.nn.avg_pool2d(tf.where(x >= lowest, zero, x), window, strides, padding)
+    wrong = tf.logical_or(is_nan(odd), tf.logical_and(odd < lowest, largest <= lowest))
+    return tf.where(wrong, odd, largest)
 
 
 def _sum_pool(site: Site, x: Value, padding: str) -> Value:

@@ -18,7 +18,7 @@ from jax import lax
 
 from exporter._compat.jax_definitions import function_of
 
-Combine = Callable[[Sequence[Any], Sequence[Any]], Sequence[Any]]
+Combine = Callable[[list[Any], list[Any]], list[Any]]
 
 
 def reduce(*operands: Any, jaxpr: Any, dimensions: Sequence[int], **_: Any) -> list[Any]:
@@ -35,7 +35,7 @@ def reduce(*operands: Any, jaxpr: Any, dimensions: Sequence[int], **_: Any) -> l
         combined = combine([x[: 2 * pairs : 2] for x in xs], [x[1 : 2 * pairs : 2] for x in xs])
         xs = [jnp.concatenate([y, x[2 * pairs :]]) for x, y in zip(xs, combined, strict=True)]
         size -= pairs
-    return list(combine(neutral, [x[0] for x in xs])) if size else neutral
+    return combine(neutral, [x[0] for x in xs]) if size else neutral
 
 
 def reduce_window(
@@ -63,7 +63,7 @@ def reduce_window(
         for place in places(window_dimensions)
     ]
     start = [jnp.broadcast_to(x, slices[0][0].shape) for x in operands[count:]]
-    return list(functools.reduce(combine, slices, start))
+    return functools.reduce(combine, slices, start)
 
 
 def places(window: Sequence[int]) -> list[tuple[int, ...]]:
@@ -152,11 +152,11 @@ def _combination(jaxpr: Any, consts: Sequence[Any] = ()) -> Combine:
     """Returns a jaxpr of scalars as a function of two lists of arrays."""
     run = function_of(jaxpr, consts)
 
-    def combine(a: Sequence[Any], b: Sequence[Any]) -> Sequence[Any]:
+    def combine(a: list[Any], b: list[Any]) -> list[Any]:
         function = run
         for _ in range(a[0].ndim):
             function = jax.vmap(function)
-        return function(*a, *b)
+        return list(function(*a, *b))
 
     return combine
 

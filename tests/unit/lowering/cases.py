@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
 from jax import lax
+from jax.experimental import custom_partitioning, layout
 
 FLOATS = ("float32", "float16", "bfloat16")
 FLOAT = ("float32",)
@@ -547,6 +549,155 @@ CALLS = {
 }
 
 
+_MESH = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("i",))
+_EXPLICIT = jax.make_mesh((1,), ("i",), axis_types=(jax.sharding.AxisType.Explicit,))
+_P = jax.sharding.PartitionSpec
+
+
+def _collect(x: Any) -> Any:
+    return (
+        lax.psum(x, "i") + lax.axis_index("i"),
+        lax.pmax(x, "i"),
+        lax.pmin(x, "i"),
+        lax.all_gather(x, "i"),
+        lax.all_gather(x, "i", tiled=True),
+        lax.all_to_all(x, "i", 1, 1, tiled=True),
+        lax.psum_scatter(x, "i", scatter_dimension=1, tiled=True),
+        lax.ppermute(x, "i", [(0, 0)]),
+        lax.ppermute(x, "i", []),
+    )
+
+
+def _sharded(function: Any, *, check: bool = False) -> Any:
+    return jax.shard_map(function, mesh=_MESH, in_specs=_P(), out_specs=_P(), check_vma=check)
+
+
+def _printed(x: Any) -> Any:
+    jax.debug.print("{}", x)
+    jax.debug.callback(lambda value: None, x)
+    jax.debug.inspect_array_sharding(x, callback=lambda sharding: None)
+    return x
+
+
+@custom_partitioning.custom_partitioning
+def _partitioned(x: Any) -> Any:
+    return jnp.sin(x)
+
+
+_partitioned.def_partition(
+    partition=lambda mesh, args, result: (mesh, jnp.sin, result.sharding, (args[0].sharding,)),
+    sharding_rule="i j -> i j",
+)
+
+
+def _unvmapped(x: Any) -> Any:
+    largest = eqx.internal.unvmap_max(jnp.int32(3 * x))
+    return eqx.internal.unvmap_any(x > 0), eqx.internal.unvmap_all(x > 0), largest
+
+
+def _looped(kind: str, **more: Any) -> Any:
+    def run(x: Any) -> Any:
+        return eqx.internal.while_loop(
+            lambda s: s < 10, lambda s: 2 * s + 1, jnp.abs(x), kind=kind, **more
+        )
+
+    return lambda x: jax.vmap(run)(x)
+
+
+SHARDING = {
+    "shard_map": Case(_sharded(_collect)),
+    "shard_map_checked": Case(_sharded(lambda x: lax.psum(x, "i"), check=True)),
+    "custom_partitioning": Case(lambda x: _partitioned(x)),
+    "layout_constraint": Case(lambda x: layout.with_layout_constraint(x, layout.Layout((1, 0)))),
+    "reshard": Case(
+        lambda x: jax.sharding.reshard(x, jax.NamedSharding(_EXPLICIT, _P("i"))), ((4, 3),)
+    ),
+}
+
+PACKAGES = {
+    "printed": Case(_printed),
+    "composite": Case(lambda x: lax.composite(jnp.sin, name="my.sin")(x)),
+    "unvmapped": Case(lambda x: jax.vmap(_unvmapped)(x)),
+    "equinox_loop": Case(_looped("lax"), (("b",),)),
+    "equinox_bounded_loop": Case(_looped("bounded", max_steps=16), (("b",),)),
+    "equinox_marks": Case(
+        lambda x: eqx.internal.nontraceable(
+            eqx.internal.nonbatchable(eqx.internal.nondifferentiable_backward(x))
+        )
+    ),
+    "equinox_choice": Case(
+        lambda x: eqx.internal.select_if_vmap_p.bind(x[0, 0] == x[0, 0], x, x + 1)
+    ),
+    "searchsorted": Case(
+        lambda x, v: (
+            jnp.searchsorted(x[0], v),
+            jnp.searchsorted(x[0], v, side="right", method="compare_all"),
+            jnp.digitize(v, jnp.arange(3.0)),
+            jnp.interp(v, jnp.arange(4.0), jnp.arange(4.0) ** 2),
+            jnp.histogram(v, bins=4)[0],
+        ),
+        ((2, 5), ("b", "n")),
+    ),
+    "vmapped_loops": Case(
+        lambda x: (
+            jax.vmap(lambda v: lax.fori_loop(0, jnp.int32(3 * v), lambda i, s: s + i, v))(x),
+            jax.vmap(lambda v: lax.cond(v > 0, jnp.sin, jnp.cos, v))(x),
+        ),
+        (("b",),),
+    ),
+    "random": Case(
+        lambda numbers, x: (
+            jax.random.uniform(numbers, x.shape),
+            jax.random.categorical(jax.random.wrap_key_data(numbers), x),
+            jax.random.bernoulli(jax.random.fold_in(jax.random.key(numbers[0]), 1), 0.3, x.shape),
+            jax.random.permutation(jax.random.split(numbers)[1], 5),
+        ),
+        ((2,), ("b", "n")),
+        each=("uint32", "float32"),
+        high=100,
+    ),
+    "gradient_of_convolution": Case(
+        lambda x, k: jax.grad(lambda k: (_conv("NHWC")(x, k) ** 2).sum())(k),
+        (("b", 4, 5, 2), (3, 3, 2, 3)),
+        rtol=1e-4,
+    ),
+    "gradient_of_depthwise_convolution": Case(
+        lambda x, k: jax.grad(lambda k: (_conv("NHWC", feature_group_count=2)(x, k) ** 2).sum())(k),
+        ((3, 4, 5, 2), (3, 3, 1, 4)),
+        rtol=1e-4,
+    ),
+    "conv_complex": Case(
+        lambda x, k: jnp.abs(_conv("NHWC")(x + 2j * x * x, k * (1 - 1j))),
+        (("b", 4, 5, 2), (3, 3, 2, 3)),
+    ),
+    "conv_of_no_dimension": Case(
+        lambda x, k: lax.conv_general_dilated(
+            x, k, (), "VALID", dimension_numbers=lax.ConvDimensionNumbers((0, 1), (1, 0), (0, 1))
+        ),
+        (("b", 3), (3, 4)),
+    ),
+    "eig": Case(lambda x: jnp.sort(jnp.abs(jnp.linalg.eigvals(x))), (("b", 3, 3),), rtol=1e-4),
+    "eig_vectors": Case(
+        lambda x: _rebuilt(*jnp.linalg.eig(x + 4 * jnp.diag(jnp.arange(3.0)))),
+        (("b", 3, 3),),
+        rtol=1e-3,
+    ),
+    "eigh": Case(
+        lambda x: _rebuilt(*jnp.linalg.eigh(x @ x.mT + jnp.eye(3))), (("b", 3, 3),), rtol=1e-4
+    ),
+    "solve": Case(
+        lambda x, y: jnp.linalg.solve(x + 9 * jnp.eye(4), y), (("b", 4, 4), ("b", 4, 2)), rtol=1e-4
+    ),
+    "cumulative_over_an_open_axis": Case(
+        lambda x: (lax.cummax(x, 0), lax.cummin(x, 0, reverse=True), lax.cumlogsumexp(x, 0))
+    ),
+}
+
+
+def _rebuilt(values: Any, vectors: Any) -> Any:
+    return jnp.abs((vectors * values[..., None, :]) @ jnp.linalg.inv(vectors))
+
+
 @jax.custom_batching.custom_vmap
 def _custom_vmap(x: Any) -> Any:
     return jnp.sin(x)
@@ -573,7 +724,7 @@ def _named(x: Any) -> Any:
 
 ALL: Mapping[str, Case] = {
     **ELEMENTWISE, **LOGIC, **REDUCTIONS, **SHAPES, **INDEXING, **LINEAR, **WINDOWS, **SORTING,
-    **FOURIER, **CONTROL, **CALLS,
+    **FOURIER, **CONTROL, **CALLS, **SHARDING, **PACKAGES,
 }  # fmt: skip
 
 

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 from jax import lax
+from jax._src import random as private_random
+from jax._src.lax import lax as private_lax
 
 HALVES = ("float16", "bfloat16")
 FLOATS = ("float32", *HALVES, "float64")
@@ -107,6 +109,11 @@ def _finite(function: Any, dtypes: Sequence[str], **more: Any) -> Edge:
     return Edge(function, singly(numbers, dtypes), **more)
 
 
+def _grids(a: Sequence[float], b: Sequence[float]) -> list[list[np.ndarray]]:
+    """Returns each of a with each of b: where a function of two numbers is defined."""
+    return [[x.ravel().astype(jnp.dtype(d)) for x in np.meshgrid(a, b)] for d in FLOATS]
+
+
 _FLOAT64_AND_32 = ("float32", "float64")
 
 FUNCTIONS = {
@@ -138,7 +145,7 @@ FUNCTIONS = {
     "log": unary(lax.log),
     "log1p": unary(lax.log1p),
     "logistic": unary(lax.logistic),
-    "polygamma": binary(lax.polygamma, rtol=1e-4),
+    "polygamma": Edge(lax.polygamma, _grids([0, 1, 2, 5], [0.1, 1, 10, 1e4]), rtol=1e-4),
     "pow": binary(lax.pow),
     "pow_of_integers": Edge(
         lax.pow,
@@ -162,7 +169,7 @@ FUNCTIONS = {
     "sqrt": unary(lax.sqrt),
     "tan": unary(lax.tan),
     "tanh": unary(lax.tanh),
-    "zeta": binary(lax.zeta, rtol=1e-4),
+    "zeta": Edge(lax.zeta, _grids([1, 1.001, 2, 5, 30], [0.1, 1, 10, 1e4]), rtol=1e-4),
     "functions_of_complex_numbers": _finite(
         lambda z: (lax.sin(z), lax.cos(z), lax.exp(z), lax.log(z), lax.sqrt(z), lax.tanh(z)),
         COMPLEX,
@@ -318,7 +325,10 @@ REDUCTIONS = {
     ),
 }
 
-_BITS = (*FLOATS, *INTEGERS, *BOOL, *COMPLEX)
+# One of each width and kind: what only moves elements has no other edges.
+_MOVED = ("float32", "bfloat16", "int8", "uint16", "int32", "uint32", "int64", "bool", "complex64")
+
+_MOVED_NUMBERS = (*_MOVED[:7], "complex64")
 
 
 def _moves(x: Any) -> Any:
@@ -327,7 +337,7 @@ def _moves(x: Any) -> Any:
         lax.concatenate([x, x], 0),
         lax.pad(x, jnp.ones((), x.dtype), ((0, 1, 0), (-1, 2, 1))),
         lax.rev(x, (0, 1)),
-        lax.slice(x, (0, 1), (x.shape[0], 7), (1, 2)),
+        lax.slice(x, (0, 1), (x.shape[0], 4), (1, 2)),
         lax.squeeze(lax.slice(x, (0, 1), (x.shape[0], 2)), (1,)),
         lax.transpose(x, (1, 0)),
         lax.reshape(x, (x.shape[1], x.shape[0])),
@@ -340,12 +350,13 @@ def _moves(x: Any) -> Any:
     )
 
 
-SHAPES = {"moves": Edge(_moves, rows(_BITS))}
+SHAPES = {"moves": Edge(_moves, rows(_MOVED))}
 
 
 def _indices(dtype: str) -> np.ndarray:
     """Returns indices of 4 rows: inside, at the ends, beyond, negative, twice, and far out."""
-    info = np.iinfo(dtype)
+    # JAX itself makes int32 of int64.
+    info = np.iinfo(dtype if dtype != "int64" else "int32")
     values = [0, 1, 3, 4, 5, -1, -4, -5, 2, 2, 1, info.min, info.max, info.max - 1]
     return np.array([v for v in values if info.min <= v <= info.max], dtype)
 
@@ -386,7 +397,7 @@ def _scatters(name: str) -> Any:
 
 
 INDEXING = {
-    "gather": Edge(_gathers, _indexed(_BITS)),
+    "gather": Edge(_gathers, _indexed(_MOVED)),
     "gather_of_no_axis": Edge(
         lambda i, x: lax.gather(
             x, jnp.zeros((2, 0), "int32"), lax.GatherDimensionNumbers((1, 2), (), ()), (4, 3)
@@ -395,22 +406,22 @@ INDEXING = {
     ),
     "indexing": Edge(lambda i, x: (x[i], x[i, i], jnp.take(x, i, axis=1)), _indexed(())),
     "dynamic_slice": Edge(
-        lambda i, x: [lax.dynamic_slice(x, (i[k], i[-1 - k]), (2, 2)) for k in range(8)],
-        _indexed(_BITS),
+        lambda i, x: [lax.dynamic_slice(x, (i[k], i[-1 - k]), (2, 2)) for k in (0, 1, 3, 5)],
+        _indexed(("bool",)),
     ),
     "dynamic_update_slice": Edge(
-        lambda i, x: [lax.dynamic_update_slice(x, x[:2, :2], (i[k], i[-1 - k])) for k in range(8)],
-        _indexed(_BITS),
+        lambda i, x: [lax.dynamic_update_slice(x, x[:2, :2], (i[k], i[-k])) for k in (0, 1, 3, 5)],
+        _indexed(("bool",)),
     ),
     "scatter": Edge(
         lambda i, x, u: [x.at[i].set(u[:1], mode=mode) for mode in ("drop", "clip")],
-        _updated(_BITS, ends),
+        _updated(_MOVED, ends),
     ),
-    "scatter-add": Edge(_scatters("add"), _updated((*REAL, *COMPLEX))),
-    "scatter-sub": Edge(_scatters("subtract"), _updated(REAL)),
-    "scatter-mul": Edge(_scatters("multiply"), _updated((*REAL, *COMPLEX)), rtol=1e-4),
-    "scatter-max": Edge(_scatters("max"), _updated(REAL, ends), zeros=False),
-    "scatter-min": Edge(_scatters("min"), _updated(REAL, ends), zeros=False),
+    "scatter-add": Edge(_scatters("add"), _updated(_MOVED_NUMBERS)),
+    "scatter-sub": Edge(_scatters("subtract"), _updated(("uint8", "uint32", "float16"))),
+    "scatter-mul": Edge(_scatters("multiply"), _updated(_MOVED_NUMBERS), rtol=1e-4),
+    "scatter-max": Edge(_scatters("max"), _updated(_MOVED[:7], ends), zeros=False),
+    "scatter-min": Edge(_scatters("min"), _updated(_MOVED[:7], ends), zeros=False),
     "no_indices": Edge(
         lambda i, x: (x[i], x.at[i].set(1), x.at[i].add(1)),
         [[np.zeros(0, "int32"), np.ones((4, 3), "float32")]],
@@ -444,7 +455,8 @@ LINEAR = {
         ],
         [
             *rows(("int8", "int16", "int32", "uint8")),
-            *([np.array([[1, np.inf, 2, 3, np.nan, 1]] * 2, d)] for d in FLOATS),
+            # TensorFlow's kernel for bfloat16 makes NaN of infinity.
+            *([np.array([[1, np.inf, 2, 3, np.nan, 1]] * 2, d)] for d in FLOATS if d != "bfloat16"),
         ],
     ),
 }  # fmt: skip
@@ -478,9 +490,12 @@ DECOMPOSITIONS = {
     "cholesky_update": Edge(
         lambda r, w: lax.linalg.cholesky_update(r, w),
         [[np.triu(_WELL), np.array([1, 0, 2], "float32")]],
+        atol=1e-6,
     ),
     "triangular_solve": Edge(_solve, [[_SINGULAR[[0, 1, 3, 5]], _SINGULAR[[5, 6, 6, 5]]]]),
-    "lu": Edge(lax.linalg.lu, [[_SINGULAR], [_SINGULAR[:, :2]], [_SINGULAR[:, :, :2]]]),
+    "lu": Edge(
+        lax.linalg.lu, [[_SINGULAR], [_SINGULAR[:, :2]], [_SINGULAR[:, :, :2]]], zeros=False
+    ),
     "inverse": Edge(
         lambda x: (jnp.linalg.inv(x), jnp.linalg.det(x), jnp.linalg.slogdet(x)),
         [[np.stack([_WELL, -_WELL, 2 * np.eye(3, dtype="float32")])]],
@@ -598,7 +613,60 @@ CONTROL = {
     "while": Edge(_count, [[np.array([1, 100, np.inf, np.nan], "float32")]]),
 }  # fmt: skip
 
+# Counting, whose inputs are shapes, and what JAX writes inside other primitives only.
+INSIDE = {
+    "iota": Edge(
+        lambda x: [lax.broadcasted_iota(d, (3, 2), 0) + x[0].astype(d) for d in (*REAL, *COMPLEX)],
+        [[np.array([0], "int32")]],
+    ),
+    "iota_2x32_shape": Edge(
+        lambda x: (private_random.prng.iota_2x32_shape((2, 3))[1] + x[0],),
+        [[np.array([2**32 - 1], "uint32")]],
+    ),
+    **(
+        {"mulhi": binary(lax.mulhi, ("int8", "uint16", "int32", "uint32"))}
+        if hasattr(lax, "mulhi")
+        else {}
+    ),
+    "total_order": binary(
+        lambda a, b: [getattr(private_lax, f"{n}_to_p").bind(a, b) for n in ("eq", "le", "lt")],
+        (*REAL, *BOOL),
+    ),
+    "lu_pivots_to_permutation": Edge(
+        lambda p: lax.linalg.lu_pivots_to_permutation(p, 5), [[np.array([4, 4, 2, 3], "int32")]]
+    ),
+    "linear_call": Edge(
+        lambda x: jax.custom_derivatives.linear_call(
+            lambda r, x: x * r, lambda r, t: t * r, jnp.float32(3), x
+        ),
+        [[np.array([0, np.inf, np.nan], "float32")]],
+    ),
+    "empty": Edge(lambda x: x + private_lax.empty((3,), jnp.float32), [[np.ones(3, "float32")]]),
+}
+
+
+def _generator(name: str, words: tuple[int, int]) -> Edge:
+    """One that counts with words of a key."""
+    primitive = getattr(getattr(private_random, name), f"{name}_p")
+    return Edge(
+        lambda n: primitive.bind(
+            *(n[k % 3, k % 2] for k in range(words[0])), *(n[:, k % 2] for k in range(words[1]))
+        ),
+        [[_KEYS]],
+    )
+
+
+# Older versions of JAX have the first one alone.
+GENERATORS = {
+    f"{name}_generator": _generator(name, words)
+    for name, words in {
+        "threefry2x32": (2, 2), "philox2x32": (1, 2), "philox4x32": (2, 4), "threefry4x32": (4, 4),
+    }.items()
+    if hasattr(getattr(private_random, name, None), f"{name}_p")
+}  # fmt: skip
+
 ALL: Mapping[str, Edge] = {
     **FUNCTIONS, **ARITHMETIC, **CASTS, **LOGIC, **REDUCTIONS, **SHAPES, **INDEXING, **LINEAR,
-    **DECOMPOSITIONS, **WINDOWS, **RANDOM, **CONTROL,
+    **DECOMPOSITIONS, **WINDOWS, **RANDOM, **CONTROL, **INSIDE,
+    **GENERATORS,
 }  # fmt: skip

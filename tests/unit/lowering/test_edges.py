@@ -5,11 +5,49 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from exporter.convert.plain_ops import rules
 from exporter.model import Model, TensorSpec
 from tests.support.lowering import lower
 from tests.unit.lowering.edges import ALL
+from tests.unit.lowering.primitives import known, used
+
+# They compute nothing: they run, hand on or drop what they get, or speak to other devices.
+NO_EDGES = frozenset(
+    (
+        "all_gather",
+        "all_to_all",
+        "axis_index",
+        "composite",
+        "custom_jvp_call",
+        "custom_partitioning",
+    )
+    + ("custom_vjp_call", "custom_vmap_call", "debug_callback", "debug_print", "device_put", "jit")
+    + ("inspect_sharding", "name", "nonbatchable", "nondifferentiable_backward", "nontraceable")
+    + ("platform_index", "pmax", "pmin", "ppermute", "psum", "psum_invariant", "pvary")
+    + ("reduce_scatter", "remat2", "shard_map", "sharding_constraint", "stop_gradient")
+    + (
+        "dim_as_value",
+        "add_any",
+        "select_if_vmap",
+        "eig",
+        "layout_constraint",
+        "reshard",
+        "unvmap_all",
+        "unvmap_any",
+    )
+    + ("unvmap_max", "random_unwrap", "random_wrap")
+)
 
 RTOL = {"float16": 2e-3, "bfloat16": 1.6e-2, "float64": 1e-9, "complex128": 1e-9}
+
+
+def test_every_rule_that_computes_has_edge_inputs():
+    covered = set(NO_EDGES)
+    with jax.enable_x64(True):
+        for edge in ALL.values():
+            covered |= used(edge.function, edge.arrays[0])
+    missing = sorted((set(rules()) & known()) - covered)
+    assert not missing, missing
 
 
 @pytest.mark.parametrize("name", ALL)
