@@ -20,7 +20,6 @@ from exporter.model.entry import default_entry
 from exporter.trace.trace import trace
 
 WEIGHTS = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
-ROWS = TensorSpec(("b", 4))
 X = np.random.default_rng(1).normal(size=(3, 4)).astype(np.float32)
 
 
