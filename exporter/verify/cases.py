@@ -14,12 +14,13 @@ from artifact.golden import EXAMPLES, GoldenCase
 from artifact.manifest import Tolerance
 from exporter.errors import UserError
 from exporter.model.entry import Entry
-from exporter.trace.dependence import behind_outputs, has_open_loop
+from exporter.trace.dependence import has_open_loop
 from exporter.trace.traced import TracedSignature
 from exporter.verify import edges
 from exporter.verify.answers import answer, jitted
+from exporter.verify.fragile import Fragile, fragile_outputs
 from exporter.verify.inputs import Arrays, draw, usable_batch_sizes
-from exporter.verify.leeway import DROP_NAN, leeway
+from exporter.verify.leeway import leeway
 from exporter.verify.tolerances import of_outputs
 
 Tolerances = Mapping[str, Tolerance]
@@ -151,8 +152,7 @@ def edge_cases(traced: TracedSignature, tolerances: Tolerances, seed: int) -> di
     """
     entry = traced.entry
     size = traced.serving.batch_size or edges.batch_size(entry)
-    behind = zip(traced.output_names, behind_outputs(traced.serving.jaxpr.jaxpr), strict=True)
-    dropping = [name for name, found in behind if found.primitives & DROP_NAN]
+    fragile = fragile_outputs(traced)
     symbol = entry.batch_symbol
     batched = [] if symbol is None else [n for n, s in entry.specs.items() if symbol in s.shape[:1]]
     found = edges.edge_cases(
@@ -173,10 +173,22 @@ def edge_cases(traced: TracedSignature, tolerances: Tolerances, seed: int) -> di
             outputs,
             tolerances,
             seed=seed,
-            dropping_nan=dropping if edges.kind_of(case.name) == edges.EXTREMES else (),
+            without_rank=fragile.decomposed,
         )
+        if edges.kind_of(case.name) == edges.EXTREMES:
+            room = {name: _unsettle(fragile, name, outputs[name], a) for name, a in room.items()}
         cases[case.name] = GoldenCase(case.inputs, outputs, leeway=room)
     return cases
+
+
+def _unsettle(fragile: Fragile, name: str, output: np.ndarray, room: np.ndarray) -> np.ndarray:
+    """Leaves out what an algorithm makes of infinities and NaN."""
+    is_float = jnp.issubdtype(output.dtype, jnp.inexact)
+    if name in fragile.ordered or (name in fragile.dropping_nan and not is_float):
+        return np.full(output.shape, np.inf)
+    if name in fragile.dropping_nan:
+        return np.where(np.isnan(output), np.inf, room)
+    return room
 
 
 def check_telling(label: str, cases: Sequence[GoldenCase], tolerances: Tolerances) -> None:

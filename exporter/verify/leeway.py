@@ -16,23 +16,6 @@ import numpy as np
 from artifact.manifest import Tolerance
 
 Arrays = Mapping[str, np.ndarray]
-# Compiled for the CPU, the larger of NaN and a number is NaN in one fusion and the number in
-# another: `jax.jit` itself answers otherwise than JAX does without it.
-DROP_NAN = frozenset(
-    (
-        "clamp",
-        "cummax",
-        "cummin",
-        "max",
-        "min",
-        "reduce_max",
-        "reduce_min",
-        "reduce_window",
-        "reduce_window_max",
-        "reduce_window_min",
-        "select_and_scatter_add",
-    )
-)
 # Of (parameters, inputs by name) to outputs by name.
 Run = Callable[[Any, Arrays], Arrays]
 
@@ -53,7 +36,7 @@ def leeway(
     tolerances: Mapping[str, Tolerance],
     *,
     seed: int,
-    dropping_nan: Collection[str] = (),
+    without_rank: Collection[str] = (),
 ) -> dict[str, np.ndarray]:
     """Measures how far JAX's outputs move with the last bits of what they are computed from.
 
@@ -64,29 +47,27 @@ def leeway(
         expected: JAX's answers to them.
         tolerances: Of the outputs.
         seed: Decides the moves.
-        dropping_nan: Outputs that have one of `DROP_NAN` behind them, at inputs that give NaN:
-            where they are NaN, or integers, JAX has no answer.
+        without_rank: Outputs for which zeros and ones are moved, too: what a matrix of nothing
+            but those is decomposed into is one choice of many.
 
     Returns:
         For each output that moves float64 of its shape; infinite where it has no answer.
     """
     rng = np.random.default_rng(seed)
     moved = [run(params, inputs)]
-    for _ in range(_ROUNDS):
-        moved.append(run(_moved_tree(params, rng), {k: _moved(v, rng) for k, v in inputs.items()}))
+    for number in range(_ROUNDS):
+        # What is next to the smallest normal number is zero in one runtime and itself in another.
+        changed = {k: _moved(v, rng, flush=number == 0) for k, v in inputs.items()}
+        moved.append(run(_moved_tree(params, rng), changed))
     # A sum of large numbers may pass the end of the range in one order and not in another.
     smaller = {name: _smaller(array) for name, array in inputs.items()}
     below = run(params, smaller) if any(smaller[k] is not inputs[k] for k in inputs) else expected
+    shaken = run(params, {k: _shaken(v, rng) for k, v in inputs.items()}) if without_rank else {}
     found = {}
     for name, array in expected.items():
         others = [answers[name] for answers in moved]
+        others += [shaken[name]] if name in without_rank else []
         found[name] = _leeway(array, others, below[name], tolerances[name])
-        if name in dropping_nan:
-            # An integer doesn't show what NaN it was made of.
-            is_float = jnp.issubdtype(array.dtype, jnp.inexact)
-            each = [array, *others] if is_float else [np.full(array.shape, np.nan)]
-            is_nan = np.any([np.isnan(_wide(other)) for other in each], axis=0)
-            found[name] = np.where(is_nan, np.inf, found[name])
     return found
 
 
@@ -129,8 +110,14 @@ def _moved_tree(params: Any, rng: np.random.Generator) -> Any:
     return jax.tree.map(lambda leaf: _moved(np.asarray(leaf), rng), params)
 
 
-def _moved(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Numbers some units in the last place away; zeros, ones and ends stay what they are."""
+def _moved(array: np.ndarray, rng: np.random.Generator, *, flush: bool = False) -> np.ndarray:
+    """Numbers some units in the last place away; zeros, ones and ends stay what they are.
+
+    Args:
+        array: The numbers.
+        rng: Decides how far each is moved.
+        flush: Makes the smallest normal numbers zero.
+    """
     if not jnp.issubdtype(array.dtype, jnp.inexact) or not array.size:
         return array
     finfo = jnp.finfo(array.dtype)
@@ -139,8 +126,20 @@ def _moved(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         size = np.abs(array)
         # Large ones become smaller: past the largest there is only infinity.
         moved = np.where(size < 1, array * (1 + step), array * (1 - step)).astype(array.dtype)
-        stays = (array == 0) | (size == 1) | (size <= finfo.tiny) | ~np.isfinite(array)
-    return np.where(stays, array, moved)
+        is_tiny = size <= finfo.tiny
+        stays = (array == 0) | (size == 1) | is_tiny | ~np.isfinite(array)
+    moved = np.where(stays, array, moved)
+    return np.where(is_tiny & flush, np.zeros((), array.dtype), moved)
+
+
+def _shaken(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """All numbers a little away, zeros and ones, too."""
+    if not jnp.issubdtype(array.dtype, jnp.inexact) or not array.size:
+        return array
+    finfo = jnp.finfo(array.dtype)
+    with np.errstate(invalid="ignore", over="ignore"):
+        step = _UNITS * float(finfo.eps) * rng.normal(size=array.shape) * (1 + np.abs(array))
+        return np.where(np.isfinite(array), array + step, array).astype(array.dtype)
 
 
 def _smaller(array: np.ndarray) -> np.ndarray:

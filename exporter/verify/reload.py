@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,10 @@ def _call(loaded: Any, record: SignatureRecord) -> Run:
         assert record.program is not None
         (structure,), _ = loaded.__call__.concrete_functions[0].structured_input_signature
         tree = tf.nest.map_structure(lambda spec: tf.constant(inputs[spec.name]), structure)
-        leaves = map(np.asarray, tf.nest.flatten(loaded(tree)))
+        outputs = loaded(tree)
+        leaves = list(map(np.asarray, tf.nest.flatten(outputs)))
+        if isinstance(outputs, Mapping) and len(outputs) == len(leaves):
+            return dict(zip(sorted(outputs), leaves, strict=True))
         return dict(zip(record.program.output_names, leaves, strict=True))
 
     return run

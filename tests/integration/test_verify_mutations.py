@@ -233,7 +233,10 @@ CALLS = {
     "two outputs swapped": lambda f, i: {
         **f(i), "scores": f(i)["hidden"], "hidden": f(i)["scores"]
     },
-    "another structure": lambda f, i: {"all": f(i)},
+    "another structure": lambda f, i: {"all": f(i)["scores"], "more": f(i)["class"]},
+    "another name": lambda f, i: {
+        ("scored" if name == "scores" else name): value for name, value in f(i).items()
+    },
     "a little more": lambda f, i: {**f(i), "hidden": f(i)["hidden"] + 1e-4},
     "wider integers": lambda f, i: {**f(i), "class": tf.cast(f(i)["class"], tf.int64)},
     "one row more": lambda f, i: {k: tf.concat([v, v[:1]], 0) for k, v in f(i).items()},

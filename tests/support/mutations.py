@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from exporter.convert.saved_model import ReusableModel
+from exporter.errors import CheckFailed
 from exporter.verify.reload import compare_version
 
 
@@ -20,7 +21,10 @@ class InThisProcess:
         self._request = version_dir, cases
 
     def finish(self):
-        return compare_version(*self._request)
+        try:
+            return compare_version(*self._request)
+        except Exception as error:
+            raise CheckFailed(f"the SavedModel can't be loaded and run again: {error}") from error
 
 
 def rewrite(version_dir, *, serve=None, call=None, variables=None):

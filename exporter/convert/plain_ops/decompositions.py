@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -80,17 +80,19 @@ def qr(site: Site, x: Value) -> Sequence[Value]:
     """Orthogonal and upper triangular, by Householder's reflections as in LAPACK."""
     if site.params.get("pivoting"):
         raise UnsupportedForm("with pivoting: TensorFlow has none")
-    return list(tf.linalg.qr(x, full_matrices=bool(site.params["full_matrices"])))
+    x, mark = _finite(x)
+    return mark(tf.linalg.qr(x, full_matrices=bool(site.params["full_matrices"])))
 
 
 def svd(site: Site, x: Value) -> Sequence[Value]:
     """Singular values, falling, and vectors, whose signs are nobody's to choose."""
     if site.params.get("subset_by_index") is not None:
         raise UnsupportedForm("of a subset: take all and slice")
+    x, mark = _finite(x)
     if not site.params["compute_uv"]:
-        return [tf.linalg.svd(x, compute_uv=False)]
+        return mark([tf.linalg.svd(x, compute_uv=False)])
     s, u, v = tf.linalg.svd(x, full_matrices=bool(site.params["full_matrices"]))
-    return [s, u, tf.linalg.adjoint(v)]
+    return mark([s, u, tf.linalg.adjoint(v)])
 
 
 def eigh(site: Site, x: Value) -> Sequence[Value]:
@@ -99,8 +101,9 @@ def eigh(site: Site, x: Value) -> Sequence[Value]:
         raise UnsupportedForm("of a subset: take all and slice")
     if not site.params["lower"]:
         x = tf.linalg.adjoint(x)
+    x, mark = _finite(x)
     values, vectors = tf.linalg.eigh(x)
-    return [vectors, tf.cast(values, tf.as_dtype(site.outputs[1].dtype))]
+    return mark([vectors, tf.cast(values, tf.as_dtype(site.outputs[1].dtype))])
 
 
 def eig(site: Site, x: Value) -> Sequence[Value]:
@@ -108,15 +111,39 @@ def eig(site: Site, x: Value) -> Sequence[Value]:
     params = site.params
     if params["compute_left_eigenvectors"]:
         raise UnsupportedForm("with left vectors: take the right ones of the transposed matrix")
+    x, mark = _finite(x)
     if not params["compute_right_eigenvectors"]:
-        return [tf.linalg.eigvals(x)]
+        return mark([tf.linalg.eigvals(x)])
     values, vectors = tf.linalg.eig(x)
     # LAPACK turns each vector so that its largest component is real; its norm is 1.
     each = tf.linalg.matrix_transpose(vectors)
     largest = tf.argmax(tf.abs(each), -1, output_type=tf.int32)[..., tf.newaxis]
     component = tf.gather(each, largest, axis=-1, batch_dims=len(each.shape) - 1)
     turned = each * tf.math.conj(component) / tf.cast(tf.abs(component), site.dtype)
-    return [values, tf.linalg.matrix_transpose(turned)]
+    return mark([values, tf.linalg.matrix_transpose(turned)])
+
+
+def _finite(x: Value) -> tuple[Value, Callable[[Sequence[Value]], list[Value]]]:
+    """Matrices without infinities and NaN, of which TensorFlow's iterations may never end.
+
+    Returns:
+        The matrices, zeros in place of those; and what makes NaN of the results of those, as JAX
+        does: a call of TensorFlow's without an end would be a frozen server.
+    """
+    x = tf.convert_to_tensor(x)
+    size = tf.abs(x) if x.dtype.is_complex else x
+    is_whole = tf.reduce_all(tf.math.is_finite(size), axis=(-2, -1), keepdims=True)
+
+    def mark(results: Sequence[Value]) -> list[Value]:
+        marked = []
+        for result in results:
+            is_vector = len(result.shape) < len(x.shape)
+            holds = tf.squeeze(is_whole, -1) if is_vector else is_whole
+            nan = tf.constant(float("nan"), result.dtype.real_dtype)
+            marked.append(tf.where(holds, result, tf.cast(nan, result.dtype)))
+        return marked
+
+    return tf.where(is_whole, x, tf.zeros_like(x)), mark
 
 
 RULES = {
