@@ -176,7 +176,7 @@ class Manifest:
         digests: sha256 of each other file of the version, by path relative to its directory.
         source: `pkg.module:build`, which gives the model; None for this exporter's own models,
             and for what was exported from Python.
-        untried: Why a signature was not compared at the ends of its dtypes, by its name.
+        untried: At what a signature was not compared, and why, by its name.
     """
 
     model: str

@@ -38,7 +38,7 @@ class SignatureContent:
         warmup: Inputs of the warm-up requests.
         unpublished: Cases that are compared and not kept: at the edges of dtypes, and of batch
             sizes that `__call__` takes and a fixed export's signature doesn't.
-        untried: Why it isn't compared at the edges; empty where it is.
+        untried: At which edges it isn't compared, and why; empty where at all.
     """
 
     name: str
