@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from exporter.convert.converter import Converter
 from exporter.convert.gradients import without_gradient
-from exporter.convert.structures import input_tree, output_structure
+from exporter.convert.structures import input_tree, output_tree
 from exporter.model import PyTree
 from exporter.trace.traced import Trace, TracedSignature
 
@@ -69,7 +69,7 @@ class SignatureFunctions:
 
     def call(self) -> Any:
         """Returns a function of the input pytree, of all batch sizes."""
-        structure = output_structure(self._traced)
+        unflatten = output_tree(self._traced)
         symbol = self._traced.entry.batch_symbol
         has_batch = [
             bool(spec.shape) and spec.shape[0] == symbol
@@ -80,7 +80,7 @@ class SignatureFunctions:
             leaves = tf.nest.flatten(inputs)
             batch_size = leaves[has_batch.index(True)].shape[0] if any(has_batch) else None
             compiled = self._compiled.get(batch_size) or self._compiled[None]
-            return structure.unflatten(compiled(*leaves))
+            return unflatten(compiled(*leaves))
 
         function = tf.function(call, autograph=False)
         for tree in self._trees.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -43,11 +44,12 @@ def input_tree(signature: TracedSignature, batch_size: int | None) -> PyTree:
         ) from None
 
 
-def output_structure(signature: TracedSignature) -> Any:
-    """Returns the output pytree's structure; a dictionary's by name where TensorFlow lacks it."""
+def output_tree(signature: TracedSignature) -> Callable[[Sequence[Any]], PyTree]:
+    """Returns what makes the output pytree of its leaves; a dictionary where TensorFlow lacks it."""
     outputs = signature.serving.outputs
     leaves, structure = jax.tree.flatten(outputs)
     flat = tf.nest.flatten(outputs)
     if len(flat) == len(leaves) and all(a is b for a, b in zip(flat, leaves, strict=True)):
-        return structure
-    return jax.tree.structure(dict.fromkeys(signature.output_names, 0))
+        return structure.unflatten
+    # By name: a dictionary's own order is another one than that of a dataclass.
+    return lambda given: dict(zip(signature.output_names, given, strict=True))

@@ -336,7 +336,7 @@ GRAPHS = {
     "Maximum": lambda n: setattr(n, "op", "Minimum"),
     "Conv2D": lambda n: n.attr["padding"].__setattr__("s", b"VALID"),
     "ArgMax": lambda n: setattr(n, "op", "ArgMin"),
-    "Greater": lambda n: setattr(n, "op", "GreaterEqual"),
+    "Greater": lambda n: setattr(n, "op", "Less"),
     "MatMul": lambda n: n.attr["transpose_b"].__setattr__("b", not n.attr["transpose_b"].b),
     "Sub": lambda n: setattr(n, "op", "AddV2"),
 }
