@@ -21,6 +21,7 @@ Run = Callable[[Any, Arrays], Arrays]
 
 _UNITS = 4  # in the last place, that numbers are moved by
 _ROUNDS = 2
+_TINY = (0.0, 2.0**20)  # times, in each round
 # Moves are a sample of what rounding can do; the largest of a row, and as often:
 _MARGIN = 4.0
 _LARGE = 1e6
@@ -56,8 +57,8 @@ def leeway(
     rng = np.random.default_rng(seed)
     moved = [run(params, inputs)]
     for number in range(_ROUNDS):
-        # What is next to the smallest normal number is zero in one runtime and itself in another.
-        changed = {k: _moved(v, rng, flush=number == 0) for k, v in inputs.items()}
+        # Products of the smallest normal numbers are zero in one runtime and not in another.
+        changed = {k: _moved(v, rng, tiny=_TINY[number]) for k, v in inputs.items()}
         moved.append(run(_moved_tree(params, rng), changed))
     # A sum of large numbers may pass the end of the range in one order and not in another.
     smaller = {name: _smaller(array) for name, array in inputs.items()}
@@ -110,13 +111,13 @@ def _moved_tree(params: Any, rng: np.random.Generator) -> Any:
     return jax.tree.map(lambda leaf: _moved(np.asarray(leaf), rng), params)
 
 
-def _moved(array: np.ndarray, rng: np.random.Generator, *, flush: bool = False) -> np.ndarray:
+def _moved(array: np.ndarray, rng: np.random.Generator, *, tiny: float = 1.0) -> np.ndarray:
     """Numbers some units in the last place away; zeros, ones and ends stay what they are.
 
     Args:
         array: The numbers.
         rng: Decides how far each is moved.
-        flush: Makes the smallest normal numbers zero.
+        tiny: How many times larger the smallest normal numbers become.
     """
     if not jnp.issubdtype(array.dtype, jnp.inexact) or not array.size:
         return array
@@ -129,7 +130,7 @@ def _moved(array: np.ndarray, rng: np.random.Generator, *, flush: bool = False) 
         is_tiny = size <= finfo.tiny
         stays = (array == 0) | (size == 1) | is_tiny | ~np.isfinite(array)
     moved = np.where(stays, array, moved)
-    return np.where(is_tiny & flush, np.zeros((), array.dtype), moved)
+    return np.where(is_tiny, (array * tiny).astype(array.dtype), moved)
 
 
 def _shaken(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
