@@ -45,7 +45,7 @@ def input_tree(signature: TracedSignature, batch_size: int | None) -> PyTree:
 
 
 def output_tree(signature: TracedSignature) -> Callable[[Sequence[Any]], PyTree]:
-    """Returns what makes the outputs of their leaves: a dictionary where TensorFlow lacks theirs."""
+    """Returns what makes the outputs of their leaves; a dictionary, where TensorFlow lacks one."""
     outputs = signature.serving.outputs
     leaves, structure = jax.tree.flatten(outputs)
     flat = tf.nest.flatten(outputs)
