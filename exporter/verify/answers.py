@@ -21,9 +21,10 @@ def answer(entry: Entry, inputs: Arrays) -> dict[str, np.ndarray]:
     difference. Parameters are JAX's arrays, as they are when it is traced: NumPy's take no index
     beyond the end.
     """
-    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+    cpu = _cpu()
+    with jax.default_device(cpu):
         arrays = {name: jax.numpy.asarray(array) for name, array in inputs.items()}
-        params = jax.tree.map(jax.numpy.asarray, entry.params)
+        params = jax.device_put(entry.params, cpu)
         outputs = entry.func(params, entry.tree(arrays))
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(outputs)]
     return dict(zip(naming.output_names(outputs), leaves, strict=True))
@@ -41,8 +42,15 @@ def jitted(entry: Entry) -> Run:
     compiled = jax.jit(flat)
 
     def run(params: Any, inputs: Arrays) -> dict[str, np.ndarray]:
-        with jax.default_device(jax.local_devices(backend="cpu")[0]):
-            leaves = [np.asarray(leaf) for leaf in compiled(params, dict(inputs))]
+        cpu = _cpu()
+        with jax.default_device(cpu):
+            outputs = compiled(jax.device_put(params, cpu), dict(inputs))
+            leaves = list(map(np.asarray, outputs))
         return dict(zip(output_names, leaves, strict=True))
 
     return run
+
+
+def _cpu() -> Any:
+    """The device whose float32 is exact; parameters of a user's own may be on another."""
+    return jax.local_devices(backend="cpu")[0]
