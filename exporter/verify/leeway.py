@@ -26,7 +26,7 @@ _TINY = (0.0, 2.0**20)  # times, in each round
 _MARGIN = 4.0
 _LARGE = 1e6
 # Parameters that take more than this stay as they are: a copy would be too much.
-_MOST_BYTES = 1 << 29
+_MOST_BYTES = 1 << 26
 
 
 def leeway(
@@ -129,8 +129,8 @@ def _moved(array: np.ndarray, rng: np.random.Generator, *, tiny: float = 1.0) ->
         moved = np.where(size < 1, array * (1 + step), array * (1 - step)).astype(array.dtype)
         is_tiny = size <= finfo.tiny
         stays = (array == 0) | (size == 1) | is_tiny | ~np.isfinite(array)
-    moved = np.where(stays, array, moved)
-    return np.where(is_tiny, (array * tiny).astype(array.dtype), moved)
+        moved = np.where(stays, array, moved)
+        return np.where(is_tiny, (array * tiny).astype(array.dtype), moved)
 
 
 def _shaken(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:

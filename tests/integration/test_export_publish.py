@@ -171,4 +171,4 @@ def test_verify_finds_another_graph_behind_right_digests(tmp_path, capsys):
         "linear/1: output_0 differs from JAX by 5.0e-01 (rtol 1e-05, atol 1e-05) at batch 1 "
         in error
     )
-    assert "through signature" in error
+    assert "through the SavedModel's signature" in error

@@ -117,7 +117,8 @@ def test_saved_model_answers_with_xla_disabled(lowered, answers, run_without_xla
 def test_tensorflow_js_is_jax(model, tmp_path):
     result = export(model, tmp_path / "model", TfjsOptions(batch_sizes=BATCHES), stage=Progress())
     assert {d.runtime for d in result.differences} == {"tensorflow", "cpu", "wasm"}
-    assert {d.batch_size for d in result.differences} == set(BATCHES)
+    assert {d.batch_size for d in result.differences if d.inputs == "random"} == set(BATCHES)
+    assert {d.inputs for d in result.differences} >= {"random", "edges"}
     assert max(d.from_jax for d in result.differences) < 1e-5
     document = json.loads((tmp_path / "model" / "model.json").read_text())
     assert set(document["signature"]["outputs"]) == {d.output for d in result.differences}
@@ -133,8 +134,9 @@ def test_quantised_weights_are_smaller_and_what_the_graph_says(weights, tmp_path
         sizes[kind] = sum(p.stat().st_size for p in (tmp_path / kind).glob("*.bin"))
         assert sizes[kind] == result.num_bytes
     assert sizes[weights] < sizes["float32"] * {"float16": 0.52, "uint8": 0.28}[weights]
-    assert max(d.from_graph for d in result.differences) < 1e-5
-    assert max(d.from_jax for d in result.differences) > 1e-6
+    ordinary = [d for d in result.differences if d.inputs in ("random", "examples")]
+    assert max(d.from_graph for d in ordinary) < 1e-5
+    assert max(d.from_jax for d in ordinary) > 1e-6
 
 
 @needs_node
@@ -159,12 +161,13 @@ def test_op_without_kernel_is_named_with_its_backend(tmp_path):
 
 def test_nothing_is_written_when_the_answers_differ(tmp_path):
     model = models.build("mnist_mlp")
-    calls = iter(range(100))
-    # A function that isn't pure: another answer each time it is traced.
-    impure = Model(
-        "impure", lambda p, x: model.func(p, x) + next(calls), model.params, model.inputs
-    )
-    with pytest.raises(CheckFailed, match=r"impure: output_0 on tensorflow at batch 1 differs"):
+
+    def traced_otherwise(params, x):
+        """One more where it is traced: what tracing bakes in isn't what the function says."""
+        return model.func(params, x) + isinstance(params[0][0], jax.core.Tracer)
+
+    impure = Model("impure", traced_otherwise, model.params, model.inputs)
+    with pytest.raises(CheckFailed, match=r"impure: output_0 on tensorflow at batch 1 .*differs"):
         export(impure, tmp_path / "out", TfjsOptions(verify_in_node=False), stage=Progress())
     assert list(tmp_path.iterdir()) == []
 

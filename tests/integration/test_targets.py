@@ -44,7 +44,7 @@ def test_a_target_loads_and_answers_in_its_own_release(release, tmp_path):
     assert {(d["through"], d["batch_size"]) for d in found} == {
         ("signature", 1), ("signature", 3), ("call", 1), ("call", 3),
     }  # fmt: skip
-    assert all(difference["agrees"] for difference in found), found
+    assert not [row["problem"] for row in found if row["problem"]]
     assert Manifest.read(version_dir).versions["calling_convention"] == (
         "9" if release == "2.19" else "10"
     )
@@ -55,8 +55,8 @@ def test_default_exports_load_and_answer_in_the_official_images_release(publishe
     python = runtime(pinned_release())
     for model in ("mnist_flax", "mnist_pure_jax"):
         found = run_in(python, published / model / "1")
-        assert len({difference["batch_size"] for difference in found}) > 2
-        assert all(difference["agrees"] for difference in found), found
+        assert len({row["batch_size"] for row in found}) > 2
+        assert not [row["problem"] for row in found if row["problem"]]
 
 
 def pinned_release():

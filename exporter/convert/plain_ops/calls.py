@@ -60,7 +60,7 @@ _HANDED_ON = (
     "sharding_constraint",
     "stop_gradient",
 )
-_DROPPED = ("debug_callback", "debug_print", "inspect_sharding")
+_DROPPED = ("inspect_sharding",)
 # Equinox' and diffrax' own, which tell JAX's transformations what not to do.
 _EQUINOX = ("nonbatchable", "nondifferentiable_backward", "nontraceable")
 

@@ -572,9 +572,7 @@ def _sharded(function: Any, *, check: bool = False) -> Any:
     return jax.shard_map(function, mesh=_MESH, in_specs=_P(), out_specs=_P(), check_vma=check)
 
 
-def _printed(x: Any) -> Any:
-    jax.debug.print("{}", x)
-    jax.debug.callback(lambda value: None, x)
+def _inspected(x: Any) -> Any:
     jax.debug.inspect_array_sharding(x, callback=lambda sharding: None)
     return x
 
@@ -615,7 +613,7 @@ SHARDING = {
 }
 
 PACKAGES = {
-    "printed": Case(_printed),
+    "inspected": Case(_inspected),
     "composite": Case(lambda x: lax.composite(jnp.sin, name="my.sin")(x)),
     "unvmapped": Case(lambda x: jax.vmap(_unvmapped)(x)),
     "equinox_loop": Case(_looped("lax"), (("b",),)),

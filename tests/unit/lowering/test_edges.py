@@ -21,7 +21,7 @@ NO_EDGES = frozenset(
         "custom_jvp_call",
         "custom_partitioning",
     )
-    + ("custom_vjp_call", "custom_vmap_call", "debug_callback", "debug_print", "device_put", "jit")
+    + ("custom_vjp_call", "custom_vmap_call", "device_put", "jit")
     + ("inspect_sharding", "name", "nonbatchable", "nondifferentiable_backward", "nontraceable")
     + ("platform_index", "pmax", "pmin", "ppermute", "psum", "psum_invariant", "pvary")
     + ("reduce_scatter", "remat2", "shard_map", "sharding_constraint", "stop_gradient")
