@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,7 +89,12 @@ def run(args: argparse.Namespace) -> int:
     result = tfjs.export(model, args.out, options, stage=stages)
     stages.note(f"wrote {result.directory}: {result.num_bytes / 1e6:.2f} MB of weights")
     if args.json:
-        print(json.dumps(asdict(result) | {"directory": str(result.directory)}))
+        found = asdict(result) | {"directory": str(result.directory)}
+        for difference in found["differences"]:
+            # JSON has no infinity: where one number is NaN and the other isn't.
+            for key in ("from_graph", "from_jax"):
+                difference[key] = difference[key] if math.isfinite(difference[key]) else None
+        print(json.dumps(found))
     else:
         _print(result, args.weights, args.backends)
     return 0

@@ -119,7 +119,8 @@ def test_tensorflow_js_is_jax(model, tmp_path):
     assert {d.runtime for d in result.differences} == {"tensorflow", "cpu", "wasm"}
     assert {d.batch_size for d in result.differences if d.inputs == "random"} == set(BATCHES)
     assert {d.inputs for d in result.differences} >= {"random", "edges"}
-    assert max(d.from_jax for d in result.differences) < 1e-5
+    ordinary = [d for d in result.differences if d.inputs in ("random", "examples")]
+    assert max(d.from_jax for d in ordinary) < 1e-5
     document = json.loads((tmp_path / "model" / "model.json").read_text())
     assert set(document["signature"]["outputs"]) == {d.output for d in result.differences}
 
@@ -164,7 +165,7 @@ def test_nothing_is_written_when_the_answers_differ(tmp_path):
 
     def traced_otherwise(params, x):
         """One more where it is traced: what tracing bakes in isn't what the function says."""
-        return model.func(params, x) + isinstance(params[0][0], jax.core.Tracer)
+        return model.func(params, x) + isinstance(x, jax.core.Tracer)
 
     impure = Model("impure", traced_otherwise, model.params, model.inputs)
     with pytest.raises(CheckFailed, match=r"impure: output_0 on tensorflow at batch 1 .*differs"):
