@@ -24,8 +24,9 @@ _DROP_NAN = frozenset(
         "select_and_scatter_add",
     )
 )
-# Sums in an order of their own, through which infinities and NaN spread as the order has it.
-_ORDERED = frozenset(("fft", "cumsum", "cumprod", "associative_scan"))
+# Sums by algorithms of a runtime's own, through which infinities and NaN spread as those have it:
+# a fast convolution transforms neighbours together.
+_ORDERED = frozenset(("conv_general_dilated", "cumprod", "cumsum", "fft"))
 # The vectors of a matrix without full rank are one choice of many.
 _DECOMPOSED = frozenset(
     ("eig", "eigh", "geqrf", "householder_product", "lu", "qr", "schur", "svd", "tridiagonal")
