@@ -55,8 +55,7 @@ def difference(
         return _OTHER if np.any(actual != expected) else Difference(0.0, True)
     if expected.dtype.kind in _EXACT:
         return _exact(actual, expected, leeway)
-    wide = np.complex128 if expected.dtype.kind == "c" else np.float64
-    ours, theirs = actual.astype(wide), expected.astype(wide)
+    ours, theirs = widened(actual), widened(expected)
     with np.errstate(invalid="ignore", over="ignore"):
         errors = np.asarray(np.abs(ours - theirs))
         allowed = np.asarray(
@@ -79,9 +78,19 @@ def same_kind(actual: np.ndarray, expected: np.ndarray) -> bool:
 
 def absolute_tolerance(expected: np.ndarray, tolerance: Tolerance) -> float:
     """Returns the absolute tolerance for an array: less than `atol` where all numbers are small."""
-    sizes = np.abs(np.asarray(expected))
-    largest = float(sizes.max(initial=0.0, where=np.isfinite(sizes)))
-    return tolerance.atol * min(max(largest, _LEAST_SCALE), 1.0)
+    return tolerance.atol * min(max(largest_finite(expected), _LEAST_SCALE), 1.0)
+
+
+def largest_finite(array: np.ndarray) -> float:
+    """Returns the absolute value of the largest finite number; 0 where there is none."""
+    sizes = np.abs(widened(array))
+    return float(sizes.max(initial=0.0, where=np.isfinite(sizes)))
+
+
+def widened(array: np.ndarray) -> np.ndarray:
+    """Returns numbers as float64 or complex128, in which differences lose nothing."""
+    array = np.asarray(array)
+    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
 
 
 def describe(actual: np.ndarray, expected: np.ndarray, tolerance: Tolerance) -> str:
@@ -101,8 +110,7 @@ def describe(actual: np.ndarray, expected: np.ndarray, tolerance: Tolerance) -> 
         )
     found = difference(actual, expected, tolerance)
     if np.isinf(found.max_abs_err):
-        wide = np.complex128 if expected.dtype.kind == "c" else np.float64
-        finite = [np.isfinite(array.astype(wide)) for array in (actual, expected)]
+        finite = [np.isfinite(widened(array)) for array in (actual, expected)]
         count = int((finite[0] != finite[1]).sum())
         if count:
             return f"is NaN or infinite where JAX's isn't, or the reverse, in {count} values"

@@ -70,11 +70,8 @@ class SignatureFunctions:
     def call(self) -> Any:
         """Returns a function of the input pytree, of all batch sizes."""
         unflatten = output_tree(self._traced)
-        symbol = self._traced.entry.batch_symbol
-        has_batch = [
-            bool(spec.shape) and spec.shape[0] == symbol
-            for spec in self._traced.entry.specs.values()
-        ]
+        entry = self._traced.entry
+        has_batch = [name in entry.batched_inputs for name in entry.specs]
 
         def call(inputs: PyTree) -> PyTree:
             leaves = tf.nest.flatten(inputs)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from artifact.comparison import largest_finite, widened
 from exporter.errors import CheckFailed
 
 Arrays = Mapping[str, np.ndarray]
@@ -38,7 +39,7 @@ def check(where: str, kind: str, pairs: Sequence[tuple[Arrays, Arrays]], bound: 
             raise CheckFailed(f"{where % name} is missing; it was not written")
         if first.dtype.kind in "iubSOU":
             continue
-        largest = max(_largest(expected[name]) for _, expected in pairs)
+        largest = max(largest_finite(expected[name]) for _, expected in pairs)
         error = max(_apart(actual[name], expected[name]) for actual, expected in pairs)
         share = error / (largest or 1.0)
         if not share <= bound:
@@ -51,21 +52,12 @@ def check(where: str, kind: str, pairs: Sequence[tuple[Arrays, Arrays]], bound: 
     return worst
 
 
-def _largest(expected: np.ndarray) -> float:
-    sizes = np.abs(_wide(expected))
-    return float(sizes.max(initial=0.0, where=np.isfinite(sizes)))
-
-
 def _apart(actual: np.ndarray, expected: np.ndarray) -> float:
     """The largest difference; infinite where shapes differ, or where one is NaN or infinite."""
     if actual.shape != expected.shape:
         return float("inf")
-    ours, theirs = _wide(actual), _wide(expected)
+    ours, theirs = widened(actual), widened(expected)
     finite = np.isfinite(theirs)
     if (finite != np.isfinite(ours)).any():
         return float("inf")
     return float(np.abs(ours[finite] - theirs[finite]).max(initial=0.0))
-
-
-def _wide(array: np.ndarray) -> np.ndarray:
-    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)

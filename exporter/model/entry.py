@@ -48,6 +48,14 @@ class Entry:
         """The name of the open batch dimension; None where there is none."""
         return batch_symbol(self.specs.values())
 
+    @property
+    def batched_inputs(self) -> tuple[str, ...]:
+        """The inputs whose leading axis is the batch; none where there is no batch."""
+        symbol = self.batch_symbol
+        if symbol is None:
+            return ()
+        return tuple(name for name, spec in self.specs.items() if spec.shape[:1] == (symbol,))
+
     def named(self, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Returns flat inputs by name."""
         return dict(zip(self.specs, arrays, strict=True))

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from artifact.comparison import absolute_tolerance, difference
+from artifact.comparison import absolute_tolerance, difference, largest_finite
 from artifact.golden import EXAMPLES, GoldenCase
 from artifact.manifest import Tolerance
 from exporter.errors import UserError
@@ -19,7 +18,7 @@ from exporter.trace.traced import TracedSignature
 from exporter.verify import edges
 from exporter.verify.answers import answer, jitted
 from exporter.verify.fragile import Fragile, fragile_outputs
-from exporter.verify.inputs import Arrays, draw, usable_batch_sizes
+from exporter.verify.inputs import Arrays, draw, is_float, usable_batch_sizes
 from exporter.verify.leeway import leeway
 from exporter.verify.tolerances import of_outputs
 
@@ -85,8 +84,15 @@ def collect(
         tolerances = dict.fromkeys(tolerances, tolerance)
     drawn = random_cases(entry, fixed or batch_sizes, tolerances, seed)
     real = example_case(entry, max_examples)
-    untried = _untried(traced)
-    ends = {} if _has_open_loop(traced) else edge_cases(traced, tolerances, seed)
+    fragile, ends, untried = fragile_outputs(traced), {}, ""
+    if _has_open_loop(traced):
+        untried = "not compared at the ends of dtypes: the length of a loop depends on the inputs"
+    else:
+        ends = edge_cases(traced, fragile, tolerances, seed)
+        if fragile.decomposed:
+            untried = (
+                "not compared at infinities and NaN: a matrix's decomposition may not end there"
+            )
     if not allow_non_finite:
         check_telling(entry.label, [*drawn.values(), *real.values()], tolerances)
     return SignatureCases(tolerances, drawn, real, ends, untried)
@@ -126,12 +132,10 @@ def example_case(entry: Entry, count: int = MAX_EXAMPLES) -> dict[str, GoldenCas
     real = entry.real_inputs()
     if real is None or entry.examples is None:
         return {}
-    symbol, labels = entry.batch_symbol, entry.examples.labels
+    labels = entry.examples.labels
     inputs = {
-        name: real[name][:count]
-        if symbol is not None and spec.shape[:1] == (symbol,)
-        else real[name]
-        for name, spec in entry.specs.items()
+        name: array[:count] if name in entry.batched_inputs else array
+        for name, array in real.items()
     }
     return {
         EXAMPLES: GoldenCase(
@@ -142,31 +146,30 @@ def example_case(entry: Entry, count: int = MAX_EXAMPLES) -> dict[str, GoldenCas
     }
 
 
-def edge_cases(traced: TracedSignature, tolerances: Tolerances, seed: int) -> dict[str, GoldenCase]:
+def edge_cases(
+    traced: TracedSignature, fragile: Fragile, tolerances: Tolerances, seed: int
+) -> dict[str, GoldenCase]:
     """Returns inputs at the edges of their dtypes with JAX's answers, and how settled those are.
 
     Args:
         traced: The signature.
+        fragile: Its outputs that an algorithm decides there.
         tolerances: Of the outputs, by name.
         seed: Decides the numbers between the edges.
     """
     entry = traced.entry
     size = traced.serving.batch_size or edges.batch_size(entry)
-    fragile = fragile_outputs(traced)
-    symbol = entry.batch_symbol
-    batched = [] if symbol is None else [n for n, s in entry.specs.items() if symbol in s.shape[:1]]
     found = edges.edge_cases(
         lambda number: draw(entry, size, seed + number),
-        batched,
+        entry.batched_inputs,
         size=size,
         longest=edges.longest_table(entry.params),
         seed=seed,
+        kinds=(edges.EDGES,) if fragile.decomposed else edges.KINDS,
     )
     run = jitted(entry)
     cases = {}
     for case in found:
-        if edges.kind_of(case.name) == edges.EXTREMES and fragile.decomposed:
-            continue
         outputs = answer(entry, case.inputs)
         room = leeway(
             run,
@@ -185,8 +188,7 @@ def edge_cases(traced: TracedSignature, tolerances: Tolerances, seed: int) -> di
 
 def _unsettle(fragile: Fragile, name: str, output: np.ndarray, room: np.ndarray) -> np.ndarray:
     """Leaves out what an algorithm makes of infinities and NaN."""
-    is_float = jnp.issubdtype(output.dtype, jnp.inexact)
-    if name in fragile.ordered or (name in fragile.dropping_nan and not is_float):
+    if name in fragile.ordered or (name in fragile.dropping_nan and not is_float(output)):
         return np.full(output.shape, np.inf)
     if name in fragile.dropping_nan:
         return np.where(np.isnan(output), np.inf, room)
@@ -202,7 +204,7 @@ def check_telling(label: str, cases: Sequence[GoldenCase], tolerances: Tolerance
     """
     for name in cases[0].outputs:
         arrays = [case.outputs[name] for case in cases if case.outputs[name].size]
-        if not arrays or not jnp.issubdtype(arrays[0].dtype, jnp.inexact):
+        if not arrays or not is_float(arrays[0]):
             continue
         if not any(np.isfinite(array).any() for array in arrays):
             raise UserError(
@@ -210,9 +212,9 @@ def check_telling(label: str, cases: Sequence[GoldenCase], tolerances: Tolerance
                 "be compared; mend the model, give it real inputs (Examples), or publish it as it "
                 "is: --allow_non_finite"
             )
-        sizes = [np.abs(array[np.isfinite(array)]).max(initial=0.0) for array in arrays]
+        sizes = [largest_finite(array) for array in arrays]
         allowed = [absolute_tolerance(array, tolerances[name]) for array in arrays]
-        largest = float(max(sizes))
+        largest = max(sizes)
         if largest and all(size <= room for size, room in zip(sizes, allowed, strict=True)):
             raise UserError(
                 f"{label}: {name} is at most {largest:.0e} at all inputs that were tried, and "
@@ -221,16 +223,8 @@ def check_telling(label: str, cases: Sequence[GoldenCase], tolerances: Tolerance
             )
 
 
-def _untried(traced: TracedSignature) -> str:
-    """Which edges aren't tried, since they could make the function endless."""
-    if _has_open_loop(traced):
-        return "not compared at the ends of dtypes: the length of a loop depends on the inputs"
-    if fragile_outputs(traced).decomposed:
-        return "not compared at infinities and NaN: a matrix's decomposition may not end there"
-    return ""
-
-
 def _has_open_loop(traced: TracedSignature) -> bool:
+    """Whether edges could make the function endless."""
     trace = traced.serving
     is_input = [False] * len(trace.param_shapes) + [True] * len(trace.input_shapes)
     return has_open_loop(trace.jaxpr.jaxpr, is_input)
@@ -243,7 +237,7 @@ def _settled_case(entry: Entry, batch_size: int, tolerances: Tolerances, seed: i
         inputs: Arrays = draw(entry, batch_size, seed + number)
         for _ in range(2):
             outputs = answer(entry, inputs)
-            exact = [n for n, a in outputs.items() if not jnp.issubdtype(a.dtype, jnp.inexact)]
+            exact = [name for name, array in outputs.items() if not is_float(array)]
             if not exact or not _has_floats(entry, inputs):
                 return GoldenCase(inputs, outputs)
             room = leeway(run, entry.params, inputs, outputs, tolerances, seed=seed)
@@ -255,8 +249,7 @@ def _settled_case(entry: Entry, batch_size: int, tolerances: Tolerances, seed: i
 
 def _settled_rows(entry: Entry, inputs: Arrays, rooms: Sequence[np.ndarray]) -> Arrays:
     """The inputs with rows that are settled in place of those that aren't, where there are any."""
-    symbol = entry.batch_symbol
-    batched = [] if symbol is None else [n for n, s in entry.specs.items() if symbol in s.shape[:1]]
+    batched = entry.batched_inputs
     if not batched:
         return inputs
     size = len(inputs[batched[0]])
@@ -270,4 +263,4 @@ def _settled_rows(entry: Entry, inputs: Arrays, rooms: Sequence[np.ndarray]) -> 
 
 def _has_floats(entry: Entry, inputs: Arrays) -> bool:
     numbers = [*jax.tree.leaves(entry.params), *inputs.values()]
-    return any(jnp.issubdtype(jnp.result_type(number), jnp.inexact) for number in numbers)
+    return any(map(is_float, numbers))

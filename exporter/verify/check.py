@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from artifact.golden import GoldenCase
 from artifact.manifest import Manifest, Parity
 from artifact.versions import EXTRA
 from exporter.errors import CheckFailed
-from exporter.verify.compare import compare
+from exporter.verify import compare
 from exporter.verify.edges import kind_of
 from exporter.verify.process import Reloader
 from exporter.verify.routes import CALL, PROGRAM, SIGNATURE, routes
@@ -86,16 +85,7 @@ def _run_programs(version_dir: Path, manifest: Manifest, cases: Cases) -> Iterat
             if route.through != PROGRAM:
                 continue
             answers = programs[signature].run(case.inputs)
-            for found in compare(answers, case, partial(manifest.tolerance_of, signature)):
-                yield {
-                    "signature": signature,
-                    "case": name,
-                    "through": PROGRAM,
-                    "batch_size": route.batch_size,
-                    "output": found.output,
-                    "max_abs_err": found.max_abs_err,
-                    "problem": found.problem,
-                }
+            yield from compare.rows(manifest, signature, name, case, route, answers)
 
 
 def _raise_problems(label: str, rows: list[dict[str, Any]]) -> None:

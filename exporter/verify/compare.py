@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from artifact.comparison import describe, difference
 from artifact.golden import GoldenCase
-from artifact.manifest import Tolerance
+from artifact.manifest import Manifest, Tolerance
+from exporter.verify.routes import Route
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -27,6 +30,25 @@ class Found:
     output: str
     max_abs_err: float
     problem: str
+
+
+def rows(
+    manifest: Manifest,
+    signature: str,
+    case_name: str,
+    case: GoldenCase,
+    route: Route,
+    actual: Arrays,
+) -> Iterator[dict[str, Any]]:
+    """Yields what was found of each output through one way into a version, ready for JSON."""
+    for found in compare(actual, case, partial(manifest.tolerance_of, signature)):
+        yield {
+            "signature": signature,
+            "case": case_name,
+            "through": route.through,
+            "batch_size": route.batch_size,
+            **asdict(found),
+        }
 
 
 def compare(

@@ -15,7 +15,7 @@ import numpy as np
 
 from exporter.model.dimensions import allowed
 from exporter.model.entry import Entry
-from exporter.verify.inputs import Arrays
+from exporter.verify.inputs import Arrays, is_float
 
 # Kinds of cases, as tables show them: zeros, ones, numbers of several sizes, the ends of integers;
 # and the largest floats, infinities and NaN, of which not every runtime's kernels promise anything.
@@ -47,6 +47,7 @@ def edge_cases(
     size: int,
     longest: int,
     seed: int,
+    kinds: Collection[str] = KINDS,
 ) -> Iterator[EdgeCase]:
     """Yields a signature's inputs at the edges of their dtypes.
 
@@ -56,13 +57,16 @@ def edge_cases(
         size: Rows of a batch.
         longest: The length of the longest table that an integer may be an index of.
         seed: Decides where the edges are.
+        kinds: Which of `KINDS`.
     """
     rng = np.random.default_rng((seed, 0))
     size = size if batched else 1
     for kind, changes in ((EDGES, _edges(longest)), (EXTREMES, _extremes())):
+        if kind not in kinds:
+            continue
         for number, start in enumerate(range(0, len(changes), size)):
             inputs = dict(draw(number))
-            if kind == EXTREMES and not any(_is_float(array) for array in inputs.values()):
+            if kind == EXTREMES and not any(is_float(array) for array in inputs.values()):
                 continue
             chosen = [changes[(start + row) % len(changes)] for row in range(size)]
             changed = {
@@ -112,10 +116,6 @@ def _changed(row: Any, change: Change, rng: np.random.Generator) -> np.ndarray:
     row = np.array(row)
     with np.errstate(over="ignore"):
         return np.asarray(change(row, rng), row.dtype).reshape(row.shape)
-
-
-def _is_float(array: np.ndarray) -> bool:
-    return bool(jnp.issubdtype(array.dtype, jnp.inexact))
 
 
 def _edges(longest: int) -> list[Change]:

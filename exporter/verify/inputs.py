@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from exporter.model import TensorSpec
@@ -18,6 +19,12 @@ Arrays = Mapping[str, np.ndarray]
 _LARGEST = 1024
 # Random integers are drawn below this, where no examples show a range.
 _INTEGER_END = 10
+
+
+def is_float(array: Any) -> bool:
+    """Tells whether an array or number is of real or complex floating point, of any width."""
+    dtype = array.dtype if hasattr(array, "dtype") else jnp.result_type(array)
+    return bool(jnp.issubdtype(dtype, jnp.inexact))
 
 
 def usable_batch_sizes(entry: Entry, batch_sizes: Sequence[int]) -> list[int]:

@@ -13,9 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from artifact.comparison import widened
 from artifact.manifest import Tolerance
+from exporter.verify.inputs import Arrays, is_float
 
-Arrays = Mapping[str, np.ndarray]
 # Of (parameters, inputs by name) to outputs by name.
 Run = Callable[[Any, Arrays], Arrays]
 
@@ -75,19 +76,19 @@ def leeway(
 def _leeway(
     expected: np.ndarray, others: Sequence[np.ndarray], below: np.ndarray, tolerance: Tolerance
 ) -> np.ndarray:
-    if not jnp.issubdtype(expected.dtype, jnp.inexact):
+    if not is_float(expected):
         differs = np.any([np.asarray(other != expected) for other in others], axis=0)
         return np.where(differs, np.inf, 0.0)
-    theirs = _wide(expected)
+    theirs = widened(expected)
     moves = np.zeros(expected.shape)
     with np.errstate(invalid="ignore", over="ignore"):
         for other in others:
-            found = _wide(other)
+            found = widened(other)
             same = (found == theirs) | (np.isnan(found) & np.isnan(theirs))
             move = np.where(same, 0.0, np.abs(found - theirs))
             moves = np.maximum(moves, np.where(np.isfinite(move), move, np.inf))
         sizes = np.abs(theirs)
-    moves = np.where(np.isfinite(theirs) == np.isfinite(_wide(below)), moves, np.inf)
+    moves = np.where(np.isfinite(theirs) == np.isfinite(widened(below)), moves, np.inf)
     # How far one number of a row moves says how far its neighbours can.
     rows = (len(expected), -1) if expected.ndim and len(expected) else (1, -1)
     known = np.where(np.isfinite(moves), moves, 0.0).reshape(rows)
@@ -98,10 +99,6 @@ def _leeway(
     return np.where(
         np.isinf(moves), np.inf, np.broadcast_to(room[:, None], known.shape).reshape(moves.shape)
     )
-
-
-def _wide(array: np.ndarray) -> np.ndarray:
-    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
 
 
 def _moved_tree(params: Any, rng: np.random.Generator) -> Any:
@@ -119,7 +116,7 @@ def _moved(array: np.ndarray, rng: np.random.Generator, *, tiny: float = 1.0) ->
         rng: Decides how far each is moved.
         tiny: How many times larger the smallest normal numbers become.
     """
-    if not jnp.issubdtype(array.dtype, jnp.inexact) or not array.size:
+    if not is_float(array) or not array.size:
         return array
     finfo = jnp.finfo(array.dtype)
     step = (_UNITS * float(finfo.eps) * rng.uniform(size=array.shape)).astype(finfo.dtype)
@@ -135,7 +132,7 @@ def _moved(array: np.ndarray, rng: np.random.Generator, *, tiny: float = 1.0) ->
 
 def _shaken(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """All numbers a little away, zeros and ones, too."""
-    if not jnp.issubdtype(array.dtype, jnp.inexact) or not array.size:
+    if not is_float(array) or not array.size:
         return array
     finfo = jnp.finfo(array.dtype)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -145,7 +142,7 @@ def _shaken(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _smaller(array: np.ndarray) -> np.ndarray:
     """The large numbers a quarter as large; the array itself where it has none."""
-    if not jnp.issubdtype(array.dtype, jnp.inexact):
+    if not is_float(array):
         return array
     with np.errstate(invalid="ignore", over="ignore"):
         size = np.abs(array)

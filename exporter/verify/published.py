@@ -114,9 +114,8 @@ def _edge_cases(
         size=record.batch_size(like.inputs) or 1,
         longest=edges.longest_table(loaded.parameters),
         seed=seed,
+        kinds=(edges.EDGES,),
     ):
-        if edges.kind_of(case.name) == edges.EXTREMES:
-            continue
         outputs = loaded.run(case.inputs)
         tolerances = {name: manifest.tolerance_of(signature, name) for name in outputs}
         room = leeway(

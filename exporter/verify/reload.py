@@ -21,7 +21,7 @@ import tensorflow as tf
 from artifact import golden
 from artifact.golden import GoldenCase
 from artifact.manifest import Manifest, SignatureRecord
-from exporter.verify.compare import Arrays, compare
+from exporter.verify.compare import Arrays, rows
 from exporter.verify.routes import CALL, PROGRAM, SIGNATURE, Route, routes
 
 Run = Callable[[Arrays], Arrays]
@@ -68,16 +68,7 @@ def _try(
     actual = _run_in_batches(
         run[route.through], case.inputs, record.batched_inputs, route.batch_size
     )
-    for found in compare(actual, case, partial(manifest.tolerance_of, signature)):
-        yield {
-            "signature": signature,
-            "case": case_name,
-            "through": route.through,
-            "batch_size": route.batch_size,
-            "output": found.output,
-            "max_abs_err": found.max_abs_err,
-            "problem": found.problem,
-        }
+    yield from rows(manifest, signature, case_name, case, route, actual)
 
 
 def _served(serve: Any, inputs: Arrays) -> Arrays:
@@ -114,8 +105,8 @@ def _run_in_batches(
     pieces: dict[str, list[np.ndarray]] = {}
     for start in range(0, count, batch_size):
         first = min(start, count - batch_size)
-        rows = {name: inputs[name][first : first + batch_size] for name in batched}
-        for name, array in run({**inputs, **rows}).items():
+        taken = {name: inputs[name][first : first + batch_size] for name in batched}
+        for name, array in run({**inputs, **taken}).items():
             pieces.setdefault(name, []).append(array[start - first :])
     return {name: np.concatenate(arrays) for name, arrays in pieces.items()}
 

@@ -9,10 +9,9 @@ import pytest
 
 from tests.support import needs
 
-jax = needs.package("jax", "exporter")
+needs.package("jax", "exporter")
 needs.package("tensorflow", "exporter")
 
-from exporter import Model, TensorSpec
 from exporter.errors import CheckFailed
 from exporter.formats import tfjs
 from exporter.formats.tfjs import graph_model, node
@@ -21,34 +20,9 @@ from exporter.formats.tfjs.export import frozen_graph
 from exporter.model.entry import default_entry
 from exporter.trace.trace import trace
 from exporter.verify.cases import collect
+from tests.support.mutants import model
 
 pytestmark = pytest.mark.slow
-
-
-def func(params, image):
-    pooled = jax.lax.conv_general_dilated(
-        image, params["kernel"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-    hidden = jax.nn.relu(pooled - 0.5).reshape(-1, 6 * 6 * 8)
-    wide = jax.numpy.tanh(hidden @ params["wide"] + params["offset"])
-    scores = wide @ params["square"] + params["bias"]
-    return {"scores": scores, "wide": wide, "class": scores.argmax(-1)}
-
-
-def model():
-    rng = np.random.default_rng(0)
-
-    def normal(*shape):
-        return (rng.normal(size=shape) / np.sqrt(shape[0])).astype(np.float32)
-
-    params = {
-        "kernel": normal(3, 3, 1, 8),
-        "wide": normal(6 * 6 * 8, 16),
-        "offset": normal(16),
-        "square": normal(16, 16),
-        "bias": normal(16),
-    }
-    return Model("mutant", func, params, TensorSpec(("b", 6, 6, 1)))
 
 
 @pytest.fixture(scope="module", params=("float32", "float16", "uint8"))

@@ -5,14 +5,14 @@ import pytest
 
 from tests.support import needs
 
-jax = needs.package("jax", "exporter")
+needs.package("jax", "exporter")
 needs.package("tensorflow", "exporter")
 needs.package("ai_edge_litert", "reuse")
 
 import flatbuffers
 from tensorflow.lite.python import schema_py_generated as schema
 
-from exporter import Model, TensorSpec
+from exporter import Model
 from exporter.errors import CheckFailed
 from exporter.formats import tflite
 from exporter.formats.tflite import files
@@ -21,39 +21,18 @@ from exporter.formats.tflite.conversion import at_batch_size, convert
 from exporter.model.entry import default_entry
 from exporter.trace.trace import trace
 from exporter.verify.cases import collect
+from tests.support import mutants
 
 pytestmark = pytest.mark.slow
 
 
 def func(params, image):
-    pooled = jax.lax.conv_general_dilated(
-        image, params["kernel"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-    hidden = jax.nn.relu(pooled - 0.5).reshape(-1, 6 * 6 * 8)
-    wide = jax.numpy.tanh(hidden @ params["wide"] + params["offset"])
-    scores = wide @ params["square"] + params["bias"]
-    return {
-        "scores": scores,
-        "wide": wide,
-        "sum": (scores - wide).sum(-1),
-        "class": scores.argmax(-1),
-    }
+    outputs = mutants.func(params, image)
+    return {**outputs, "sum": (outputs["scores"] - outputs["wide"]).sum(-1)}
 
 
 def model():
-    rng = np.random.default_rng(0)
-
-    def normal(*shape):
-        return (rng.normal(size=shape) / np.sqrt(shape[0])).astype(np.float32)
-
-    params = {
-        "kernel": normal(3, 3, 1, 8),
-        "wide": normal(6 * 6 * 8, 16),
-        "offset": normal(16),
-        "square": normal(16, 16),
-        "bias": normal(16),
-    }
-    return Model("mutant", func, params, TensorSpec(("b", 6, 6, 1)))
+    return mutants.model(func)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from exporter.trace.rows.batch import Mixes
 from exporter.trace.rows.operation import Operation
@@ -57,12 +57,7 @@ def gather(op: Operation) -> None:
     result = range(len(op.outputs[0]))
     if indices is None:
         assert operand is not None
-        kept = [
-            axis
-            for axis in range(len(op.inputs[0]))
-            if axis not in numbers.collapsed_slice_dims
-            and axis not in numbers.operand_batching_dims
-        ]
+        kept = _left(op, numbers.collapsed_slice_dims, numbers.operand_batching_dims)
         _window(op, operand, kept, numbers.start_index_map)
         if sizes[operand] != op.inputs[0][operand]:
             raise Mixes("takes some of the rows")
@@ -84,12 +79,7 @@ def scatter(op: Operation) -> None:
     if operand is None or updates is None:
         raise Mixes("puts rows into a shared array, or the same values into some rows")
     if indices is None:
-        kept = [
-            axis
-            for axis in range(len(op.inputs[0]))
-            if axis not in numbers.inserted_window_dims
-            and axis not in numbers.operand_batching_dims
-        ]
+        kept = _left(op, numbers.inserted_window_dims, numbers.operand_batching_dims)
         _window(op, operand, kept, numbers.scatter_dims_to_operand_dims)
         wanted = numbers.update_window_dims[kept.index(operand)]
         if op.inputs[2][updates] != op.inputs[0][operand]:
@@ -105,6 +95,11 @@ def scatter(op: Operation) -> None:
     if updates != wanted:
         raise Mixes("puts into other rows")
     op.expect(0, operand)
+
+
+def _left(op: Operation, *dropped: Sequence[int]) -> list[int]:
+    """The axes of the first operand without those that a window lacks."""
+    return [a for a in range(len(op.inputs[0])) if not any(a in axes for axes in dropped)]
 
 
 def _window(op: Operation, axis: int, kept: list[int], indexed: tuple[int, ...]) -> None:
