@@ -10,10 +10,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from server.batching import exact, preparation
-from server.batching.parameters import Parameters, Sizes
 from server.engines.engine import EngineOptions
-from server.loading import Loader
+from server.engines.sizes import Sizes
+from server.inference.batching import exact, preparation
+from server.inference.batching.parameters import Parameters
+from server.loading.loader import Loader
 
 _SIGNATURE = "serving_default"
 _ROWS = (1, 2, 8, 16, 32, 128)

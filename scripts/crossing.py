@@ -102,7 +102,7 @@ def serve(directory: Path) -> int:
 
     from artifact import golden, manifest, versions
     from server.engines.engine import EngineOptions
-    from server.loading import Loader
+    from server.loading.loader import Loader
 
     load, worst, failed = Loader(EngineOptions(engine="xla")), 0.0, 0
     models = sorted(path for path in directory.iterdir() if versions.find(path))

@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from server import flags, log
+from server.launch import flags, log
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -15,12 +15,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log.start()
     for warning in warnings:
         logging.getLogger("server").warning(warning)
-    from server import process
+    from server.launch import process
 
     if options.version:
         return process.show_version()
     if options.workers > 1:
-        from server import workers
+        from server.launch import workers
 
         return workers.run(options)
     return process.run(options)

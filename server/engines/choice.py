@@ -7,12 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from artifact import program
-from server import signatures
-from server.engines import tflite, xla
+from server.engines import signatures, tflite, xla
 from server.engines.engine import Engine, EngineOptions
+from server.engines.signatures import Signatures
 from server.engines.split import SplitEngine
 from server.errors import Code, ServingError
-from server.signatures import Signatures
 
 logger = logging.getLogger(__name__)
 

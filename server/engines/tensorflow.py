@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from server.engines.engine import EngineOptions
+from server.engines.signatures import Signatures
 from server.errors import Code, ServingError
-from server.signatures import Signatures
 
 # Ops that can't run without XLA: what jax2tf exports, and functions marked with jit_compile.
 _XLA_OP = "XlaCallModule"
@@ -97,7 +97,7 @@ class TensorFlowEngine:
         return function
 
     def _make(self, signature: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:
-        from server._compat import make_callable
+        from server.engines._compat import make_callable
 
         entry = self._signatures[signature]
         return make_callable(

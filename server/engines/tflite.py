@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from server import signatures
+from server.engines import signatures
+from server.engines.signatures import Signatures
 from server.errors import Code, ServingError, invalid
-from server.signatures import Signatures
 from wire import dtypes, methods
 from wire import serving_pb2 as pb
 

@@ -9,10 +9,10 @@ import pytest
 from docker.utils import parse_bytes
 
 from exporter import stack
-from server.options import UNSUPPORTED, Options
+from server.launch.options import UNSUPPORTED, Options
 from tests.support.compose import ROOT, SCALE, Compose
 
-# Flags of server/options.py that the official server doesn't have.
+# Flags of server/launch/options.py that the official server doesn't have.
 OURS = {"host", "engine", "compilation_cache_dir"}
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from artifact.manifest import Manifest
-from server.batching import preparation
-from server.batching.parameters import Sizes, only, steps
 from server.engines.engine import EngineOptions
-from server.loading import Loader
-from server.signatures import Signature, Tensor
+from server.engines.signatures import Signature, Tensor
+from server.engines.sizes import Sizes, only, steps
+from server.inference.batching import preparation
+from server.loading.loader import Loader
 from tests.support import exports
 from wire import dtypes
 

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from server.http2 import frames
-from server.http2.connection import Connection
-from server.http2.frames import PREFACE, ErrorCode, frame
-from server.http2.header_block import HeaderDecoder, encode
-from server.http2.limits import Limits
+from server.protocol.http2 import frames
+from server.protocol.http2.connection import Connection
+from server.protocol.http2.frames import PREFACE, ErrorCode, frame
+from server.protocol.http2.header_block import HeaderDecoder, encode
+from server.protocol.http2.limits import Limits
 
 HEADERS = [
     (":method", "POST"), (":scheme", "http"), (":path", "/x"), (":authority", "me"),

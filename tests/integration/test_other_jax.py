@@ -13,7 +13,7 @@ import pytest
 from artifact import golden, manifest, program, versions
 from server.engines.engine import EngineOptions
 from server.errors import Code, ServingError
-from server.loading import Loader
+from server.loading.loader import Loader
 from tests.support import exports, needs
 from tests.support.servers import ROOT, ServerProcess
 

@@ -11,9 +11,9 @@ import grpc
 import pytest
 
 from server.errors import Code, ServingError
-from server.http2.limits import Limits
-from server.rpc.call import Method
-from server.rpc.server import RpcServer
+from server.protocol.grpc.call import Method
+from server.protocol.grpc.server import RpcServer
+from server.protocol.http2.limits import Limits
 from tests.support import needs
 
 LOOPS = {"asyncio": asyncio.new_event_loop}

@@ -7,7 +7,7 @@ import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
-from server.rpc.aio import AioServer
+from server.protocol.grpc.aio import AioServer
 
 
 class Servicer:

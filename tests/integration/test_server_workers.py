@@ -49,7 +49,7 @@ def wait_for(condition, server, seconds=90):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, server.log
-        assert server.process.poll() is None, server.log
+        assert server.process.poll() is None, server.launch.log
         time.sleep(0.05)
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from artifact import golden, versions
-from server import memory
 from server.engines.engine import EngineOptions
-from server.loading import Loader
+from server.loading.loader import Loader
+from server.models import memory
 from tests.support import exports
 from tests.support.servers import ROOT, ServerProcess
 from wire import services, tensors
@@ -93,9 +93,9 @@ def test_the_xla_engine_never_imports_tensorflow(models):
     script = f"""
 import sys
 from pathlib import Path
-from server import process
+from server.launch import process
 from server.engines.engine import EngineOptions
-from server.loading import Loader
+from server.loading.loader import Loader
 Loader(EngineOptions())("scaled", 2, Path({str(versions.latest(models / "scaled"))!r}))
 assert not {{"tensorflow", "tensorflow_serving"}} & set(sys.modules)
 """

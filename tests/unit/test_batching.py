@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.batching.lane import Overloaded
-from server.batching.parameters import Parameters, Sizes, only, parse, steps
-from server.batching.scheduler import Scheduler
+from server.engines.sizes import Sizes, only, steps
 from server.errors import Code, ServingError
+from server.inference.batching.lane import Overloaded
+from server.inference.batching.parameters import Parameters, parse
+from server.inference.batching.scheduler import Scheduler
 
 
 class Model:

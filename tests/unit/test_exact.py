@@ -5,12 +5,13 @@ import asyncio
 import numpy as np
 import pytest
 
-from server.batching import exact
-from server.batching.parameters import Parameters, Sizes, steps
+from server.engines.signatures import Signature, Tensor
+from server.engines.sizes import Sizes, steps
 from server.errors import Code, ServingError
-from server.execution import Batches
-from server.inference import Call
-from server.signatures import Signature, Tensor
+from server.inference.batching import exact
+from server.inference.batching.parameters import Parameters
+from server.inference.execution import Batches
+from server.inference.predict import Call
 from wire import dtypes
 
 PROVEN = frozenset({"s"})

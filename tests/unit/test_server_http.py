@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from server.http.messages import Response
-from server.http.server import HttpOptions, HttpServer
+from server.protocol.http1.messages import Response
+from server.protocol.http1.server import HttpOptions, HttpServer
 
 
 async def echo(request):

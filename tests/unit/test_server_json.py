@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from server.api.tfs_rest import document, examples, rendering, syntax, tensors
+from server.engines.signatures import Signature, Tensor
 from server.errors import ServingError
-from server.rest import document, examples, rendering, syntax, tensors
-from server.signatures import Signature, Tensor
 from wire import dtypes
 
 

@@ -9,9 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from server.api.tfs_rest import document, numbers, tensors
+from server.engines.signatures import Signature, Tensor
 from server.errors import ServingError
-from server.rest import document, numbers, tensors
-from server.signatures import Signature, Tensor
 from wire import dtypes
 
 DTYPES = ["float32", "float64", "float16", "bfloat16", "int8", "uint8", "int32", "int64", "uint64"]

@@ -8,13 +8,14 @@ import threading
 import numpy as np
 import pytest
 
-from server import flags, model_config, monitoring, priority, records
+from server.api.tfs_grpc import descriptors
+from server.api.tfs_rest.timeout import Timeout
 from server.errors import HTTP_STATUS, Code, ServingError
-from server.grpc import descriptors
-from server.limits import Admission
-from server.metrics import Counter, Gauge, Histogram, exponential
-from server.rest.timeout import Timeout
-from server.security import Tls, Token
+from server.inference.admission import Admission
+from server.launch import flags, monitoring
+from server.models import model_config, priority, records
+from server.protocol.security import Tls, Token
+from server.telemetry.metrics import Counter, Gauge, Histogram, exponential
 from tests.support import needs
 from wire import serving_pb2 as pb
 

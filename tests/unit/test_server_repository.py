@@ -6,12 +6,12 @@ import threading
 
 import pytest
 
+from server.engines.signatures import Signatures
 from server.errors import Code, ServingError
-from server.model_config import ModelConfig, RequestLogging, VersionPolicy, parse
-from server.repository import Repository, RepositoryOptions
-from server.servable import Servable
-from server.signatures import Signatures
-from server.version import Retries, State
+from server.models.model_config import ModelConfig, RequestLogging, VersionPolicy, parse
+from server.models.repository import Repository, RepositoryOptions
+from server.models.servable import Servable
+from server.models.version import Retries, State
 from wire import serving_pb2 as pb
 
 

@@ -1,0 +1,1 @@
+"""The faces: each parses requests and renders answers, nothing else."""

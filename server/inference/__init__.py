@@ -1,0 +1,1 @@
+"""From a request to its answer: find, admit, check, execute, log, count."""

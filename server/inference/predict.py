@@ -1,0 +1,148 @@
+"""What a request on a servable means: checks, execution and results, in TensorFlow Serving's rules.
+
+REST, gRPC and warm-up all come through here. Source of rules and error texts:
+tensorflow_serving/servables/tensorflow/predict_util.cc
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from server.engines import signatures
+from server.engines.signatures import Signature
+from server.errors import Code, ServingError, invalid
+from server.models.servable import Servable
+from wire import dtypes, methods
+
+_METHODS = (methods.PREDICT, methods.CLASSIFY, methods.REGRESS)
+
+
+class Call(NamedTuple):
+    """One execution that an engine is asked for.
+
+    Attributes:
+        inputs: All inputs of the signature, with the signature's dtypes, in its order.
+        outputs: Names of the outputs that are wanted.
+        deadline: The event loop's time after which nobody waits for it; None: never.
+    """
+
+    signature: str
+    inputs: Mapping[str, np.ndarray]
+    outputs: tuple[str, ...]
+    deadline: float | None = None
+
+
+Execute = Callable[[Servable, Call], Awaitable[Mapping[str, np.ndarray]]]
+
+
+def predict(
+    execute: Execute,
+    servable: Servable,
+    signature_name: str,
+    inputs: Mapping[str, np.ndarray],
+    *,
+    output_filter: Sequence[str] = (),
+    deadline: float | None = None,
+) -> Awaitable[Mapping[str, np.ndarray]]:
+    """Runs a signature on named tensors; await the named outputs.
+
+    Raises:
+        ServingError: unknown signature, wrong inputs or outputs, or a failure of the model.
+    """
+    signature = find(servable, signature_name)
+    call = Call(
+        signature.name,
+        checked_inputs(signature, inputs),
+        _outputs(signature, output_filter),
+        deadline,
+    )
+    return execute(servable, call)
+
+
+def find(servable: Servable, signature_name: str) -> Signature:
+    """Returns a signature, the default one for an empty name.
+
+    Raises:
+        ServingError: FAILED_PRECONDITION where the model has no such signature.
+    """
+    name = signature_name or signatures.DEFAULT
+    try:
+        signature = servable.signatures[name]
+    except KeyError:
+        raise ServingError(
+            Code.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.'
+        ) from None
+    if servable.checks_method_names and signature.method_name not in _METHODS:
+        raise ServingError(
+            Code.INTERNAL,
+            "Expected prediction signature method_name to be one of "
+            f"{{{', '.join(_METHODS)}}}. Was: {signature.method_name}",
+        )
+    return signature
+
+
+def checked_inputs(signature: Signature, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the inputs in the signature's order.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT for names or dtypes that aren't the signature's.
+    """
+    if inputs.keys() != signature.inputs.keys():
+        inputs = {**signature.defaults, **inputs}
+    if inputs.keys() != signature.inputs.keys():
+        raise invalid(_wrong_inputs(signature.inputs.keys(), inputs.keys()))
+    checked = {}
+    for index, (name, tensor) in enumerate(signature.inputs.items()):
+        array = inputs[name]
+        if array.dtype != tensor.numpy_dtype:
+            raise invalid(
+                f"Expects arg[{index}] to be {dtype_string(tensor.dtype)} but "
+                f"{dtype_string(dtype_number(array.dtype))} is provided"
+            )
+        checked[name] = array
+    return checked
+
+
+def _wrong_inputs(wanted: Iterable[str], sent: Iterable[str]) -> str:
+    wants, sends = set(wanted), set(sent)
+
+    def names(some: Iterable[str]) -> str:
+        return ",".join(sorted(some))
+
+    return (
+        f"input size does not match signature: {len(sends)}!={len(wants)} "
+        f"len({{{names(sends)}}}) != len({{{names(wants)}}}). "
+        f"Sent extra: {{{names(sends - wants)}}}. Missing but required: {{{names(wants - sends)}}}."
+    )
+
+
+def _outputs(signature: Signature, output_filter: Sequence[str]) -> tuple[str, ...]:
+    if not output_filter:
+        return signature.output_names
+    for index, name in enumerate(output_filter):
+        if name not in signature.outputs:
+            known = ",".join(signature.outputs)
+            raise invalid(
+                f"output tensor alias not found in signature: {name} "
+                f"Outputs expected to be in the set {{{known}}}."
+            )
+        if name in output_filter[:index]:
+            raise invalid(f"duplicate output tensor alias: {name}")
+    return tuple(output_filter)
+
+
+def dtype_number(dtype: np.dtype) -> int:
+    """Returns TensorFlow's number for an array's dtype; objects are strings."""
+    return dtypes.DT_STRING if dtype.kind == "O" else dtypes.number(dtype.name)
+
+
+def dtype_string(number: int) -> str:
+    """Returns a dtype's name as TensorFlow's messages have it: such as `float` or `half`."""
+    try:
+        name = dtypes.name(number)
+    except ValueError:
+        return f"unknown dtype enum ({number})"
+    return {"float32": "float", "float64": "double", "float16": "half"}.get(name, name)

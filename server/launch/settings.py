@@ -1,0 +1,181 @@
+"""From flags and the files they name to the settings of the server's parts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from server.api.front import FrontOptions
+from server.api.grpc_services import GrpcOptions
+from server.engines.engine import EngineOptions
+from server.errors import invalid
+from server.inference.batching import parameters as batching
+from server.launch import monitoring
+from server.launch.options import Options
+from server.loading.loader import Loader
+from server.models import model_config
+from server.models.model_config import ModelConfig
+from server.models.repository import RepositoryOptions
+from server.models.version import Retries
+from server.protocol.http1.server import HttpOptions
+from server.protocol.security import Tls, Token
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What each part of the server is to do.
+
+    Attributes:
+        http: None without a REST port.
+        batching: None without batching.
+    """
+
+    models: list[ModelConfig]
+    loader: Loader
+    repository: RepositoryOptions
+    grpc: GrpcOptions
+    http: HttpOptions | None
+    front: FrontOptions
+    token: Token | None
+    batching: batching.Parameters | None
+    access_log: TextIO | None
+
+
+def read(options: Options) -> Settings:
+    """Reads everything that the flags name.
+
+    Raises:
+        OSError: a file can't be read.
+        ServingError: a file can't be parsed, or flags contradict each other.
+    """
+    tls = Tls.read(Path(options.ssl_config_file)) if options.ssl_config_file else None
+    batches = _batching(options)
+    return Settings(
+        models=models(options),
+        loader=_loader(options, batches),
+        repository=_repository(options),
+        grpc=_grpc(options, tls),
+        http=_http(options, tls),
+        front=_front(options),
+        token=Token.read(Path(options.auth_token_file)) if options.auth_token_file else None,
+        batching=batches,
+        access_log=_access_log(options.access_log),
+    )
+
+
+def models(options: Options) -> list[ModelConfig]:
+    """Returns the models to serve, from the config file or from the flags.
+
+    Raises:
+        OSError: the file can't be read.
+        ServingError: it can't be parsed.
+    """
+    if options.model_config_file:
+        return model_config.parse(Path(options.model_config_file).read_text())
+    return [ModelConfig(options.model_name, model_config.base_path(options.model_base_path))]
+
+
+def _loader(options: Options, batches: batching.Parameters | None) -> Loader:
+    session = options.tensorflow_session_parallelism
+    cache = options.compilation_cache_dir
+    return Loader(
+        EngineOptions(
+            engine=options.engine,
+            tags=tuple(options.saved_model_tags.split(",")),
+            xla_compilation=options.xla_cpu_compilation_enabled,
+            compilation_cache=Path(cache).expanduser() if cache else None,
+            intra_op_threads=options.tensorflow_intra_op_parallelism or session,
+            inter_op_threads=options.tensorflow_inter_op_parallelism or session,
+            prefer_tflite=options.prefer_tflite_model,
+        ),
+        enable_warmup=options.enable_model_warmup,
+        warmup_iterations=max(options.num_request_iterations_for_warmup, 1),
+        batch_sizes=batches.compiled_sizes if batches is not None else None,
+        is_exact=options.exact,
+        check_method_names=options.enable_signature_method_name_check,
+    )
+
+
+def _repository(options: Options) -> RepositoryOptions:
+    return RepositoryOptions(
+        retries=Retries(options.max_num_load_retries, options.load_retry_interval_micros / 1e6),
+        load_threads=options.num_load_threads or max(os.cpu_count() or 1, 2),
+        labels_for_unavailable=options.allow_version_labels_for_unavailable_models,
+        tflite=options.prefer_tflite_model,
+    )
+
+
+def _grpc(options: Options, tls: Tls | None) -> GrpcOptions:
+    arguments: dict[str, int | str] = {}
+    for argument in filter(None, options.grpc_channel_arguments.split(",")):
+        key, equals, value = argument.partition("=")
+        if not equals:
+            raise invalid(f"--grpc_channel_arguments: {argument!r} isn't key=value")
+        arguments[key] = int(value) if value.lstrip("-").isdigit() else value
+    if options.workers > 1:
+        arguments["grpc.so_reuseport"] = 1
+    return GrpcOptions(
+        host=options.host,
+        port=None if options.port == 0 else max(options.port, 0),
+        socket_path=options.grpc_socket_path,
+        arguments=arguments,
+        as_tensor_content=options.enable_serialization_as_tensor_content,
+        tls=tls,
+        health=options.enable_grpc_healthcheck_service,
+    )
+
+
+def _http(options: Options, tls: Tls | None) -> HttpOptions | None:
+    if options.rest_api_port == 0:
+        return None
+    if options.rest_api_port == options.port > 0:
+        raise invalid("--rest_api_port cannot be same as --port")
+    if options.rest_api_ssl and tls is None:
+        raise invalid("--rest_api_ssl needs --ssl_config_file")
+    return HttpOptions(
+        host=options.host,
+        port=max(options.rest_api_port, 0),
+        tls=tls.context() if tls is not None and options.rest_api_ssl else None,
+        max_body_bytes=options.max_request_bytes,
+        reuse_port=options.workers > 1,
+    )
+
+
+def _front(options: Options) -> FrontOptions:
+    file = options.monitoring_config_file
+    return FrontOptions(
+        cors=options.rest_api_enable_cors_support,
+        max_body_bytes=options.max_request_bytes,
+        timeout_s=options.rest_api_timeout_in_ms / 1000,
+        prometheus_path=monitoring.read_path(Path(file)) if file else "",
+    )
+
+
+def _batching(options: Options) -> batching.Parameters | None:
+    found = _parameters(options)
+    if options.exact:
+        if options.engine == "tensorflow":
+            raise invalid("--exact needs the xla engine; leave --engine=tensorflow out")
+        if found is None:
+            raise invalid("--exact chooses batch sizes; leave --adaptive_batching=false out")
+        if found.pad_variable_length:
+            raise invalid("--exact pads no other dimension; leave pad_variable_length_inputs out")
+    return found
+
+
+def _parameters(options: Options) -> batching.Parameters | None:
+    file = options.batching_parameters_file
+    if not options.enable_batching:
+        if file:
+            raise invalid("--batching_parameters_file is set without --enable_batching")
+        return batching.Parameters() if options.adaptive_batching else None
+    return batching.parse(Path(file).read_text()) if file else batching.Parameters()
+
+
+def _access_log(path: str) -> TextIO | None:
+    if path == "-":
+        return sys.stdout
+    return Path(path).open("a") if path else None

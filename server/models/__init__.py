@@ -1,0 +1,1 @@
+"""Models, their versions and states, and what is found of them on disk."""

@@ -1,0 +1,62 @@
+"""One model: its configuration, what was found on disk, and its versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from server.models.model_config import ModelConfig
+from server.models.servable import Servable
+from server.models.version import State, Version
+
+_MAX_ENDED = 20  # ended versions that a model's status still lists
+
+
+class Model:
+    """One model and its versions."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        self.config = config
+        self.versions: dict[int, Version] = {}
+        self.found: Mapping[int, Path] = {}
+        self.available: dict[int, Servable] = {}
+        self.latest: Servable | None = None
+
+    @property
+    def aspired(self) -> set[int]:
+        """The versions that are wanted and on disk."""
+        return self.config.policy.aspired(self.found)
+
+    def refresh(self) -> None:
+        """Makes what requests look up follow the states of the versions."""
+        self.available = {
+            number: version.servable
+            for number, version in sorted(self.versions.items())
+            if version.state is State.AVAILABLE and version.servable is not None
+        }
+        self.latest = self.available[max(self.available)] if self.available else None
+
+    def superseded(self) -> list[Version]:
+        """Returns available versions that may go: none but when their successors are ready.
+
+        Availability comes first: an old version stays while a new one is being loaded, and for
+        as long as no wanted version is available.
+        """
+        aspired = self.aspired
+        wanted = [self.versions[number] for number in aspired if number in self.versions]
+        if aspired and (
+            any(version.is_pending for version in wanted)
+            or not any(version.state is State.AVAILABLE for version in wanted)
+        ):
+            return []
+        return [
+            version
+            for number, version in self.versions.items()
+            if version.state is State.AVAILABLE and number not in aspired
+        ]
+
+    def forget(self) -> None:
+        """Drops the oldest of the versions that have ended."""
+        ended = [n for n, version in self.versions.items() if version.state is State.END]
+        for number in sorted(set(ended) - set(self.found))[:-_MAX_ENDED]:
+            del self.versions[number]

@@ -1,0 +1,52 @@
+"""A loaded version, as requests use it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from server.engines.engine import Engine
+from server.engines.signatures import Signature, Signatures
+from server.engines.sizes import Sizes
+
+
+class Servable:
+    """One loaded version of a model, which lives until the last request on it is answered.
+
+    Requests enter and leave it as a context, always on the event loop's thread, so counting
+    needs no lock.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        version: int,
+        signatures: Signatures,
+        engine: Engine,
+        *,
+        checks_method_names: bool = False,
+    ) -> None:
+        self.name = name
+        self.version = version
+        self.signatures: Mapping[str, Signature] = signatures.by_name
+        self.metadata = signatures.message
+        self.engine = engine
+        self.batches: Mapping[str, Sizes] = {}  # of the signatures whose calls may be merged
+        self.checks_method_names = checks_method_names
+        self._requests = 0
+        self._idle: asyncio.Event | None = None
+
+    def __enter__(self) -> Servable:
+        self._requests += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._requests -= 1
+        if self._idle is not None and not self._requests:
+            self._idle.set()
+
+    async def drained(self) -> None:
+        """Waits until no request is on it; the caller has stopped new ones before."""
+        if self._requests:
+            self._idle = asyncio.Event()
+            await self._idle.wait()

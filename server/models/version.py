@@ -1,0 +1,139 @@
+"""The life of one version: one state machine, driven from the event loop's thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.errors import ServingError, internal
+from server.models import discovery
+from server.models.servable import Servable
+
+logger = logging.getLogger(__name__)
+
+Load = Callable[[str, int, Path], Servable]
+
+
+class State(enum.IntEnum):
+    """Numbers of ModelVersionStatus.State (tensorflow_serving/apis/get_model_status.proto)."""
+
+    START = 10
+    LOADING = 20
+    AVAILABLE = 30
+    UNLOADING = 40
+    END = 50
+
+
+_NEXT = {
+    State.START: {State.LOADING, State.END},
+    State.LOADING: {State.AVAILABLE, State.END},
+    State.AVAILABLE: {State.UNLOADING},
+    State.UNLOADING: {State.END},
+    State.END: set(),
+}
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How often and when a failed load is tried again."""
+
+    count: int = 5
+    interval_s: float = 60.0
+
+
+class Version:
+    """One version of a model, from its discovery to its end.
+
+    Its state only goes forward; a version that comes back later is a new object.
+    """
+
+    def __init__(self, name: str, number: int, path: Path) -> None:
+        self.name = name
+        self.number = number
+        self.path = path
+        self.state = State.START
+        self.error: ServingError | None = None
+        self.servable: Servable | None = None
+        self.tried = asyncio.Event()  # set when the first attempt to load it has ended
+        self._wanted = True
+        self._changed = asyncio.Event()
+        self._fingerprint: object = None
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it is on its way to being available, its first attempt not yet failed."""
+        return self.state in (State.START, State.LOADING) and not self.tried.is_set()
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended because it couldn't be loaded."""
+        return self.state is State.END and self.error is not None
+
+    async def load(self, load: Load, executor: Executor, retries: Retries) -> None:
+        """Loads the version on the executor, with retries, until it is available or ends."""
+        self._enter(State.LOADING)
+        loop = asyncio.get_running_loop()
+        attempt = 0
+        while self._wanted:
+            self._changed.clear()
+            self._fingerprint = await asyncio.to_thread(discovery.fingerprint, self.path)
+            try:
+                self.servable = await loop.run_in_executor(
+                    executor, load, self.name, self.number, self.path
+                )
+            except Exception as error:
+                self.error = error if isinstance(error, ServingError) else internal(error)
+                logger.error(
+                    "loading %s version %d failed: %s", self.name, self.number, self.error.message
+                )
+                self.tried.set()
+                if attempt == retries.count:
+                    break
+                attempt += 1
+                await self._wait(retries.interval_s)
+            else:
+                self.error = None
+                self._enter(State.AVAILABLE)
+                self.tried.set()
+                return
+        self.tried.set()
+        self._enter(State.END)
+
+    def retire(self) -> None:
+        """Takes the version out of service: no new request reaches it; `unload` is next."""
+        self._enter(State.UNLOADING)
+
+    async def unload(self) -> None:
+        """Waits for the last request and lets go of the model."""
+        servable, self.servable = self.servable, None
+        if servable is not None:
+            await servable.drained()
+            servable.engine.close()
+        self._enter(State.END)
+
+    def abandon(self) -> None:
+        """Gives up on loading it: no further attempt is made."""
+        self._wanted = False
+        self._changed.set()
+
+    def notice(self, fingerprint: object) -> bool:
+        """Takes note of the directory's state; True where it changed since the failed load."""
+        changed = self.error is not None and fingerprint != self._fingerprint
+        if changed:
+            self._changed.set()
+        return changed
+
+    async def _wait(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), max(seconds, 0))
+
+    def _enter(self, state: State) -> None:
+        assert state in _NEXT[self.state], f"{self.name}/{self.number}: {self.state} -> {state}"
+        logger.info("%s version %d: %s", self.name, self.number, state.name)
+        self.state = state

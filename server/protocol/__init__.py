@@ -1,0 +1,1 @@
+"""Bytes to requests and back; knows nothing of models."""

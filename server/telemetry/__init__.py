@@ -1,0 +1,1 @@
+"""Metrics, request logs, and what a process says of itself."""
