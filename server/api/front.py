@@ -12,8 +12,8 @@ from server.api.tfs_rest import rendering
 from server.api.tfs_rest.api import RestApi
 from server.errors import Code, ServingError, invalid
 from server.inference.core import Core
+from server.protocol.guard import Guard
 from server.protocol.http1.messages import Handler, Request, Response
-from server.protocol.security import Token
 
 # Source: tensorflow_serving/model_servers/http_rest_api_util.cc, AddCORSHeaders
 _CORS = {
@@ -21,7 +21,6 @@ _CORS = {
     "Access-Control-Allow-Methods": "POST, GET",
     "Access-Control-Allow-Headers": "Content-Type",
 }
-_NO_SECRET = ("/healthz", "/readyz")
 
 
 @dataclass(frozen=True)
@@ -44,10 +43,10 @@ class FrontOptions:
 class Front:
     """The handler of the REST server."""
 
-    def __init__(self, core: Core, options: FrontOptions, token: Token | None = None) -> None:
+    def __init__(self, core: Core, options: FrontOptions, guard: Guard) -> None:
         self._core = core
         self._options = options
-        self._token = token
+        self._guard = guard
         self._api: Handler = RestApi(core, timeout_s=options.timeout_s)
         self._pages: Handler = Pages(core, prometheus_path=options.prometheus_path)
 
@@ -85,8 +84,9 @@ class Front:
     async def _route(self, request: Request) -> Response:
         if request.method == "OPTIONS" and self._options.cors:
             return Response(b"")
-        if self._token is not None and request.path not in _NO_SECRET:
-            self._token.check(request.headers.get("authorization", ""))
+        self._guard.check(
+            request.path, request.headers.get("authorization", ""), is_local=request.is_local
+        )
         if encoding := request.headers.get("content-encoding", ""):
             request.body = self._decompressed(request.body, encoding.lower())
         if request.path[:4].lower() == "/v1/":

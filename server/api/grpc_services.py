@@ -16,7 +16,8 @@ from server.api.tfs_grpc.prediction import PredictionService
 from server.errors import Code, ServingError
 from server.inference.core import Core
 from server.protocol.grpc.aio import AioServer
-from server.protocol.security import Tls, Token
+from server.protocol.guard import Guard
+from server.protocol.tls import Tls
 from wire import services
 from wire import serving_pb2 as pb
 
@@ -64,10 +65,10 @@ class GrpcOptions:
 class GrpcServer:
     """TensorFlow Serving's services."""
 
-    def __init__(self, core: Core, options: GrpcOptions, token: Token | None = None) -> None:
+    def __init__(self, core: Core, options: GrpcOptions, guard: Guard) -> None:
         self._core = core
         self._options = options
-        self._token = token
+        self._guard = guard
         self._health: Any = None
         arguments = {
             "grpc.max_receive_message_length": _MAX_MESSAGE_BYTES,
@@ -122,7 +123,7 @@ class GrpcServer:
     ) -> None:
         handlers = {
             name: grpc.unary_unary_rpc_method_handler(
-                self._call(getattr(implementation, name), name),
+                self._call(getattr(implementation, name), name, f"/{service}/{name}"),
                 request_deserializer=method.request.FromString,
                 response_serializer=method.response.SerializeToString,
             )
@@ -153,7 +154,11 @@ class GrpcServer:
 
         handlers = {
             method.__name__.capitalize(): grpc.unary_unary_rpc_method_handler(
-                self._call(method, method.__name__.capitalize())
+                self._call(
+                    method,
+                    method.__name__.capitalize(),
+                    f"/{_PROFILER_SERVICE}/{method.__name__.capitalize()}",
+                )
             )
             for method in (profile, monitor, terminate)
         }
@@ -180,13 +185,12 @@ class GrpcServer:
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
 
-    def _call(self, method: Callable[[Any, Any], Awaitable[Any]], name: str) -> Any:
+    def _call(self, method: Callable[[Any, Any], Awaitable[Any]], name: str, path: str) -> Any:
         async def call(request: Any, context: Any) -> Any:
             start = time.perf_counter()
             response, failure = None, None
             try:
-                if self._token is not None:
-                    self._token.check(_authorization(context))
+                self._guard.check(path, _authorization(context), is_local=context.is_local)
                 response = await method(request, context)
             except ServingError as error:
                 failure = error

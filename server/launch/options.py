@@ -91,12 +91,33 @@ class Options:
         "directory that keeps compiled programs for a restart; empty: none",
     )
     drain_seconds: float = _own_flag(30.0, "longest time to answer what is under way on SIGTERM")
-    max_request_bytes: int = _own_flag(128 * 2**20, "longest REST request")
+    transport: str = _own_flag(
+        "own",
+        "what speaks HTTP and gRPC; library: uvicorn and grpc.aio, slower and widely used",
+        choices=("own", "library"),
+    )
+    max_request_bytes: int = _own_flag(
+        128 * 2**20, "longest request, by REST and gRPC, compressed and inflated"
+    )
+    max_bytes_under_way: int = _own_flag(
+        512 * 2**20, "bytes of all requests that aren't parsed yet; more get RESOURCE_EXHAUSTED"
+    )
+    max_connections: int = _own_flag(
+        10_000, "open connections, of both ports together; more are closed as they come"
+    )
     max_concurrent_requests: int = _own_flag(
         0, "inference requests at a time, more get RESOURCE_EXHAUSTED; 0: no limit"
     )
     max_requests_per_second: float = _own_flag(0.0, "inference requests a second; 0: no limit")
     auth_token_file: str = _own_flag("", "file with a token that requests must bear")
+    admin_token_file: str = _own_flag(
+        "",
+        "file with a token for what changes the server (reloads); without one, only clients on "
+        "this machine may",
+    )
+    request_log_dir: str = _own_flag(
+        "", "directory below which request logs may be written; empty: none are"
+    )
     rest_api_ssl: bool = _own_flag(False, "TLS of --ssl_config_file on the REST port as well")
     access_log: str = _own_flag("", "file for a line of JSON a request; -: standard output")
 

@@ -118,8 +118,8 @@ class Server:
             )
             core.configure = workers.configure
             core.reports = workers.reports
-        self._grpc = GrpcServer(core, found.grpc, found.token)
-        front = Front(core, found.front, found.token)
+        self._grpc = GrpcServer(core, found.grpc, found.guard)
+        front = Front(core, found.front, found.guard)
         self._http = HttpServer(front, found.http) if found.http is not None else None
         background = [asyncio.create_task(self._load())]
         if await self._unless_stopped(background[0]):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from server.api import access
 from server.api.front import FrontOptions
 from server.api.grpc_services import GrpcOptions
 from server.engines.engine import EngineOptions
@@ -20,8 +21,10 @@ from server.models import model_config
 from server.models.model_config import ModelConfig
 from server.models.repository import RepositoryOptions
 from server.models.version import Retries
+from server.protocol.guard import Guard, Token
 from server.protocol.http1.server import HttpOptions
-from server.protocol.security import Tls, Token
+from server.protocol.limits import Limits
+from server.protocol.tls import Tls
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Settings:
     grpc: GrpcOptions
     http: HttpOptions | None
     front: FrontOptions
-    token: Token | None
+    guard: Guard
+    limits: Limits
     batching: batching.Parameters | None
     access_log: TextIO | None
 
@@ -60,7 +64,13 @@ def read(options: Options) -> Settings:
         grpc=_grpc(options, tls),
         http=_http(options, tls),
         front=_front(options),
-        token=Token.read(Path(options.auth_token_file)) if options.auth_token_file else None,
+        guard=Guard(
+            _token(options.auth_token_file),
+            _token(options.admin_token_file),
+            open_paths=access.OPEN,
+            is_admin=access.is_admin,
+        ),
+        limits=_limits(options),
         batching=batches,
         access_log=_access_log(options.access_log),
     )
@@ -76,6 +86,19 @@ def models(options: Options) -> list[ModelConfig]:
     if options.model_config_file:
         return model_config.parse(Path(options.model_config_file).read_text())
     return [ModelConfig(options.model_name, model_config.base_path(options.model_base_path))]
+
+
+def _token(file: str) -> Token | None:
+    return Token.read(Path(file)) if file else None
+
+
+def _limits(options: Options) -> Limits:
+    return Limits(
+        message_bytes=options.max_request_bytes,
+        connection_bytes=min(2 * options.max_request_bytes, options.max_bytes_under_way),
+        total_bytes=options.max_bytes_under_way,
+        connections=options.max_connections,
+    )
 
 
 def _loader(options: Options, batches: batching.Parameters | None) -> Loader:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 import stat
 from contextlib import suppress
+from typing import Any
 
 _BACKLOG = 1024
 
@@ -69,3 +71,15 @@ def bind_unix(path: str) -> socket.socket:
         bound.close()
         raise
     return bound
+
+
+def is_local(address: Any) -> bool:
+    """Tells whether a peer is on this machine, by the address that its socket gives."""
+    if not isinstance(address, tuple):
+        return True  # a unix socket
+    try:
+        found = ipaddress.ip_address(address[0].partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(found, "ipv4_mapped", None)
+    return bool((mapped or found).is_loopback)

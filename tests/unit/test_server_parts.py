@@ -14,7 +14,9 @@ from server.errors import HTTP_STATUS, Code, ServingError
 from server.inference.admission import Admission
 from server.launch import flags, monitoring
 from server.models import model_config, priority, records
-from server.protocol.security import Tls, Token
+from server.protocol import sockets
+from server.protocol.guard import Guard, Token
+from server.protocol.tls import Tls
 from server.telemetry.metrics import Counter, Gauge, Histogram, exponential
 from tests.support import needs
 from wire import serving_pb2 as pb
@@ -85,12 +87,53 @@ def test_metrics_are_written_in_prometheus_format():
 
 
 def test_a_token_must_be_borne_exactly():
-    token = Token("secret")
-    token.check("Bearer secret")
+    guard = Guard(Token("secret"))
+    guard.check("/", "Bearer secret", is_local=False)
     for wrong in ("", "secret", "Bearer secre", "Bearer secret2", "bearer secret", "Bearer é"):
         with pytest.raises(ServingError) as caught:
-            token.check(wrong)
+            guard.check("/", wrong, is_local=True)
         assert caught.value.code is Code.UNAUTHENTICATED
+
+
+def test_what_changes_the_server_takes_an_admin_or_a_local_peer():
+    def refused(guard, path, authorization, *, is_local=False):
+        with pytest.raises(ServingError) as caught:
+            guard.check(path, authorization, is_local=is_local)
+        return caught.value.code
+
+    token, admin = Token("user"), Token("admin")
+    is_admin = {"/reload"}.__contains__
+    both = Guard(token, admin, open_paths=["/open"], is_admin=is_admin)
+    for path in ("/open", "/ask", "/reload"):
+        both.check(path, "Bearer admin", is_local=False)
+    both.check("/open", "", is_local=False)
+    both.check("/ask", "Bearer user", is_local=False)
+    assert refused(both, "/reload", "Bearer user", is_local=True) is Code.PERMISSION_DENIED
+    assert refused(both, "/reload", "", is_local=True) is Code.UNAUTHENTICATED
+    assert refused(both, "/ask", "Bearer nobody") is Code.UNAUTHENTICATED
+    only_token = Guard(token, is_admin=is_admin)
+    only_token.check("/reload", "Bearer user", is_local=True)
+    assert refused(only_token, "/reload", "Bearer user") is Code.PERMISSION_DENIED
+    assert refused(only_token, "/reload", "", is_local=True) is Code.UNAUTHENTICATED
+    nobody = Guard(is_admin=is_admin)
+    nobody.check("/ask", "", is_local=False)
+    nobody.check("/reload", "", is_local=True)
+    assert refused(nobody, "/reload", "") is Code.PERMISSION_DENIED
+    only_admin = Guard(admin_token=admin, is_admin=is_admin)
+    only_admin.check("/ask", "", is_local=False)
+    assert refused(only_admin, "/reload", "", is_local=True) is Code.PERMISSION_DENIED
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("", True), (("127.0.0.1", 1), True), (("::1", 1, 0, 0), True), (("127.9.9.9", 1), True),
+        (("::ffff:127.0.0.1", 1, 0, 0), True), (("10.0.0.1", 1), False),
+        (("::ffff:10.0.0.1", 1, 0, 0), False), (("fe80::1%eth0", 1, 0, 2), False),
+    ],
+)  # fmt: skip
+def test_peers_on_this_machine_are_known(address, expected):
+    assert sockets.is_local(address) is expected
 
 
 def test_configs_that_cant_be_read_are_named(tmp_path):

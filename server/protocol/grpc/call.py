@@ -81,6 +81,11 @@ class Context:
         """Returns the client's address as gRPC writes it."""
         return self._connection.peer
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the client is on this machine."""
+        return self._connection.is_local
+
     async def write(self, response: Any) -> None:
         """Sends a response of a streaming method."""
         assert self._write is not None, "a unary method returns its response"

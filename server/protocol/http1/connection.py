@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 
+from server.protocol import sockets
 from server.protocol.http1.messages import Request, Response
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._peer = ""
+        self._is_local = False
         self._queue: deque[tuple[Request, bool] | Response] = deque()
         self._task: asyncio.Task[None] | None = None
         self._writable = asyncio.Event()
@@ -59,6 +61,7 @@ class Connection(asyncio.Protocol):
             return
         self._transport = transport
         peer = transport.get_extra_info("peername")
+        self._is_local = sockets.is_local(peer)
         self._peer = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) and len(peer) > 1 else ""
         self._server.connections.add(self)
         self.deadline = self._server.now() + self._server.options.idle_timeout_s
@@ -134,7 +137,7 @@ class Connection(asyncio.Protocol):
         path, _, query = self._url.decode("latin-1").partition("?")
         body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         method = self._parser.get_method().decode("latin-1")
-        request = Request(method, path, query, self._headers, body, self._peer)
+        request = Request(method, path, query, self._headers, body, self._peer, self._is_local)
         self._in_message = False
         keep_alive = self._parser.should_keep_alive() and not self._parser.should_upgrade()
         self._enqueue((request, keep_alive))

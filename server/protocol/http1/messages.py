@@ -13,7 +13,12 @@ _PHRASES = {status.value: status.phrase for status in http.HTTPStatus} | {
 
 @dataclass(slots=True)
 class Request:
-    """An HTTP request with its whole body; header names are in lower case."""
+    """An HTTP request with its whole body; header names are in lower case.
+
+    Attributes:
+        peer: `address:port`; empty where there is none.
+        is_local: The peer is on this machine.
+    """
 
     method: str
     path: str
@@ -21,6 +26,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     peer: str = ""
+    is_local: bool = False
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, cast
 
+from server.protocol import sockets
 from server.protocol.http2 import frames
 from server.protocol.http2.frames import ErrorCode, Http2Error, protocol_error, size_error
 from server.protocol.http2.limits import Budget, Limits
@@ -26,6 +27,7 @@ class Connection(asyncio.Protocol):
 
     sender: Sender
     peer: str
+    is_local: bool
 
     def __init__(
         self,
@@ -52,6 +54,7 @@ class Connection(asyncio.Protocol):
         self._budget = Budget(limits, self._loop.time())
         self._reader = FrameReader(self, limits)
         self.peer = _peer(transport)
+        self.is_local = sockets.is_local(transport.get_extra_info("peername"))
         self.sender = Sender(transport, self._loop, self._answered)
         self._requests = Requests(self._connected(self), self.sender, limits, self._spend)
         self.data_begins = self._requests.data_begins

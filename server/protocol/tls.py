@@ -1,8 +1,7 @@
-"""Who may ask: a bearer token, and TLS."""
+"""TLS: a server's certificate, and whose clients it takes."""
 
 from __future__ import annotations
 
-import hmac
 import ssl
 import tempfile
 from dataclasses import dataclass
@@ -10,37 +9,8 @@ from pathlib import Path
 
 from google.protobuf import text_format
 
-from server.errors import Code, ServingError, invalid
+from server.errors import invalid
 from wire import config_pb2
-
-
-class Token:
-    """A secret that each request must carry, as `Authorization: Bearer <token>`."""
-
-    def __init__(self, secret: str) -> None:
-        self._expected = f"Bearer {secret}".encode()
-
-    @classmethod
-    def read(cls, path: Path) -> Token:
-        """Reads the secret from a file.
-
-        Raises:
-            OSError: the file can't be read.
-            ServingError: it is empty.
-        """
-        secret = path.read_text().strip()
-        if not secret:
-            raise invalid(f"{path}: no token in it")
-        return cls(secret)
-
-    def check(self, authorization: str) -> None:
-        """Checks a request's Authorization header, in constant time.
-
-        Raises:
-            ServingError: UNAUTHENTICATED.
-        """
-        if not hmac.compare_digest(authorization.encode(errors="replace"), self._expected):
-            raise ServingError(Code.UNAUTHENTICATED, "this server wants Authorization: Bearer …")
 
 
 @dataclass(frozen=True)

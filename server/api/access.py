@@ -1,0 +1,14 @@
+"""Which paths need no token, and which need more than one that lets a client ask."""
+
+from __future__ import annotations
+
+import re
+
+# Probes carry no secret and are told none: these answer without the names of models.
+OPEN = frozenset({"/healthz", "/readyz"})
+_ADMIN = re.compile(r"/tensorflow\.serving\.ModelService/HandleReloadConfigRequest")
+
+
+def is_admin(path: str) -> bool:
+    """Tells whether a request to this path changes what the server serves or writes."""
+    return _ADMIN.fullmatch(path) is not None
