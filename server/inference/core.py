@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 from server.engines.signatures import DEFAULT
 from server.errors import Code, ServingError
 from server.inference.admission import Admission
+from server.inference.offload import Offload
 from server.inference.predict import Execute
 from server.inference.tasks import Task
 from server.inference.timeout import Timeout
@@ -105,6 +106,7 @@ class Core:
         configure: Replaces the configuration, in all workers where there are several.
         reports: Asks all workers how they are.
         is_draining: The server is about to end; it answers still, but is no longer ready.
+        offload: Where faces read and render what is long.
     """
 
     repository: Repository
@@ -113,6 +115,7 @@ class Core:
     request_log: RequestLog
     admission: Admission = field(default_factory=Admission)
     is_draining: bool = False
+    offload: Offload = field(default_factory=Offload)
 
     def __post_init__(self) -> None:
         """Lets configurations and reports be of this process alone, unless told otherwise."""

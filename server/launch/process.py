@@ -131,6 +131,7 @@ class Server:
         core.is_draining = True
         await self._drain()
         execute.close()
+        core.offload.close()
         core.request_log.close()
         return 0
 
