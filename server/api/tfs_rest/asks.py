@@ -114,7 +114,8 @@ class RestClassify(RestAsk):
         return Classify(examples.read(self.body))
 
     def _is_long(self, result: Any) -> bool:
-        return result.ByteSize() > LONG
+        found = result.classifications
+        return len(found) * len(found[0].classes) > rendering.LONG if found else False
 
     def _rendered(self, result: Any) -> bytes:
         return rendering.classifications(result)

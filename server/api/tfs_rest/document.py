@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from server.api.tfs_rest import syntax
-from server.errors import ServingError, invalid
+from server.errors import Code, ServingError, invalid
 
 MAX_RANK = 64  # NumPy's limit; what nests deeper is no tensor
 _MAX_DEPTH = 256  # of what Python's parser is given, which recurses
@@ -33,6 +33,13 @@ _ESCAPES = {code: f"\\u{code:04X}" for code in range(32)} | {
         '"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"
     }.items()
 }  # fmt: skip
+
+
+class ParseError(ServingError):
+    """A document that isn't JSON."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(Code.INVALID_ARGUMENT, f"JSON Parse error: {problem}")
 
 
 class Repeated(dict[str, Any]):
@@ -98,19 +105,14 @@ def value(body: bytes) -> Any:
         ServingError: INVALID_ARGUMENT, `JSON Parse error: …`
     """
     if not body:
-        raise parse_error("The document is empty")
+        raise ParseError("The document is empty")
     try:
         extent = syntax.check(body)
     except syntax.SyntaxProblem as problem:
-        raise parse_error(str(problem)) from None
+        raise ParseError(str(problem)) from None
     if extent.depth > _MAX_DEPTH:
         return _members(body, extent) if extent.members else Unparsed()
     return _parse_slowly(body[: extent.end].removeprefix(_BOM))
-
-
-def parse_error(problem: str) -> ServingError:
-    """Returns the error for what isn't JSON."""
-    return invalid(f"JSON Parse error: {problem}")
 
 
 def not_object(root: Any) -> ServingError:

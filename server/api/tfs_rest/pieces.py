@@ -62,9 +62,7 @@ class Span(NamedTuple):
             if cut.end - cut.start > 2 * BLOCK:
                 yield self._long_element(cut.start, cut.end)
             else:
-                text = self.body[cut.start : cut.end]
-                if text.strip(_SPACE):
-                    yield Group(b"[" + text + b"]", cut.start - 1)
+                yield Group(b"[" + self.body[cut.start : cut.end] + b"]", cut.start - 1)
 
     def members(self) -> Iterator[tuple[str, Any]]:
         """Reads an object: names and values, long ones as spans.
@@ -81,18 +79,20 @@ class Span(NamedTuple):
                 name = Group(match[1], match.start(1)).values()
                 yield name, self._long_element(match.end(), cut.end)
             else:
-                text = self.body[cut.start : cut.end]
-                if text.strip(_SPACE):
-                    yield from Group(b"{" + text + b"}", cut.start - 1).values().items()
+                text = b"{" + self.body[cut.start : cut.end] + b"}"
+                yield from Group(text, cut.start - 1).values().items()
 
     def _long_element(self, start: int, end: int) -> Any:
         while start < end and self.body[start] in _SPACE:
             start += 1
         if self.body[start] in _CLOSERS:
             return Span(self.body, start, end)
-        return Group(self.body[start:end], start).values()
+        if start == end:
+            raise document.ParseError(f"Invalid value. at offset: {end}")
+        return Group(self.body[start:end].rstrip(_SPACE), start).values()
 
     def _cuts(self) -> Iterator[Cut]:
+        """Cuts it, and checks what is between the cuts; an empty one has none."""
         body, opener = self.body, self.body[self.start : self.start + 1]
         for cut in cuts(body, self.start):
             if cut.is_last:
@@ -101,16 +101,21 @@ class Span(NamedTuple):
                     raise explain(opener + body[begin : cut.end + 1], begin - 1)
                 rest = body[cut.end + 1 : self.end].lstrip(_SPACE) if self.end else b""
                 if self.end is not None and rest:
-                    raise document.parse_error(
+                    raise document.ParseError(
                         "Missing a comma or '}' after an object member. "
                         f"at offset: {self.end - len(rest)}"
                     )
             elif not cut.is_closed:
                 if cut.end - cut.start <= 2 * BLOCK:
                     raise explain(opener + body[cut.start :], cut.start - 1)
-                raise document.parse_error(
+                raise document.ParseError(
                     f"Missing a comma or ']' after an array element. at offset: {len(body)}"
                 )
+            if cut.end - cut.start <= 2 * BLOCK and not body[cut.start : cut.end].strip(_SPACE):
+                if cut.is_last and cut.start == self.start + 1:
+                    return
+                kind = "Invalid value." if opener == b"[" else "Missing a name for object member."
+                raise document.ParseError(f"{kind} at offset: {cut.end}")
             yield cut
 
 
@@ -213,8 +218,8 @@ def explain(text: bytes, offset: int) -> ServingError:
     try:
         syntax.check(text)
     except syntax.SyntaxProblem as problem:
-        return document.parse_error(f"{problem.text} at offset: {problem.offset + offset}")
-    return document.parse_error(f"Invalid value. at offset: {offset + len(text)}")
+        return document.ParseError(f"{problem.text} at offset: {problem.offset + offset}")
+    return document.ParseError(f"Invalid value. at offset: {offset + len(text)}")
 
 
 def cuts(body: bytes, start: int) -> Iterator[Cut]:

@@ -183,6 +183,8 @@ class Rows:
                 raise invalid(f"Expecting tensor size: {size} but got: {entry.size}")
             if entry.shape != first:
                 raise invalid(f"Expecting shape {_text(first)} but got: {_text(entry.shape)}")
+        except document.ParseError:
+            raise
         except ServingError as error:
             raise invalid(
                 f"Failed to process element: {index}{key} of 'instances' list. Error: "
