@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib.metadata
 import logging
 import os
@@ -35,6 +36,10 @@ _FIRST_POLL_S = 0.2  # while nothing is there to be served yet
 # How long a thread that has come back from an execution waits for the event loop's to let it go
 # on: with Python's 5 ms, the cores would stand still between two executions.
 _SWITCH_S = 0.00005
+# New lists and the like that are alive at once before Python looks for cycles among them. Its own
+# 700 are passed by any long request; every now and then all objects of the process are looked at
+# then, which stops all threads for a tenth of a second.
+_COLLECT_AFTER = (100_000, 20, 50)
 
 
 def show_version() -> int:
@@ -212,6 +217,7 @@ class Server:
 
 def _run_loop(main: Coroutine[None, None, int]) -> int:
     sys.setswitchinterval(_SWITCH_S)
+    gc.set_threshold(*_COLLECT_AFTER)
     try:
         import uvloop
     except ModuleNotFoundError:

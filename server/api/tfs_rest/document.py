@@ -8,6 +8,7 @@ order mark, strings that aren't UTF-8) and then goes through the standard librar
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -25,6 +26,8 @@ _MAX_STRING = 4096  # of one in a text: the official server prints the one that 
 _BOM = b"\xef\xbb\xbf"
 # Strings are matched to be skipped. RapidJSON takes Inf and -NaN too, Python's parser doesn't.
 _NON_FINITE = re.compile(r'"(?:[^"\\]|\\.)*+"|-?\b(?:Inf(?:inity)?|NaN)\b', re.DOTALL)
+# Huge numbers and halves of surrogate pairs, which Python's parser takes and RapidJSON doesn't.
+_TAKEN_BY_PYTHON = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{309}|\\u[dD]")
 _LONG_INTEGER = re.compile(rb"[0-9]{19}")
 # As RapidJSON's Writer escapes; its hexadecimal digits are in upper case.
 _ESCAPES = {code: f"\\u{code:04X}" for code in range(32)} | {
@@ -74,7 +77,7 @@ def parse_plain(body: bytes) -> dict[str, Any] | None:
         return None
     if not isinstance(document, dict):
         raise not_object(document)
-    return None if _may_repeat_keys(body, document) else document
+    return _parse_slowly(body) if _may_repeat_keys(body, document) else document
 
 
 def parse_piece(text: bytes) -> Any:
@@ -83,11 +86,11 @@ def parse_piece(text: bytes) -> Any:
         found = orjson.loads(text)
     except orjson.JSONDecodeError:
         return None
-    return None if _may_repeat_keys(text, found) else found
+    return _parse_slowly(text) if _may_repeat_keys(text, found) else found
 
 
 def parse_odd(body: bytes) -> dict[str, Any]:
-    """Parses any document, a hundred times slower.
+    """Parses any document, many times slower.
 
     Raises:
         ServingError: as `parse`.
@@ -106,13 +109,16 @@ def value(body: bytes) -> Any:
     """
     if not body:
         raise ParseError("The document is empty")
+    if not _TAKEN_BY_PYTHON.search(body):
+        with contextlib.suppress(ValueError, RecursionError):
+            return _parse_slowly(body)
     try:
         extent = syntax.check(body)
     except syntax.SyntaxProblem as problem:
         raise ParseError(str(problem)) from None
     if extent.depth > _MAX_DEPTH:
         return _members(body, extent) if extent.members else Unparsed()
-    return _parse_slowly(body[: extent.end].removeprefix(_BOM))
+    return _parse_slowly(body[: extent.end])
 
 
 def not_object(root: Any) -> ServingError:
@@ -261,11 +267,12 @@ def _may_repeat_keys(body: bytes, root: Any) -> bool:
 
 
 def _parse_slowly(text: bytes) -> Any:
+    text = text.removeprefix(_BOM)
     source = text.decode(errors="surrogateescape")
     if b"-NaN" in text or text.count(b"Inf") != text.count(b"Infinity"):
         source = _NON_FINITE.sub(_python_spelling, source)
     parse_int = _integer if _LONG_INTEGER.search(text) else None
-    return json.loads(source, object_pairs_hook=_first_wins, parse_int=parse_int, strict=False)
+    return json.loads(source, object_pairs_hook=_first_wins, parse_int=parse_int)
 
 
 def _members(body: bytes, extent: syntax.Extent) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from server.errors import ServingError, invalid
 
 LONG = 512 * 1024  # bytes from which on a document is cut
 BLOCK = 128 * 1024  # bytes that are looked at at a time
+_MAX_NUMBER = 64 * 1024  # digits
 _MAX_MEMBERS = 10_000  # of a root; others than the API's are ignored
 _SPACE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
@@ -83,12 +84,17 @@ class Span(NamedTuple):
                 yield from Group(text, cut.start - 1).values().items()
 
     def _long_element(self, start: int, end: int) -> Any:
-        while start < end and self.body[start] in _SPACE:
-            start += 1
-        if self.body[start] in _CLOSERS:
-            return Span(self.body, start, end)
+        start = _skip_space(self.body, start, end)
         if start == end:
             raise document.ParseError(f"Invalid value. at offset: {end}")
+        if self.body[start] in _CLOSERS:
+            return Span(self.body, start, end)
+        if self.body[start] != ord('"'):
+            text = self.body[start : min(end, start + _MAX_NUMBER)].rstrip(_SPACE)
+            if _skip_space(self.body, start + len(text), end) < end:
+                what = "Number too big to be stored in double."  # what else would be as long?
+                raise document.ParseError(f"{what} at offset: {start}")
+            return Group(text, start).values()
         return Group(self.body[start:end].rstrip(_SPACE), start).values()
 
     def _cuts(self) -> Iterator[Cut]:
@@ -99,12 +105,11 @@ class Span(NamedTuple):
                 if body[cut.end : cut.end + 1] != _CLOSERS[opener[0]]:
                     begin = max(cut.start, cut.end - 2 * BLOCK)
                     raise explain(opener + body[begin : cut.end + 1], begin - 1)
-                rest = body[cut.end + 1 : self.end].lstrip(_SPACE) if self.end else b""
-                if self.end is not None and rest:
-                    raise document.ParseError(
-                        "Missing a comma or '}' after an object member. "
-                        f"at offset: {self.end - len(rest)}"
-                    )
+                if self.end is not None:
+                    behind = _skip_space(body, cut.end + 1, self.end)
+                    if behind < self.end:
+                        text = "Missing a comma or '}' after an object member."
+                        raise document.ParseError(f"{text} at offset: {behind}")
             elif not cut.is_closed:
                 if cut.end - cut.start <= 2 * BLOCK:
                     raise explain(opener + body[cut.start :], cut.start - 1)
@@ -173,15 +178,14 @@ def read(body: bytes) -> dict[str, Any]:
         ServingError: INVALID_ARGUMENT, it isn't JSON, or its root isn't an object.
     """
     start = 3 if body.startswith(_BOM) else 0
-    while start < len(body) and body[start] in _SPACE:
-        start += 1
+    start = _skip_space(body, start, len(body))
     opener = body[start : start + 1]
     if opener == b"[":
         raise document.not_object(head(Span(body, start, None)))
     if opener == b'"':
         raise document.not_object(document.Unparsed())
     if opener != b"{":
-        raise document.not_object(document.value(body))
+        raise document.not_object(document.value(body[: start + _MAX_NUMBER]))
     root: dict[str, Any] = {}
     for name, value in Span(body, start, None).members():
         root.setdefault(name, value)
@@ -211,6 +215,16 @@ def _some(items: Iterator[Any]) -> Iterator[Any]:
             yield next(items)
         except (StopIteration, ServingError):
             return
+
+
+def _skip_space(body: bytes, start: int, end: int) -> int:
+    """Returns where something else than spaces is, or the end."""
+    while start < end:
+        block = body[start : min(start + BLOCK, end)]
+        if rest := block.lstrip(_SPACE):
+            return start + len(block) - len(rest)
+        start += len(block)
+    return end
 
 
 def explain(text: bytes, offset: int) -> ServingError:
