@@ -57,7 +57,7 @@ class Result:
         """Returns the figures as one flat object."""
         plan = self.plan
         return {
-            "model": plan.servable.model,
+            "model": plan.spec.model,
             "version": self.version,
             "api": plan.endpoint.api,
             "loop": "closed" if plan.rate is None else "open",

@@ -52,7 +52,7 @@ def print_result(result: Result) -> None:
         gaps = "Poisson" if plan.poisson else "even"
         loop = f"open loop, {plan.rate:g} req/s ({gaps}), at most {plan.concurrency} in flight"
     console.print(
-        f"[bold]{plan.servable.model}[/bold] version {result.version} on {plan.endpoint}: "
+        f"[bold]{plan.spec.model}[/bold] version {result.version} on {plan.endpoint}: "
         f"{loop}, batches of {plan.batch_size}, {plan.duration:g} s after {plan.warmup:g} s"
     )
     table = Table()

@@ -206,10 +206,11 @@ def handler(peer):
                 self.serve(body)
 
         def serve(self, body):
-            name, verb = self.path.split("/")[-1].split(":")
-            if name not in ("half_plus_two", "echo"):
-                error = f"Servable not found for request: Latest({name})"
-                self.answer(404, {"error": error})
+            path, verb = self.path.removeprefix("/v1/models/").split(":")
+            name, _, version = path.partition("/versions/")
+            if name not in ("half_plus_two", "echo") or version not in ("", str(VERSION)):
+                asked = f"Specific({name}, {version})" if version else f"Latest({name})"
+                self.answer(404, {"error": f"Servable not found for request: {asked}"})
             elif verb == "predict":
                 columns = body["inputs"]
                 if not isinstance(columns, dict):

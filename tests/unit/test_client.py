@@ -13,8 +13,8 @@ from artifact.manifest import Tolerance
 from client import digits, json_tensors, latency, samples, signature
 from client.endpoint import Endpoint
 from client.errors import ServingError, Unavailable
+from client.model_spec import ModelSpec
 from client.retry import Retry
-from client.servable import Servable
 from client.signature import ArraySpec, ServedSignature
 from client.verify import Comparison
 
@@ -199,7 +199,7 @@ def test_addresses():
 
 def test_a_version_and_a_label_exclude_each_other():
     with pytest.raises(ValueError, match="not both"):
-        Servable("m", 1, "stable")
+        ModelSpec("m", 1, "stable")
 
 
 def compare(served, expected, **tolerance):
