@@ -61,7 +61,7 @@ class Calls:
             if attempt > 1:
                 yield Pause(min(self._retry.first_wait, deadline.left()))
             try:
-                return (yield from self._predict(spec, inputs, signature_name, deadline))
+                return (yield from self._predict(spec, inputs, signature_name, deadline, attempt))
             except _Again as again:
                 reason = again.why
         raise reason
@@ -125,7 +125,12 @@ class Calls:
             pause = min(2 * pause, 0.5)
 
     def _predict(
-        self, spec: ModelSpec, inputs: Any, signature_name: str, deadline: Deadline
+        self,
+        spec: ModelSpec,
+        inputs: Any,
+        signature_name: str,
+        deadline: Deadline,
+        attempt: int,
     ) -> Steps[Prediction]:
         described = yield from self._describe(spec, deadline)
         known = described.signatures.get(signature_name) if described else None
@@ -134,6 +139,10 @@ class Calls:
         try:
             answer = yield from self._send(exchange, deadline)
         except ServingError as error:
+            if asked != spec and error.code == "NOT_FOUND" and attempt % 2:
+                # Servers behind one address may have different versions, and be asked in turn:
+                # without a question in between, the next one may have the version described.
+                raise _Again(error) from None
             if error.code in _MAY_BE_OUTDATED:
                 yield from self._look_again(spec, asked, described, error, deadline)
             raise
@@ -221,8 +230,6 @@ class Calls:
             current = yield from self._describe(spec, deadline)
         except ServingError:
             raise refusal from None
-        # Several servers behind one address may have different versions: another try may meet one
-        # that has the version which was described.
         has_gone = asked != spec and refusal.code == "NOT_FOUND"
         if has_gone or current != described:
             raise _Again(refusal)

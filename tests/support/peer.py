@@ -32,6 +32,7 @@ from tensorflow_serving.apis import (
 )
 
 VERSION = 7
+PREFIX = "/behind/a/proxy"  # REST works with and without it
 ECHO_DTYPES = {"numbers": tf.float32, "counts": tf.int64, "flags": tf.bool, "words": tf.string}
 
 
@@ -174,6 +175,11 @@ def handler(peer):
         def setup(self):
             peer.connections += 1
             super().setup()
+
+        def parse_request(self):
+            understood = super().parse_request()
+            self.path = self.path.removeprefix(PREFIX) if understood else ""
+            return understood
 
         def do_GET(self):
             name = self.path.removeprefix("/v1/models").strip("/").split("/")[0]
