@@ -13,7 +13,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 
 from server.api.front import Front
-from server.api.grpc_services import GrpcServer
+from server.api.grpc_services import GrpcServices
 from server.errors import ServingError
 from server.inference.admission import Admission
 from server.inference.core import Core
@@ -24,6 +24,7 @@ from server.launch.settings import Settings
 from server.launch.worker_pipe import WorkerPipe
 from server.models.model_config import ModelConfig
 from server.models.repository import Repository
+from server.protocol.grpc.server import GrpcServer
 from server.protocol.http1.server import HttpServer
 from server.telemetry.observation import Observer
 from server.telemetry.request_log import RequestLog
@@ -118,7 +119,10 @@ class Server:
             )
             core.configure = workers.configure
             core.reports = workers.reports
-        self._grpc = GrpcServer(core, found.grpc, found.guard)
+        self._services = GrpcServices(core, found.services)
+        self._grpc = GrpcServer(
+            self._services.methods, found.grpc, found.guard, self._services.log_refusal
+        )
         front = Front(core, found.front, found.guard)
         self._http = HttpServer(front, found.http) if found.http is not None else None
         background = [asyncio.create_task(self._load())]
@@ -152,6 +156,7 @@ class Server:
 
     async def _open(self) -> None:
         host = self._options.host
+        await self._services.open()
         port = await self._grpc.start()
         if port is not None:
             logger.info("Running gRPC ModelServer at %s:%d ...", host, port)
@@ -198,6 +203,7 @@ class Server:
         logger.info("draining, for at most %g s", seconds)
         try:
             async with asyncio.timeout(seconds):
+                await self._services.drain()
                 closing = [self._grpc.close(seconds)]
                 if self._http is not None:
                     closing.append(self._http.close())
