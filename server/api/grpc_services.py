@@ -17,6 +17,7 @@ from server.errors import Code, ServingError
 from server.inference.core import Core
 from server.protocol.grpc.aio import AioServer
 from server.protocol.guard import Guard
+from server.protocol.limits import Usage
 from server.protocol.tls import Tls
 from wire import services
 from wire import serving_pb2 as pb
@@ -65,8 +66,9 @@ class GrpcOptions:
 class GrpcServer:
     """TensorFlow Serving's services."""
 
-    def __init__(self, core: Core, options: GrpcOptions, guard: Guard) -> None:
+    def __init__(self, core: Core, options: GrpcOptions, guard: Guard, usage: Usage) -> None:
         self._core = core
+        self._usage = usage
         self._options = options
         self._guard = guard
         self._health: Any = None

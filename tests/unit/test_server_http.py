@@ -6,6 +6,7 @@ import pytest
 
 from server.protocol.http1.messages import Response
 from server.protocol.http1.server import HttpOptions, HttpServer
+from server.protocol.limits import Usage
 
 
 async def echo(request):
@@ -35,7 +36,7 @@ class Peer:
 
 def run(test, **options):
     async def main():
-        server = HttpServer(echo, HttpOptions(**options))
+        server = HttpServer(echo, HttpOptions(**options), Usage())
         port = await server.start()
 
         async def connect():

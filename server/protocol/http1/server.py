@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from server.protocol.http1.connection import Connection
 from server.protocol.http1.messages import Handler, Request, Response
+from server.protocol.limits import Usage
 
 logger = logging.getLogger(__name__)
 
@@ -43,12 +44,13 @@ class HttpOptions:
 class HttpServer:
     """An HTTP server for one handler."""
 
-    def __init__(self, handler: Handler, options: HttpOptions) -> None:
+    def __init__(self, handler: Handler, options: HttpOptions, usage: Usage) -> None:
         self.options = options
         self.connections: set[Connection] = set()
         self.is_closing = False
         self.date = b""
         self._handler = handler
+        self.usage = usage
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
