@@ -162,7 +162,6 @@ def _http(options: Options, tls: Tls | None) -> HttpOptions | None:
         host=options.host,
         port=max(options.rest_api_port, 0),
         tls=tls.context() if tls is not None and options.rest_api_ssl else None,
-        max_body_bytes=options.max_request_bytes,
         reuse_port=options.workers > 1,
     )
 

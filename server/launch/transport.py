@@ -58,5 +58,5 @@ class _Own:
     async def close(self, grace_s: float) -> None:
         closing = [self._grpc.close(grace_s)]
         if self._http is not None:
-            closing.append(self._http.close())
+            closing.append(self._http.close(grace_s))
         await asyncio.gather(*closing)
