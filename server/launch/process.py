@@ -127,6 +127,8 @@ class Server:
         await self._drain()
         execute.close()
         core.request_log.close()
+        if found.access_log is not None:
+            found.access_log.close()
         return 0
 
     async def _load(self) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from server.api import access
 from server.api.front import FrontOptions
@@ -25,6 +23,7 @@ from server.protocol.guard import Guard, Token
 from server.protocol.http1.server import HttpOptions
 from server.protocol.limits import Limits
 from server.protocol.tls import Tls
+from server.telemetry.access_log import AccessLog
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Settings:
     guard: Guard
     limits: Limits
     batching: batching.Parameters | None
-    access_log: TextIO | None
+    access_log: AccessLog | None
 
 
 def read(options: Options) -> Settings:
@@ -72,7 +71,7 @@ def read(options: Options) -> Settings:
         ),
         limits=_limits(options),
         batching=batches,
-        access_log=_access_log(options.access_log),
+        access_log=AccessLog(options.access_log) if options.access_log else None,
     )
 
 
@@ -195,9 +194,3 @@ def _parameters(options: Options) -> batching.Parameters | None:
             raise invalid("--batching_parameters_file is set without --enable_batching")
         return batching.Parameters() if options.adaptive_batching else None
     return batching.parse(Path(file).read_text()) if file else batching.Parameters()
-
-
-def _access_log(path: str) -> TextIO | None:
-    if path == "-":
-        return sys.stdout
-    return Path(path).open("a") if path else None

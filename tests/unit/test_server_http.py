@@ -191,6 +191,7 @@ def test_head_has_no_body_and_old_clients_get_closed():
         head = await peer.reader.read()
         assert b"Content-Length: 3\r\n" in head
         assert head.endswith(b"\r\n\r\n")
+
     run(test)
 
     async def refused(server, connect):
