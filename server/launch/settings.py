@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from server.api import access
 from server.api.front import FrontOptions
@@ -26,6 +24,7 @@ from server.protocol.guard import Guard, Token
 from server.protocol.http1.server import HttpOptions
 from server.protocol.limits import Limits
 from server.protocol.tls import Tls
+from server.telemetry.access_log import AccessLog
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Settings:
     guard: Guard
     limits: Limits
     batching: batching.Parameters | None
-    access_log: TextIO | None
+    access_log: AccessLog | None
 
 
 def read(options: Options) -> Settings:
@@ -78,7 +77,7 @@ def read(options: Options) -> Settings:
         ),
         limits=_limits(options),
         batching=batches,
-        access_log=_access_log(options.access_log),
+        access_log=AccessLog(options.access_log) if options.access_log else None,
     )
 
 
@@ -165,7 +164,6 @@ def _http(options: Options, tls: Tls | None) -> HttpOptions | None:
         host=options.host,
         port=max(options.rest_api_port, 0),
         tls=tls.context() if tls is not None and options.rest_api_ssl else None,
-        max_body_bytes=options.max_request_bytes,
         reuse_port=options.workers > 1,
     )
 
@@ -199,9 +197,3 @@ def _parameters(options: Options) -> batching.Parameters | None:
             raise invalid("--batching_parameters_file is set without --enable_batching")
         return batching.Parameters() if options.adaptive_batching else None
     return batching.parse(Path(file).read_text()) if file else batching.Parameters()
-
-
-def _access_log(path: str) -> TextIO | None:
-    if path == "-":
-        return sys.stdout
-    return Path(path).open("a") if path else None
