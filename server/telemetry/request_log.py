@@ -61,6 +61,11 @@ class RequestLog:
         log = pb.PredictionLog()
         getattr(log, kind).request.CopyFrom(request)
         getattr(log, kind).response.CopyFrom(response)
+        for message in (getattr(log, kind).request, getattr(log, kind).response):
+            if "model_spec" in message.DESCRIPTOR.fields_by_name:
+                message.model_spec.name = servable.name
+                message.model_spec.signature_name = signature
+                message.model_spec.version.value = servable.version
         about = log.log_metadata
         about.model_spec.name = servable.name
         about.model_spec.version.value = servable.version

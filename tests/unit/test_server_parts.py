@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from server.api.tfs_grpc import descriptors
-from server.api.tfs_rest.timeout import Timeout
 from server.errors import HTTP_STATUS, Code, ServingError
 from server.inference.admission import Admission
+from server.inference.timeout import Timeout
 from server.launch import flags, monitoring
 from server.models import model_config, priority, records
 from server.protocol import sockets
