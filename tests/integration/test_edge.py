@@ -9,7 +9,6 @@ import ssl
 import subprocess
 import threading
 import time
-from pathlib import Path
 
 import grpc
 import numpy as np
@@ -407,15 +406,13 @@ def test_requests_over_the_rate_are_refused(servers, tmp_path):
         assert edge.rest("/edge/ready")[0] == 200  # probes aren't counted
 
 
-def test_tls_for_all_and_a_renewed_certificate_is_taken(servers, certificate, tmp_path):
-    cert, key = tmp_path / "edge.crt", tmp_path / "edge.key"
-    cert.write_bytes(Path(certificate[0]).read_bytes())
-    key.write_bytes(Path(certificate[1]).read_bytes())
-    with Edge(tmp_path, *servers, EDGE_CERTIFICATE=cert, EDGE_KEY=key) as edge:
-        context = ssl.create_default_context(cafile=cert)
+def test_tls_for_all_and_a_renewed_certificate_is_taken(servers, tmp_path):
+    files = issue(tmp_path)
+    with Edge(tmp_path, *servers, **files) as edge:
+        context = ssl.create_default_context(cafile=files["EDGE_CERTIFICATE"])
         edge.wait_for(lambda: edge.status("/edge/ready", context=context) == 200)
         assert edge.rest(PREDICT, BODY, context=context)[0] == 200
-        credentials = grpc.ssl_channel_credentials(cert.read_bytes())
+        credentials = grpc.ssl_channel_credentials(files["EDGE_CERTIFICATE"].read_bytes())
         with grpc.secure_channel(edge.address, credentials) as channel:
             near(predict(channel))
         with socket.create_connection(("localhost", edge.port), timeout=10) as plain:
@@ -425,21 +422,25 @@ def test_tls_for_all_and_a_renewed_certificate_is_taken(servers, certificate, tm
         old = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
         assert old.returncode != 0
         before = presented(edge)
-        renew(tmp_path)
+        issue(tmp_path)
         edge.wait_for(lambda: presented(edge) != before)
 
 
-def renew(folder):
-    """Puts a new pair into the place of the old one, as a file system's rename does."""
-    for name in ("edge.crt", "edge.key"):
-        (folder / f"new-{name}").unlink(missing_ok=True)
+def issue(folder):
+    """Issues a certificate, a new one in place of an old one as in a volume of Kubernetes."""
+    needs.program("openssl", debian="openssl")
+    version = folder / f"..{time.monotonic_ns()}"
+    version.mkdir()
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
-    files = ["-out", str(folder / "new-edge.crt"), "-keyout", str(folder / "new-edge.key")]
-    subprocess.run(
-        [*command.split(), "-subj", "/CN=localhost", *files], check=True, capture_output=True
-    )
-    for name in ("edge.key", "edge.crt"):
-        (folder / f"new-{name}").rename(folder / name)
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    files = ["-out", str(version / "tls.crt"), "-keyout", str(version / "tls.key")]
+    subprocess.run([*command.split(), *names, *files], check=True, capture_output=True)
+    (folder / "..new").symlink_to(version.name)
+    (folder / "..new").rename(folder / "..data")
+    for name in ("tls.crt", "tls.key"):
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(f"..data/{name}")
+    return {"EDGE_CERTIFICATE": folder / "tls.crt", "EDGE_KEY": folder / "tls.key"}
 
 
 def presented(edge):
