@@ -95,8 +95,8 @@ def test_every_server_gets_requests_of_one_connection(engine, stack, edge, api):
     after = requests_of(engine, stack)
     gained = [after[key] - before.get(key, 0) for key in after if key[0] == api]
     assert len(gained) == COUNT
-    assert sum(gained) == 30
-    assert min(gained) > 0, gained
+    assert sum(gained) >= 30
+    assert min(gained) >= 5, gained
 
 
 @pytest.mark.slow
