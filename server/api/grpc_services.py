@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from server.api import traced
 from server.api.tfs_grpc.models import ModelService
 from server.api.tfs_grpc.prediction import PredictionService
 from server.errors import Code, ServingError
@@ -18,6 +19,7 @@ from server.inference.core import Core
 from server.protocol.grpc.aio import AioServer
 from server.protocol.guard import Guard
 from server.protocol.tls import Tls
+from server.telemetry import tracing
 from wire import services
 from wire import serving_pb2 as pb
 
@@ -199,14 +201,17 @@ class GrpcServer:
                 failure = ServingError(Code.INTERNAL, "Internal error of the server")
             seconds = time.perf_counter() - start
             context.set_trailing_metadata(_trailing(response, seconds))
+            code = failure.code if failure else Code.OK
+            if self._core.tracer is not None and (trace := tracing.current()) is not None:
+                trace.grpc_status(code)
             if self._core.observer.logs:
-                code = failure.code if failure else Code.OK
                 self._log(name, request, context, code, seconds)
             if failure is not None:
                 await context.abort(_STATUS[failure.code], failure.message[:_MAX_DETAILS])
             return response
 
-        return call
+        tracer = self._core.tracer
+        return call if tracer is None else traced.method(call, tracer, path)
 
     def _log(self, name: str, request: Any, context: Any, code: Code, seconds: float) -> None:
         spec = getattr(request, "model_spec", None)
@@ -218,6 +223,7 @@ class GrpcServer:
             status=code.name,
             milliseconds=round(seconds * 1e3, 3),
             bytes_in=request.ByteSize() if hasattr(request, "ByteSize") else len(request),
+            trace=tracing.trace_id(_metadata(context, "traceparent")),
         )
 
 
@@ -232,7 +238,12 @@ def _trailing(response: Any, seconds: float) -> list[tuple[str, str]]:
 
 
 def _authorization(context: Any) -> str:
+    return _metadata(context, "authorization")
+
+
+def _metadata(context: Any, name: str) -> str:
+    """Returns a value of a call's metadata; empty where there is none."""
     for key, value in context.invocation_metadata() or ():
-        if key == "authorization":
+        if key == name:
             return value if isinstance(value, str) else value.decode(errors="replace")
     return ""

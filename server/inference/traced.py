@@ -62,7 +62,7 @@ class TracedAsk(Ask[R]):
             self._trace.phase("render", start, error=failure)
 
 
-def traced(execute: Execute, trace: Trace) -> Execute:
+def executing(execute: Execute, trace: Trace) -> Execute:
     """Returns an `Execute` with spans: `queue` until a call's execution begins, then `execute`."""
 
     async def run(servable: Servable, call: Call) -> Mapping[str, np.ndarray]:

@@ -12,6 +12,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
+from server.api import traced
 from server.api.front import Front
 from server.api.grpc_services import GrpcServer
 from server.errors import ServingError
@@ -25,6 +26,7 @@ from server.launch.worker_pipe import WorkerPipe
 from server.models.model_config import ModelConfig
 from server.models.repository import Repository
 from server.protocol.http1.server import HttpServer
+from server.telemetry import tracing
 from server.telemetry.observation import Observer
 from server.telemetry.request_log import RequestLog
 
@@ -111,6 +113,7 @@ class Server:
             Observer(self._repository, found.access_log),
             RequestLog(self._repository, found.loader.engine.tags),
             Admission(self._options.max_concurrent_requests, self._options.max_requests_per_second),
+            tracer=tracing.start() if self._options.tracing else None,
         )
         if self._pipe is not None:
             workers = WorkerPipe(
@@ -120,7 +123,8 @@ class Server:
             core.reports = workers.reports
         self._grpc = GrpcServer(core, found.grpc, found.guard)
         front = Front(core, found.front, found.guard)
-        self._http = HttpServer(front, found.http) if found.http is not None else None
+        handler = front if core.tracer is None else traced.handler(front, core.tracer)
+        self._http = HttpServer(handler, found.http) if found.http is not None else None
         background = [asyncio.create_task(self._load())]
         if await self._unless_stopped(background[0]):
             await self._open()
@@ -132,6 +136,8 @@ class Server:
         await self._drain()
         execute.close()
         core.request_log.close()
+        if core.tracer is not None:
+            core.tracer.close()
         return 0
 
     async def _load(self) -> None:

@@ -1,15 +1,16 @@
 """OpenTelemetry: a span for each sampled request and one for each of its phases.
 
-Requests continue the trace that they bring by W3C's `traceparent`; a share of the others begins one.
-What is sampled is decided here, before anything of the SDK is asked: a request that isn't sampled
-costs a look at one header. The SDK sends spans by OTLP, on a thread of its own, and is imported by
-`start` alone.
+Requests continue the trace that they bring by W3C's `traceparent`; of the others, a share begins
+one. What is sampled is decided here, before anything of the SDK is asked: a request that isn't
+sampled costs a look at one header. The SDK sends spans by OTLP, on a thread of its own; without
+--tracing it isn't imported.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import importlib
 import logging
 import os
 import random
@@ -30,6 +31,10 @@ logger = logging.getLogger(__name__)
 # https://www.w3.org/TR/trace-context/#traceparent-header; later versions may append fields.
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 _ROOTS = 0.01  # the share of requests without a trace that begin one, unless told otherwise
+_EXPORTERS = {
+    "http/protobuf": "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+    "grpc": "opentelemetry.exporter.otlp.proto.grpc.trace_exporter",
+}
 _LONGEST = 256  # characters of what clients write into attributes
 _FLUSH_S = 3.0
 # https://opentelemetry.io/docs/specs/semconv/rpc/grpc/: what is the server's fault.
@@ -89,8 +94,14 @@ class Sampling(NamedTuple):
 
 
 def trace_id(traceparent: str) -> str | None:
-    """Returns the trace's number in a `traceparent` header, for a log; None where there is none."""
-    parent = _TRACEPARENT.fullmatch(traceparent)
+    """Returns the number of the request's trace, for a log; None where it has none.
+
+    Args:
+        traceparent: The request's header: somebody else may have sampled it.
+    """
+    if (trace := _current.get()) is not None:
+        return trace.id
+    parent = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
     return parent[1] if parent is not None else None
 
 
@@ -232,7 +243,7 @@ def start(environment: Mapping[str, str] = os.environ) -> Tracer:
     Raises:
         ServingError: the packages are missing, or a variable names what there isn't.
     """
-    sampling = Sampling.read(environment)
+    taken = Sampling.read(environment)
     exporter = environment.get("OTEL_TRACES_EXPORTER") or "otlp"
     if exporter != "otlp":
         raise invalid(f"OTEL_TRACES_EXPORTER={exporter}: --tracing exports by otlp alone")
@@ -241,19 +252,14 @@ def start(environment: Mapping[str, str] = os.environ) -> Tracer:
         or environment.get("OTEL_EXPORTER_OTLP_PROTOCOL")
         or "http/protobuf"
     )
+    if protocol not in _EXPORTERS:
+        raise invalid(f"OTLP protocol {protocol}: there are {' and '.join(_EXPORTERS)}")
     try:
         from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider, sampling as samplers
+        from opentelemetry.sdk.trace import TracerProvider, sampling
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        if protocol == "http/protobuf":
-            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        elif protocol == "grpc":
-            from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # type: ignore[assignment]
-                OTLPSpanExporter,
-            )
-        else:
-            raise invalid(f"OTLP protocol {protocol}: there are http/protobuf and grpc")
+        exporting = importlib.import_module(_EXPORTERS[protocol])
     except ModuleNotFoundError as error:
         raise ServingError(
             Code.FAILED_PRECONDITION,
@@ -264,9 +270,9 @@ def start(environment: Mapping[str, str] = os.environ) -> Tracer:
     )
     provider = TracerProvider(
         resource=Resource.create({} if named else {"service.name": "model-server"}),
-        sampler=samplers.ALWAYS_ON,
+        sampler=sampling.ALWAYS_ON,
         shutdown_on_exit=False,
     )
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    logger.info("tracing by OTLP (%s): %g of requests without a trace", protocol, sampling.roots)
-    return Tracer(provider, sampling)
+    provider.add_span_processor(BatchSpanProcessor(exporting.OTLPSpanExporter()))
+    logger.info("tracing by OTLP (%s): %g of requests without a trace", protocol, taken.roots)
+    return Tracer(provider, taken)

@@ -205,9 +205,7 @@ def test_grpc_web_in_binary_and_text(edge):
         # Base64 may come in several padded pieces: here it is one message, then the trailers.
         frames = list(frames_of(decode_all(body) if decode is base64.b64decode else body))
         assert [flag for flag, _ in frames] == [0, 0x80]
-        near(
-            tensors.to_array(pb.PredictResponse.FromString(frames[0][1]).outputs["output_0"])
-        )
+        near(tensors.to_array(pb.PredictResponse.FromString(frames[0][1]).outputs["output_0"]))
         assert b"grpc-status:0" in frames[1][1].replace(b" ", b"")
 
 
@@ -252,8 +250,8 @@ def test_health_and_reflection_go_through(edge, channel):
     watch = stub.Watch(request, timeout=30)
     assert next(iter(watch)).status == 1
     watch.cancel()
-    reflection = needs.package("grpc_reflection.v1alpha.proto_reflection_descriptor_database", "server")
-    database = reflection.ProtoReflectionDescriptorDatabase(channel)
+    found = "grpc_reflection.v1alpha.proto_reflection_descriptor_database"
+    database = needs.package(found, "server").ProtoReflectionDescriptorDatabase(channel)
     assert services.PREDICTION_SERVICE in database.get_services()
 
 
@@ -531,16 +529,17 @@ def test_without_a_server_it_says_so(tmp_path):
 
 def test_malformed_and_smuggled_requests_end_at_the_edge(servers, edge):
     before = [counted(server) for server in servers]
-    for request in (
-        b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n{}",
-        b"POST %s HTTP/1.1\r\nHost: a\r\nAuthorization : x\r\nContent-Length: 0\r\n\r\n",
-        b"POST %s HTTP/1.1\r\nHost: a\r\nx_y: underscore\r\nContent-Length: 0\r\n\r\n",
-        b"POST %s HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
-        b"GET %s HTTP/1.0\r\n\r\n",
+    for head in (
+        b"1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+        b"1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n{}",
+        b"1.1\r\nHost: a\r\nAuthorization : x\r\nContent-Length: 0\r\n\r\n",
+        b"1.1\r\nHost: a\r\nx_y: underscore\r\nContent-Length: 0\r\n\r\n",
+        b"1.1\r\nContent-Length: 0\r\n\r\n",
+        b"1.0\r\n\r\n",
     ):
+        request = b"POST %s HTTP/%s\r\n" % (PREDICT.encode(), head)
         with socket.create_connection(("localhost", edge.port), timeout=10) as peer:
-            peer.sendall(request.replace(b"%s", PREDICT.encode()))
+            peer.sendall(request)
             status = peer.recv(65536).split(b" ")[1]
         assert status in (b"400", b"426"), request
     assert [counted(server) for server in servers] == before
