@@ -17,7 +17,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -41,6 +41,7 @@ _FLUSH_S = 3.0
 _FAULTS = frozenset(
     {Code.UNKNOWN, Code.DEADLINE_EXCEEDED, Code.UNIMPLEMENTED, Code.INTERNAL, Code.UNAVAILABLE}
 )
+Metadata = Iterable[tuple[str, str | bytes]]
 _current: contextvars.ContextVar[Trace | None] = contextvars.ContextVar("trace", default=None)
 
 
@@ -105,9 +106,22 @@ def trace_id(traceparent: str) -> str | None:
     return parent[1] if parent is not None else None
 
 
+def traceparent(metadata: Metadata) -> str:
+    """Returns the header of that name in gRPC's metadata; empty where there is none."""
+    for name, value in metadata:
+        if name == "traceparent" and isinstance(value, str):
+            return value
+    return ""
+
+
 def current() -> Trace | None:
     """Returns the trace of the request that this task answers; None where it isn't sampled."""
     return _current.get()
+
+
+def _host(peer: str) -> str:
+    """Returns the address in `1.2.3.4:5`, or in gRPC's `ipv4:1.2.3.4:5`."""
+    return peer.removeprefix("ipv4:").removeprefix("ipv6:").rpartition(":")[0].strip("[]")
 
 
 class Tracer:
@@ -135,19 +149,19 @@ class Tracer:
             {
                 "http.request.method": method,
                 "url.path": path[:_LONGEST],
-                "client.address": peer.rpartition(":")[0],
+                "client.address": _host(peer),
             },
         )
 
-    def grpc(self, metadata: Mapping[str, Any], path: str, peer: str) -> Trace | None:
+    def grpc(self, metadata: Metadata, path: str, peer: str) -> Trace | None:
         """Begins the trace of a gRPC call; None where it isn't sampled."""
-        if not self._sampling.takes(metadata.get("traceparent", "")):
+        if not self._sampling.takes(traceparent(metadata)):
             return None
         # https://opentelemetry.io/docs/specs/semconv/rpc/rpc-spans/
         return self._begin(
             path[1:],
-            metadata,
-            {"rpc.system.name": "grpc", "rpc.method": path[1:], "client.address": peer},
+            {name: value for name, value in metadata if isinstance(value, str)},
+            {"rpc.system.name": "grpc", "rpc.method": path[1:], "client.address": _host(peer)},
         )
 
     def close(self) -> None:

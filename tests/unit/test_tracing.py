@@ -133,7 +133,7 @@ def answered(tracer, request, response):
     async def front(request):
         return response
 
-    return asyncio.run(faces.handler(front, tracer)(request))
+    return asyncio.run(faces.Front(front, tracer)(request))
 
 
 def test_a_rest_request_is_a_server_span_of_its_caller(exported):
@@ -170,7 +170,7 @@ def test_the_servers_faults_are_errors(exported):
     tracer, spans = exported
     answered(tracer, Request("GET", "/v1/models/a"), Response(b"", 503))
     for code in (Code.UNAVAILABLE, Code.NOT_FOUND):
-        with tracer.grpc({}, "/a.B/C", "1.2.3.4:5") as trace:
+        with tracer.grpc((), "/a.B/C", "ipv6:[::1]:5") as trace:
             trace.grpc_status(code)
     rest, fault, not_found = spans()
     assert (rest.status.status_code.name, rest.attributes["error.type"]) == ("ERROR", "503")
@@ -178,6 +178,7 @@ def test_the_servers_faults_are_errors(exported):
     assert fault.attributes["rpc.response.status_code"] == "UNAVAILABLE"
     assert not_found.status.status_code.name == "UNSET"
     assert (fault.name, fault.attributes["rpc.method"]) == ("a.B/C", "a.B/C")
+    assert fault.attributes["client.address"] == "::1"
 
 
 def test_a_request_that_is_cancelled_ends_its_span(exported):
@@ -187,9 +188,7 @@ def test_a_request_that_is_cancelled_ends_its_span(exported):
         async def front(request):
             await asyncio.sleep(60)
 
-        answering = asyncio.create_task(
-            faces.handler(front, tracer)(Request("GET", "/v1/models/a"))
-        )
+        answering = asyncio.create_task(faces.Front(front, tracer)(Request("GET", "/v1/models/a")))
         await asyncio.sleep(0)
         answering.cancel()
         await asyncio.wait([answering])
