@@ -22,7 +22,7 @@ from server.launch.settings import Settings
 from server.launch.worker_pipe import WorkerPipe
 from server.models.model_config import ModelConfig
 from server.models.repository import Repository
-from server.telemetry import tracing
+from server.telemetry import otlp
 from server.telemetry.observation import Observer
 from server.telemetry.request_log import RequestLog
 
@@ -109,7 +109,7 @@ class Server:
             Observer(self._repository, found.access_log),
             RequestLog(self._repository, found.loader.engine.tags),
             Admission(self._options.max_concurrent_requests, self._options.max_requests_per_second),
-            tracer=tracing.start() if self._options.tracing else None,
+            tracer=otlp.start() if self._options.tracing else None,
         )
         if self._pipe is not None:
             workers = WorkerPipe(

@@ -12,8 +12,8 @@ from server.errors import Code, ServingError
 from server.inference import traced
 from server.inference.predict import Call
 from server.protocol.http1.messages import Request, Response
-from server.telemetry import tracing
-from server.telemetry.tracing import Sampling
+from server.telemetry import otlp, tracing
+from server.telemetry.sampling import Sampling
 from tests.support import needs
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -23,13 +23,12 @@ SAMPLED, UNSAMPLED = f"00-{TRACE}-{PARENT}-01", f"00-{TRACE}-{PARENT}-00"
 @pytest.fixture
 def exported():
     """A tracer whose spans are kept, all sampled; and the spans, as they end."""
-    trace = needs.package("opentelemetry.sdk.trace", "tracing")
+    resources = needs.package("opentelemetry.sdk.resources", "tracing")
     export = needs.package("opentelemetry.sdk.trace.export", "tracing")
     memory = needs.package("opentelemetry.sdk.trace.export.in_memory_span_exporter", "tracing")
     exporter = memory.InMemorySpanExporter()
-    provider = trace.TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(export.SimpleSpanProcessor(exporter))
-    tracer = tracing.Tracer(provider, Sampling(1.0))
+    processor = export.SimpleSpanProcessor(exporter)
+    tracer = tracing.Tracer(processor, resources.Resource.create({}), Sampling(1.0))
     return tracer, exporter.get_finished_spans
 
 
@@ -74,13 +73,13 @@ def test_the_sampler_is_read_from_the_environment(name, argument, expected):
 )
 def test_what_there_is_not_is_refused(environment, words):
     with pytest.raises(ServingError, match=words):
-        tracing.start(environment)
+        otlp.start(environment)
 
 
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.resources", None)
     with pytest.raises(ServingError, match=r"pip install 'jax-serving-stack\[tracing\]'"):
-        tracing.start({})
+        otlp.start({})
 
 
 def test_the_caller_decides_and_of_the_others_a_share_is_drawn():
