@@ -2,7 +2,8 @@
 
 Requests continue the trace that they bring by W3C's `traceparent`; of the others, a share begins
 one. What is sampled is decided here, before anything of the SDK is asked: a request that isn't
-sampled costs a look at one header. `otlp.start` brings the SDK; without --tracing it isn't imported.
+sampled costs a look at one header. `otlp.start` brings the SDK, which is not imported without
+--tracing.
 """
 
 from __future__ import annotations
