@@ -26,6 +26,7 @@ from server.models.model_config import ModelConfig
 from server.models.repository import Repository
 from server.protocol.grpc.server import GrpcServer
 from server.protocol.http1.server import HttpServer
+from server.protocol.limits import Usage
 from server.telemetry.observation import Observer
 from server.telemetry.request_log import RequestLog
 
@@ -120,8 +121,9 @@ class Server:
             core.configure = workers.configure
             core.reports = workers.reports
         self._services = GrpcServices(core, found.services)
+        usage = Usage(found.limits)
         self._grpc = GrpcServer(
-            self._services.methods, found.grpc, found.guard, self._services.log_refusal
+            self._services.methods, found.grpc, found.guard, usage, self._services.log_refusal
         )
         front = Front(core, found.front, found.guard)
         self._http = HttpServer(front, found.http) if found.http is not None else None
