@@ -29,12 +29,15 @@ class Refusal:
         self,
         connection: Connection,
         stream: Stream,
-        block: bytes,
+        head: bytes,
+        body: bytes,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
+        """Takes the response: a header block, and a body unless the header is all."""
         self._connection = connection
         self._stream = stream
-        self._block = block
+        self._head = head
+        self._body = body
         self._timer = loop.call_later(_REFUSE_WITHIN_S, self.end)
 
     def data(self, chunk: bytes) -> None:
@@ -43,8 +46,15 @@ class Refusal:
     def end(self) -> None:
         """Answers."""
         self._timer.cancel()
-        if self._stream.is_open:
-            self._connection.sender.trailers(self._stream, self._block)
+        if not self._stream.is_open:
+            return
+        sender = self._connection.sender
+        if not self._body:
+            sender.trailers(self._stream, self._head)
+            return
+        sender.head(self._stream, self._head)
+        sender.data(self._stream, self._body)
+        sender.trailers(self._stream, b"")
 
     def reset(self) -> None:
         """Lets go of the request."""
@@ -79,14 +89,14 @@ class Router:
             except ServingError as error:
                 return self._refusal(stream, status.only(error.code, error.message))
             if isinstance(found, int):
-                return self._refusal(stream, status.http(found))
+                return self._refusal(stream, *status.not_grpc(found))
             head.note = route = found
         timeout_s = route.timeout_s
         deadline = None if timeout_s is None else self._loop.time() + timeout_s
         return route.kind(self._connection, stream, head, route, deadline, self._loop)
 
-    def _refusal(self, stream: Stream, block: bytes) -> Refusal:
-        return Refusal(self._connection, stream, block, self._loop)
+    def _refusal(self, stream: Stream, head: bytes, body: bytes = b"") -> Refusal:
+        return Refusal(self._connection, stream, head, body, self._loop)
 
     def _route(self, head: Head) -> Route | int:
         """Returns the route, or the HTTP status for what isn't gRPC.

@@ -16,6 +16,7 @@ from server.protocol.http2.hpack import encode
 _PLAIN = "".join(chr(code) for code in range(0x20, 0x7F) if code != ord("%"))
 _MAX_MESSAGE = 4096  # bytes on the wire; clients refuse trailers of more than 8 or 16 KiB
 
+_NOT_GRPC = b"This port speaks gRPC alone: POST with content-type application/grpc.\n"
 HEAD = encode([(":status", "200"), ("content-type", "application/grpc")])
 
 
@@ -33,9 +34,14 @@ def only(code: Code, message: str, metadata: Metadata = ()) -> bytes:
     return HEAD + trailers(code, message, metadata)
 
 
-def http(status: int) -> bytes:
-    """Returns the header block for a request that isn't gRPC."""
-    return encode([(":status", str(status)), ("content-length", "0")])
+def not_grpc(status: int) -> tuple[bytes, bytes]:
+    """Returns header block and body of a response to a request that isn't gRPC."""
+    fields = [
+        (":status", str(status)),
+        ("content-type", "text/plain"),
+        ("content-length", str(len(_NOT_GRPC))),
+    ]
+    return encode([*fields, ("allow", "POST")] if status == 405 else fields), _NOT_GRPC
 
 
 def _quoted(message: str) -> str:

@@ -116,7 +116,7 @@ class Sender:
             self._advance(stream)
 
     def trailers(self, stream: Stream, block: bytes) -> None:
-        """Ends a response with its trailers, after all data."""
+        """Ends a response with its trailers, after all data; empty: there are none."""
         stream.trailers = block
         self._advance(stream)
 
@@ -204,5 +204,8 @@ class Sender:
             else:
                 waiting[0] = part[size:]
         if stream.trailers is not None:
-            self._headers(stream, stream.trailers, ends=True)
+            if stream.trailers:
+                self._headers(stream, stream.trailers, ends=True)
+            else:
+                self.write(frames.frame(frames.DATA, frames.END_STREAM, stream.number))
             self._answered(stream)
