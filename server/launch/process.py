@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import importlib.metadata
 import logging
 import os
@@ -13,19 +12,18 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
-from server.api.front import Front
-from server.api.grpc_services import GrpcServer
 from server.errors import ServingError
 from server.inference.admission import Admission
 from server.inference.core import Core
 from server.inference.execution import Batches, Threads
-from server.launch import settings
+from server.launch import settings, transport
 from server.launch.options import Options
 from server.launch.settings import Settings
 from server.launch.worker_pipe import WorkerPipe
+from server.models import memory
 from server.models.model_config import ModelConfig
 from server.models.repository import Repository
-from server.protocol.http1.server import HttpServer
+from server.telemetry import otlp
 from server.telemetry.observation import Observer
 from server.telemetry.request_log import RequestLog
 
@@ -36,10 +34,6 @@ _FIRST_POLL_S = 0.2  # while nothing is there to be served yet
 # How long a thread that has come back from an execution waits for the event loop's to let it go
 # on: with Python's 5 ms, the cores would stand still between two executions.
 _SWITCH_S = 0.00005
-# New lists and the like that are alive at once before Python looks for cycles among them. Its own
-# 700 are passed by any long request; every now and then all objects of the process are looked at
-# then, which stops all threads for a tenth of a second.
-_COLLECT_AFTER = (100_000, 20, 50)
 
 
 def show_version() -> int:
@@ -116,6 +110,7 @@ class Server:
             Observer(self._repository, found.access_log),
             RequestLog(self._repository, found.loader.engine.tags),
             Admission(self._options.max_concurrent_requests, self._options.max_requests_per_second),
+            tracer=otlp.start() if self._options.tracing else None,
         )
         if self._pipe is not None:
             workers = WorkerPipe(
@@ -123,11 +118,10 @@ class Server:
             )
             core.configure = workers.configure
             core.reports = workers.reports
-        self._grpc = GrpcServer(core, found.grpc, found.guard)
-        front = Front(core, found.front, found.guard)
-        self._http = HttpServer(front, found.http) if found.http is not None else None
+        self._transport = transport.own(core, found)
         background = [asyncio.create_task(self._load())]
         if await self._unless_stopped(background[0]):
+            memory.keep()
             await self._open()
             background += [asyncio.create_task(poll) for poll in self._polls()]
             await self._stop.wait()
@@ -138,6 +132,10 @@ class Server:
         execute.close()
         core.offload.close()
         core.request_log.close()
+        if core.tracer is not None:
+            core.tracer.close()
+        if found.access_log is not None:
+            found.access_log.close()
         return 0
 
     async def _load(self) -> None:
@@ -158,14 +156,13 @@ class Server:
 
     async def _open(self) -> None:
         host = self._options.host
-        port = await self._grpc.start()
-        if port is not None:
-            logger.info("Running gRPC ModelServer at %s:%d ...", host, port)
+        ports = await self._transport.start()
+        if ports.grpc is not None:
+            logger.info("Running gRPC ModelServer at %s:%d ...", host, ports.grpc)
         if path := self._options.grpc_socket_path:
             logger.info("Running gRPC ModelServer at UNIX socket %s ...", path)
-        if self._http is not None:
-            port = await self._http.start()
-            logger.info("Exporting HTTP/REST API at:%s:%d ...", host, port)
+        if ports.rest is not None:
+            logger.info("Exporting HTTP/REST API at:%s:%d ...", host, ports.rest)
 
     def _polls(self) -> list[Coroutine[None, None, None]]:
         options, polls = self._options, []
@@ -204,10 +201,7 @@ class Server:
         logger.info("draining, for at most %g s", seconds)
         try:
             async with asyncio.timeout(seconds):
-                closing = [self._grpc.close(seconds)]
-                if self._http is not None:
-                    closing.append(self._http.close())
-                await asyncio.gather(*closing)
+                await self._transport.close(seconds)
                 await self._repository.close()
             self.has_drained = True
             logger.info("drained")
@@ -217,7 +211,6 @@ class Server:
 
 def _run_loop(main: Coroutine[None, None, int]) -> int:
     sys.setswitchinterval(_SWITCH_S)
-    gc.set_threshold(*_COLLECT_AFTER)
     try:
         import uvloop
     except ModuleNotFoundError:

@@ -11,7 +11,7 @@ from typing import Any
 from server.api.tfs_rest import document, examples, numbers, pieces, rendering, tensors
 from server.engines import signatures
 from server.errors import invalid
-from server.inference.core import Answer, Ask, ModelSpec
+from server.inference.ask import Answer, Ask, ModelSpec
 from server.inference.offload import LONG, Offload
 from server.inference.tasks import Classify, Predict, Regress, Task
 from server.inference.timeout import Timeout
