@@ -8,7 +8,7 @@ from pathlib import Path
 
 from server.api import access
 from server.api.front import FrontOptions
-from server.api.grpc_services import GrpcOptions
+from server.api.grpc_services import ServiceOptions
 from server.engines.engine import EngineOptions
 from server.errors import invalid
 from server.inference.batching import parameters as batching
@@ -19,6 +19,7 @@ from server.models import model_config
 from server.models.model_config import ModelConfig
 from server.models.repository import RepositoryOptions
 from server.models.version import Retries
+from server.protocol.grpc.server import GrpcOptions
 from server.protocol.guard import Guard, Token
 from server.protocol.http1.server import HttpOptions
 from server.protocol.limits import Limits
@@ -39,6 +40,7 @@ class Settings:
     loader: Loader
     repository: RepositoryOptions
     grpc: GrpcOptions
+    services: ServiceOptions
     http: HttpOptions | None
     front: FrontOptions
     guard: Guard
@@ -61,6 +63,10 @@ def read(options: Options) -> Settings:
         loader=_loader(options, batches),
         repository=_repository(options),
         grpc=_grpc(options, tls),
+        services=ServiceOptions(
+            as_tensor_content=options.enable_serialization_as_tensor_content,
+            health=options.enable_grpc_healthcheck_service,
+        ),
         http=_http(options, tls),
         front=_front(options),
         guard=Guard(
@@ -137,16 +143,13 @@ def _grpc(options: Options, tls: Tls | None) -> GrpcOptions:
         if not equals:
             raise invalid(f"--grpc_channel_arguments: {argument!r} isn't key=value")
         arguments[key] = int(value) if value.lstrip("-").isdigit() else value
-    if options.workers > 1:
-        arguments["grpc.so_reuseport"] = 1
     return GrpcOptions(
         host=options.host,
         port=None if options.port == 0 else max(options.port, 0),
         socket_path=options.grpc_socket_path,
         arguments=arguments,
-        as_tensor_content=options.enable_serialization_as_tensor_content,
         tls=tls,
-        health=options.enable_grpc_healthcheck_service,
+        reuse_port=options.workers > 1 or arguments.get("grpc.so_reuseport") == 1,
     )
 
 

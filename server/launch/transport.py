@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from server.api.front import Front
-from server.api.grpc_services import GrpcServer
+from server.api.grpc_services import GrpcServices
 from server.inference.core import Core
 from server.launch.settings import Settings
+from server.protocol.grpc.server import GrpcServer
 from server.protocol.http1.server import HttpServer
 from server.protocol.limits import Usage
 
@@ -38,24 +39,26 @@ class Transport(Protocol):
 
 def own(core: Core, settings: Settings) -> Transport:
     """Returns the transport that `server.protocol` is."""
-    usage = Usage(settings.limits)
-    front = Front(core, settings.front, settings.guard)
-    return _Own(
-        GrpcServer(core, settings.grpc, settings.guard, usage),
-        HttpServer(front, settings.http, usage) if settings.http is not None else None,
-    )
+    return _Own(core, settings)
 
 
 class _Own:
-    def __init__(self, grpc: GrpcServer, http: HttpServer | None) -> None:
-        self._grpc = grpc
-        self._http = http
+    def __init__(self, core: Core, settings: Settings) -> None:
+        usage = Usage(settings.limits)
+        front = Front(core, settings.front, settings.guard)
+        self._services = GrpcServices(core, settings.services)
+        self._grpc = GrpcServer(
+            self._services.methods, settings.grpc, settings.guard, self._services.log_refusal
+        )
+        self._http = HttpServer(front, settings.http, usage) if settings.http is not None else None
 
     async def start(self) -> Ports:
+        await self._services.open()
         grpc = await self._grpc.start()
         return Ports(grpc, await self._http.start() if self._http is not None else None)
 
     async def close(self, grace_s: float) -> None:
+        await self._services.drain()
         closing = [self._grpc.close(grace_s)]
         if self._http is not None:
             closing.append(self._http.close(grace_s))
