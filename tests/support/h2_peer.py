@@ -6,6 +6,7 @@ import struct
 import h2.config
 import h2.connection
 import h2.events
+import hpack
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS, HEADERS, CONTINUATION, DATA = 4, 1, 9, 0
@@ -45,13 +46,14 @@ class H2Peer:
         self.socket.sendall(self.connection.data_to_send())
 
     def call(self, path, body=b"", metadata=(), *, trailers=(), method="POST"):
-        """Begins a call of gRPC; returns its stream's number."""
+        """Begins a call of gRPC; returns its stream's number. Only metadata enter HPACK's table."""
         number = self.connection.get_next_available_stream_id()
-        headers = [
+        fixed = [
             (":method", method), (":scheme", "http"), (":path", path), (":authority", "me"),
-            ("te", "trailers"), ("content-type", "application/grpc"), *metadata,
+            ("te", "trailers"), ("content-type", "application/grpc"),
         ]  # fmt: skip
-        self.connection.send_headers(number, headers)
+        fixed = [hpack.NeverIndexedHeaderTuple(*pair) for pair in fixed]
+        self.connection.send_headers(number, [*fixed, *metadata])
         message = b"\0" + struct.pack(">I", len(body)) + body
         self.connection.send_data(number, message, end_stream=not trailers)
         if trailers:
