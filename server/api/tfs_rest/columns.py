@@ -12,6 +12,7 @@ import numpy as np
 from server.api.tfs_rest import dense, numbers, pieces
 from server.engines.signatures import Tensor
 from server.errors import invalid
+from wire import dtypes
 
 
 def read_column(value: Any, tensor: Tensor) -> np.ndarray:
@@ -20,8 +21,10 @@ def read_column(value: Any, tensor: Tensor) -> np.ndarray:
     Raises:
         ServingError: as `dense.read`; INVALID_ARGUMENT, it isn't JSON.
     """
+    if isinstance(value, pieces.Text) and tensor.dtype == dtypes.DT_STRING:
+        return dense.read(value.value(), tensor)
     if not isinstance(value, pieces.Span):
-        return dense.read(value, tensor)
+        return dense.read(pieces.head(value), tensor)
     if not value.is_list:
         return dense.read(pieces.head(value), tensor)  # to hear that it's no value
     return _read_list(value, tensor, 0)
@@ -39,9 +42,9 @@ def _read_list(span: pieces.Span, tensor: Tensor, level: int) -> np.ndarray:
             _check(entry, stack, level + 1)
             stack.add(entry)
         else:
-            shape = stack.shape or ()
-            values = [pieces.head(group)]
-            stack.add(dense.slowly(values, [1, *shape], tensor, level))
+            entry = read_column(group, tensor)[None]
+            _check(entry, stack, level + 1)
+            stack.add(entry)
     return stack.finish() if stack.count else dense.read([], tensor)
 
 
@@ -65,6 +68,9 @@ def _group(
 def _check(entry: np.ndarray, stack: dense.Stack, level: int) -> None:
     if stack.takes(entry):
         return
+    if entry.ndim == 1:
+        rank = level + len(stack.shape or ())
+        raise invalid(f"A value found at level: {level + 1}. Expected at level: {rank}")
     wanted, got = stack.shape or (), entry.shape[1:]
     if not wanted:
         raise invalid(f"Encountered list at unexpected level: {level} expected < {level}")

@@ -59,15 +59,20 @@ def read(body: Mapping[str, Any]) -> pb.Input:
 
 def _whole(value: Any) -> Any:
     """Reads one example, however long it is."""
+    if isinstance(value, pieces.Text):
+        return value.value()
     if not isinstance(value, pieces.Span):
         return value
     if not value.is_list:
         return {name: _whole(item) for name, item in value.members()}
     found: list[Any] = []
     for group in value.groups():
-        if not isinstance(group, pieces.Group):  # a feature has no lists in lists
+        if isinstance(group, pieces.Group):
+            found += group.values()
+        elif isinstance(group, pieces.Span):  # a feature has no lists in lists
             return [pieces.head(group)]
-        found += group.values()
+        else:
+            found.append(_whole(group))
     return found
 
 

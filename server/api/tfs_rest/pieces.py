@@ -23,6 +23,8 @@ _MAX_MEMBERS = 10_000  # of a root; others than the API's are ignored
 _SPACE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 _NAME = re.compile(rb'[ \t\r\n]*+("(?:[^"\\\x00-\x1f]|\\.)*+")[ \t\r\n]*+:[ \t\r\n]*+')
+_BASE64 = re.compile(rb'\{[ \t\r\n]*+"b64"[ \t\r\n]*+:[ \t\r\n]*+"')
+_SHOWN = 8192  # bytes of a long string that an error text may need
 _CLOSERS = {ord("["): b"]", ord("{"): b"}"}
 
 
@@ -53,8 +55,8 @@ class Span(NamedTuple):
         """Reads a list.
 
         Yields:
-            Some whole elements; or, where one is longer than a group, its `Span`, or its value
-            where it is neither list nor object.
+            Some whole elements; or, where one is longer than a group, its `Span` or `Text`; its
+            value where it is none of these, or base64.
 
         Raises:
             ServingError: INVALID_ARGUMENT, the document isn't JSON.
@@ -87,9 +89,11 @@ class Span(NamedTuple):
         start = _skip_space(self.body, start, end)
         if start == end:
             raise document.ParseError(f"Invalid value. at offset: {end}")
-        if self.body[start] in _CLOSERS:
+        if self.body[start] == ord('"'):
+            return Text(self.body, start, end)
+        if self.body[start] in _CLOSERS and not _BASE64.match(self.body, start, end):
             return Span(self.body, start, end)
-        if self.body[start] != ord('"'):
+        if self.body[start] not in _CLOSERS:
             text = self.body[start : min(end, start + _MAX_NUMBER)].rstrip(_SPACE)
             if _skip_space(self.body, start + len(text), end) < end:
                 what = "Number too big to be stored in double."  # what else would be as long?
@@ -122,6 +126,28 @@ class Span(NamedTuple):
                 kind = "Invalid value." if opener == b"[" else "Missing a name for object member."
                 raise document.ParseError(f"{kind} at offset: {cut.end}")
             yield cut
+
+
+class Text(NamedTuple):
+    """A long string of a document, not read yet.
+
+    Attributes:
+        body: The document.
+        start: Where its quotation mark is.
+        end: Up to where there is nothing else, spaces excepted.
+    """
+
+    body: bytes
+    start: int
+    end: int
+
+    def value(self) -> Any:
+        """Reads it.
+
+        Raises:
+            ServingError: INVALID_ARGUMENT, it isn't JSON.
+        """
+        return Group(self.body[self.start : self.end].rstrip(_SPACE), self.start).values()
 
 
 class Group(NamedTuple):
@@ -183,7 +209,7 @@ def read(body: bytes) -> dict[str, Any]:
     if opener == b"[":
         raise document.not_object(head(Span(body, start, None)))
     if opener == b'"':
-        raise document.not_object(document.Unparsed())
+        raise document.not_object(head(Text(body, start, len(body))))
     if opener != b"{":
         raise document.not_object(document.value(body[: start + _MAX_NUMBER]))
     root: dict[str, Any] = {}
@@ -198,6 +224,11 @@ def head(value: Any) -> Any:
     """Returns the beginning of what a span stands for, as much as an error text shows."""
     if isinstance(value, dict):
         return {name: head(item) for name, item in value.items()}
+    if isinstance(value, Text):
+        if value.end - value.start <= _SHOWN:
+            return value.value()
+        shown = value.body[value.start + 1 : value.start + _SHOWN]
+        return shown.partition(b"\\")[0].decode(errors="replace")
     if not isinstance(value, Span):
         return value
     if not value.is_list:

@@ -18,6 +18,7 @@ from wire import dtypes
 
 # The official server takes float32 and float64 alone.
 FLOATS = frozenset({"float32", "float64", "float16", "bfloat16"})
+_BLOCK = 2**18  # characters that are decoded at a time
 # What a value may be, by dtype; TensorFlow then keeps the low bits of the narrow ones.
 INTEGERS = {
     "int8": (-(2**31), 2**31 - 1),
@@ -39,11 +40,24 @@ def decode_base64(value: Any) -> bytes:
     """
     if not is_base64(value):
         raise invalid(f"JSON Value: {document.text(value)} not formatted correctly for base64 data")
-    text = "".join(value["b64"].split()).rstrip("=")
+    text = value["b64"]
+    found = []
+    rest = ""
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        for start in range(0, len(text), _BLOCK):
+            rest += "".join(text[start : start + _BLOCK].split())
+            end = len(rest) // 4 * 4 if start + _BLOCK < len(text) else 0
+            found.append(_decoded(rest[:end]))
+            rest = rest[end:]
+        rest = rest.rstrip("=")
+        found.append(_decoded(rest + "=" * (-len(rest) % 4)))
     except (binascii.Error, ValueError):
         raise invalid("Unable to base64 decode") from None
+    return b"".join(found)
+
+
+def _decoded(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
 
 
 def is_base64(value: Any) -> bool:
