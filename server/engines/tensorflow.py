@@ -80,7 +80,7 @@ class TensorFlowEngine:
             values = function(*inputs.values())
         except self._errors as error:
             raise _as_serving_error(error) from None
-        return {name: np.asarray(value) for name, value in zip(outputs, values, strict=True)}
+        return {name: _array(value) for name, value in zip(outputs, values, strict=True)}
 
     def close(self) -> None:
         """Drops the session, which ends with the last call that uses it."""
@@ -105,6 +105,14 @@ class TensorFlowEngine:
             [entry.inputs[name].tensor for name in inputs],
             [entry.outputs[name].tensor for name in outputs],
         )
+
+
+def _array(value: Any) -> np.ndarray:
+    if not isinstance(value, bytes):
+        return np.asarray(value)
+    array = np.empty((), object)  # NumPy's own strings end at a zero
+    array[()] = value
+    return array
 
 
 def _needs_xla(graph: Any) -> bool:

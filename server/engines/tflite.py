@@ -152,7 +152,9 @@ def _stored_signatures(content: bytes) -> dict[str, pb.SignatureDef]:
     for index in range(model.MetadataLength()):
         entry = model.Metadata(index)
         if entry.Name() == _METADATA:
-            stored = flexbuffers.GetRoot(model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()).AsMap
+            stored = flexbuffers.GetRoot(
+                model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
+            ).AsMap
             return {
                 key.AsKey: pb.SignatureDef.FromString(value.AsStringBytes)
                 for key, value in zip(stored.Keys, stored.Values, strict=True)

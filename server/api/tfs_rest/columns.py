@@ -48,9 +48,7 @@ def _read_list(span: pieces.Span, tensor: Tensor, level: int) -> np.ndarray:
     return stack.finish() if stack.count else dense.read([], tensor)
 
 
-def _group(
-    group: pieces.Group, stack: dense.Stack, tensor: Tensor, level: int
-) -> np.ndarray:
+def _group(group: pieces.Group, stack: dense.Stack, tensor: Tensor, level: int) -> np.ndarray:
     found = numbers.read(group.text)
     array = found.of(tensor) if isinstance(found, numbers.Numbers) else None
     if array is not None and stack.takes(array):

@@ -1,7 +1,7 @@
 """JSON lists as one tensor, in TensorFlow Serving's rules.
 
-Source: tensorflow_serving/util/json_tensor.cc. Regular lists of one kind of value are converted as a
-whole; whatever isn't clear-cut there goes value by value, which also finds the official error.
+Source: tensorflow_serving/util/json_tensor.cc. Regular lists of one kind of value are converted as
+a whole; whatever isn't clear-cut there goes value by value, which also finds the official error.
 """
 
 from __future__ import annotations

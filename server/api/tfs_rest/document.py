@@ -209,7 +209,7 @@ def _string(value: str) -> str:
 
 
 def _decimal(value: float) -> str:
-    """Prints a double as RapidJSON does (internal/dtoa.h, Prettify); NaN and infinity as nothing."""
+    """Prints a double as RapidJSON does (dtoa.h, Prettify); NaN and infinity as nothing."""
     if not math.isfinite(value):
         return ""
     sign = "-" if math.copysign(1, value) < 0 else ""

@@ -1,8 +1,8 @@
 """Predict requests of plain numbers, read without an object a number.
 
-simdjson validates and converts a list as a whole, in any of the three ways in which a request may hold
-numbers: lists of lists, rows that name their inputs, a list an input. Whatever isn't clear-cut
-(ragged lists, rows that differ in their keys, numbers beyond 64 bits, errors of any kind) is left to
+simdjson validates and converts a list as a whole, in each of the ways in which a request may hold
+numbers: lists of lists, rows that name their inputs, a list an input. What isn't clear-cut
+(ragged lists, rows of other keys than the first, numbers beyond 64 bits, errors) is left to
 `document` and `tensors`, so that values and error texts are theirs.
 """
 
@@ -63,10 +63,11 @@ class Numbers(NamedTuple):
     def of(self, tensor: Tensor) -> np.ndarray | None:
         """Returns it in a tensor's dtype; None where that takes other numbers."""
         found = dense.of_dtype(self.array, tensor)
-        if found is None and self.is_integer and self.array.dtype.kind == "f":
-            if np.abs(self.array).max() <= _EXACT:
-                return dense.of_dtype(self.array.astype(np.int64), tensor)
-        return found
+        if found is not None or not self.is_integer or self.array.dtype.kind != "f":
+            return found
+        if np.abs(self.array).max() > _EXACT:
+            return None
+        return dense.of_dtype(self.array.astype(np.int64), tensor)
 
 
 Found = Numbers | Mapping[str, Numbers]
@@ -96,7 +97,9 @@ def parse(body: bytes) -> Envelope | None:
     members, name = found
     text = body[start:end]
     numbers = read(text) if name is None else _columns(text, name)
-    return None if numbers is None else Envelope(members, numbers, body)
+    if numbers is None or (name is None and "inputs" in members and isinstance(numbers, Mapping)):
+        return None
+    return Envelope(members, numbers, body)
 
 
 def read(text: bytes) -> Found | None:
