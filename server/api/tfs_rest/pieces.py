@@ -168,6 +168,8 @@ class Group(NamedTuple):
             ServingError: INVALID_ARGUMENT, they aren't JSON.
         """
         found = document.parse_piece(self.text)
+        if found is None:
+            found = document.parse_quirky(self.text)
         if found is not None:
             return found
         try:

@@ -60,9 +60,14 @@ class Rows:
         if not self.count:
             self._begin(instances[0])
         arrays = self._regular(instances)
-        if arrays is None or not self._add(arrays):
-            arrays = self._slowly(instances)
-            self._add(arrays)
+        if arrays is not None and self._add(arrays):
+            return
+        if len(instances) <= dense.FEW:
+            self._add(self._slowly(instances))
+            return
+        half = len(instances) // 2  # so that the first wrong one is soon found
+        self.add(instances[:half])
+        self.add(instances[half:])
 
     def finish(self) -> dict[str, np.ndarray]:
         """Returns the inputs.
