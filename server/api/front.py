@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from server.api.pages.pages import Pages
 from server.api.tfs_rest import rendering
 from server.api.tfs_rest.api import RestApi
+from server.api.v2.api import V2Api
 from server.errors import Code, ServingError, invalid
 from server.inference.core import Core
 from server.protocol.guard import Guard
@@ -48,6 +49,7 @@ class Front:
         self._options = options
         self._guard = guard
         self._api: Handler = RestApi(core, timeout_s=options.timeout_s)
+        self._v2: Handler = V2Api(core, timeout_s=options.timeout_s)
         self._pages: Handler = Pages(core, prometheus_path=options.prometheus_path)
 
     async def __call__(self, request: Request) -> Response:
@@ -91,6 +93,8 @@ class Front:
             request.body = self._decompressed(request.body, encoding.lower())
         if request.path[:4].lower() == "/v1/":
             return await self._api(request)
+        if request.path[:4] in ("/v2", "/v2/"):
+            return await self._v2(request)
         return await self._pages(request)
 
     def _decompressed(self, body: bytes, encoding: str) -> bytes:

@@ -13,6 +13,7 @@ import grpc.aio
 
 from server.api.tfs_grpc.models import ModelService
 from server.api.tfs_grpc.prediction import PredictionService
+from server.api.v2.service import InferenceService
 from server.errors import Code, ServingError
 from server.inference.core import Core
 from server.protocol.grpc.aio import AioServer
@@ -80,6 +81,7 @@ class GrpcServer:
         for service, methods, implementation in (
             (services.PREDICTION_SERVICE, services.PREDICTION_METHODS, prediction),
             (services.MODEL_SERVICE, services.MODEL_METHODS, ModelService(core)),
+            (services.INFERENCE_SERVICE, services.INFERENCE_METHODS, InferenceService(core)),
         ):
             self._add(service, methods, implementation)
         self._add_profiler()
