@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from server.api.v2 import body, contents, json_tensors
+from server.api.v2 import body, contents, inputs, json_tensors
 from server.api.v2.inputs import datatype_of, version_or_label
 from server.inference import predict
 from server.inference.core import Answer, Ask, ModelSpec
@@ -15,8 +15,8 @@ from server.inference.timeout import Timeout
 from server.models.servable import Servable
 from server.protocol.grpc.call import Context
 from server.protocol.http1.messages import Response
+from wire import datatypes, raw_tensors
 from wire import open_inference_pb2 as pb
-from wire import raw_tensors
 
 _METHOD = "ModelInfer"
 
@@ -54,17 +54,16 @@ class RestInfer(Ask[Response]):
         tensors = servable.signatures[answer.signature].outputs
         outputs, pieces = [], []
         for name, array in answer.result.items():
-            output: dict[str, Any] = {
-                "name": name,
-                "datatype": datatype_of(tensors[name]),
-                "shape": array.shape,
-            }
+            datatype = datatype_of(tensors[name])
+            if not datatypes.is_known(datatype):
+                raise inputs.uncarried("output", name, datatype)
+            output: dict[str, Any] = {"name": name, "datatype": datatype, "shape": array.shape}
             if request.is_binary.get(name, request.is_binary_by_default):
                 piece = raw_tensors.from_array(array)
                 output["parameters"] = {body.BINARY_SIZE: len(piece)}
                 pieces.append(piece)
             else:
-                output["data"] = json_tensors.from_array(array, name, tensors[name])
+                output["data"] = json_tensors.from_array(array, name)
             outputs.append(output)
         document: dict[str, Any] = {
             "model_name": servable.name,

@@ -18,9 +18,9 @@ import orjson
 
 from server.api.v2 import inputs, json_tensors
 from server.api.v2.inputs import Input
-from server.engines.signatures import Signature, Tensor
+from server.engines.signatures import Signature
 from server.errors import invalid
-from wire import datatypes, dtypes, raw_tensors
+from wire import datatypes, raw_tensors
 from wire.tensors import TensorError
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -129,7 +129,7 @@ def _inputs(document: Mapping[str, Any], binary: memoryview) -> tuple[list[Input
         if size is None:
             if tensor.get("data") is None:
                 raise invalid(f"input {name} has neither data nor {BINARY_SIZE}")
-            read = functools.partial(_from_json, tensor["data"], shape)
+            read = functools.partial(json_tensors.to_array, tensor["data"], shape=shape)
         else:
             if not _is_size(size) or size > len(binary):
                 raise invalid(
@@ -138,7 +138,7 @@ def _inputs(document: Mapping[str, Any], binary: memoryview) -> tuple[list[Input
                 )
             if tensor.get("data"):
                 raise invalid(f"input {name} has both data and {BINARY_SIZE}")
-            read = functools.partial(_from_raw, binary[:size], shape)
+            read = functools.partial(raw_tensors.to_array, binary[:size], shape=shape)
             binary = binary[size:]
         found.append(Input(name, _text(tensor, "datatype", where), shape, read))
     return found, binary
@@ -174,31 +174,21 @@ def _bare_input(signature: Signature, data: bytes) -> Input:
     datatype = inputs.datatype_of(tensor)
     if tensor.shape is None or tensor.shape.count(-1) > 1:
         raise invalid(f"the shape of input {name} doesn't follow from its bytes; send it as JSON")
-    if datatype == datatypes.BYTES:  # the body is the one element
-        return Input(name, datatype, [1 if s == -1 else s for s in tensor.shape], _element(data))
+    if datatype == datatypes.BYTES:
+        shape = [1 if size == -1 else size for size in tensor.shape]
+        return Input(name, datatype, shape, functools.partial(_only_string, data, shape))
     unit = math.prod(size for size in tensor.shape if size != -1) * tensor.numpy_dtype.itemsize
     shape = [(len(data) // unit if unit else 0) if s == -1 else s for s in tensor.shape]
-    return Input(name, datatype, shape, functools.partial(_from_raw, memoryview(data), shape))
+    read = functools.partial(raw_tensors.to_array, memoryview(data), shape=shape)
+    return Input(name, datatype, shape, read)
 
 
-def _element(data: bytes) -> Any:
-    def read(tensor: Tensor) -> np.ndarray:
-        shape = [1 if size == -1 else size for size in tensor.shape or ()]
-        if math.prod(shape) != 1:
-            raise TensorError(f"a body without JSON is one string; shape {shape} has more")
-        array = np.empty(1, object)
-        array[0] = data
-        return array.reshape(shape)
-
-    return read
-
-
-def _from_json(data: Any, shape: Sequence[int], tensor: Tensor) -> np.ndarray:
-    return json_tensors.to_array(data, tensor, shape)
-
-
-def _from_raw(data: memoryview, shape: Sequence[int], tensor: Tensor) -> np.ndarray:
-    return raw_tensors.to_array(data, dtypes.name(tensor.dtype), shape)
+def _only_string(data: bytes, shape: Sequence[int], dtype_name: str) -> np.ndarray:
+    if math.prod(shape) != 1:
+        raise TensorError(f"a body without JSON is one {dtype_name}; shape {shape} has more")
+    array = np.empty(1, object)
+    array[0] = data
+    return array.reshape(shape)
 
 
 def _object(value: Any, what: str) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from server.api.v2 import inputs
 from server.api.v2.inputs import Input
 from server.engines.signatures import Signature, Tensor
 from server.errors import invalid
-from wire import dtypes, raw_tensors, tensor_contents
+from wire import datatypes, dtypes, raw_tensors, tensor_contents
 from wire import open_inference_pb2 as pb
 
 
@@ -56,9 +56,9 @@ def arrays(request: pb.ModelInferRequest, signature: Signature) -> dict[str, np.
         if raw:
             if tensor.HasField("contents"):
                 raise invalid(f"input {tensor.name} has both contents and raw_input_contents")
-            read = functools.partial(_from_raw, raw[index], shape)
+            read = functools.partial(raw_tensors.to_array, raw[index], shape=shape)
         else:
-            read = functools.partial(_from_contents, tensor.contents, shape)
+            read = functools.partial(tensor_contents.to_array, tensor.contents, shape=shape)
         found.append(Input(tensor.name, tensor.datatype, shape, read))
     return inputs.read_all(signature, found)
 
@@ -79,23 +79,13 @@ def fill(
     is_raw = is_raw or not all(map(tensor_contents.has_form, names.values()))
     for name, array in outputs.items():
         datatype = inputs.datatype_of(tensors[name])
-        if array.dtype.kind == "c":
-            raise invalid(f"output {name} is {datatype}, which this protocol can't carry")
+        if not datatypes.is_known(datatype):
+            raise inputs.uncarried("output", name, datatype)
         output = response.outputs.add(name=name, datatype=datatype, shape=array.shape)
         if is_raw:
             response.raw_output_contents.append(raw_tensors.from_array(array))
         else:
             output.contents.CopyFrom(tensor_contents.from_array(array))
-
-
-def _from_raw(data: bytes, shape: Sequence[int], tensor: Tensor) -> np.ndarray:
-    return raw_tensors.to_array(data, dtypes.name(tensor.dtype), shape)
-
-
-def _from_contents(
-    contents: pb.InferTensorContents, shape: Sequence[int], tensor: Tensor
-) -> np.ndarray:
-    return tensor_contents.to_array(contents, dtypes.name(tensor.dtype), shape)
 
 
 def _value(parameter: pb.InferParameter) -> object:

@@ -27,14 +27,14 @@ class Input(NamedTuple):
     """An input as a request announces it.
 
     Attributes:
-        read: Returns the values as an array of the shape, in the dtype of the signature's tensor,
-            which is that of the data type. Raises TensorError where they aren't such values.
+        read: Returns the values as an array of the shape and of a dtype, which is named as in
+            `wire.dtypes`. Raises TensorError where they aren't such values.
     """
 
     name: str
     datatype: str
     shape: Sequence[int]
-    read: Callable[[Tensor], np.ndarray]
+    read: Callable[[str], np.ndarray]
 
 
 def read_all(signature: Signature, inputs: Sequence[Input]) -> dict[str, np.ndarray]:
@@ -44,19 +44,18 @@ def read_all(signature: Signature, inputs: Sequence[Input]) -> dict[str, np.ndar
         ServingError: INVALID_ARGUMENT, an input isn't the signature's in name, data type or shape,
             or its values aren't what it announces.
     """
-    tensors: dict[str, Tensor] = {}
+    names: set[str] = set()
     for one in inputs:
-        if one.name in tensors:
+        if one.name in names:
             raise invalid(f"input {one.name} is given twice")
-        tensors[one.name] = _checked(signature, one)
+        names.add(one.name)
+        _check(signature, one)
     arrays = {}
     for one in inputs:
         try:
-            arrays[one.name] = one.read(tensors[one.name])
+            arrays[one.name] = one.read(datatypes.dtype_name(one.datatype))
         except TensorError as error:
             raise invalid(f"input {one.name}: {error}") from None
-        except ServingError as error:
-            raise ServingError(error.code, f"input {one.name}: {error.message}") from None
     return arrays
 
 
@@ -112,7 +111,12 @@ def unsupported(what: str, instead: str) -> ServingError:
     return ServingError(Code.UNIMPLEMENTED, f"{what} is not supported: {instead}")
 
 
-def _checked(signature: Signature, one: Input) -> Tensor:
+def uncarried(what: str, name: str, datatype: str) -> ServingError:
+    """Returns the error for a tensor of a dtype that the protocol has no data type for."""
+    return invalid(f"{what} {name} is {datatype}, which this protocol can't carry")
+
+
+def _check(signature: Signature, one: Input) -> None:
     tensor = signature.inputs.get(one.name)
     if tensor is None:
         known = ", ".join(signature.inputs) or "none"
@@ -121,7 +125,7 @@ def _checked(signature: Signature, one: Input) -> Tensor:
         )
     wanted = datatype_of(tensor)
     if not datatypes.is_known(wanted):
-        raise invalid(f"input {one.name} is {wanted}, which this protocol can't carry")
+        raise uncarried("input", one.name, wanted)
     if one.datatype != wanted:
         try:
             datatypes.dtype_name(one.datatype)
@@ -146,7 +150,6 @@ def _checked(signature: Signature, one: Input) -> Tensor:
         )
     if math.prod(max(size, 1) for size in shape) > _MAX_ELEMENTS:
         raise invalid(f"input {one.name}: shape {shape} has too many elements")
-    return tensor
 
 
 def datatype_of(tensor: Tensor) -> str:
