@@ -13,7 +13,7 @@ from server.inference.core import Answer, Ask, ModelSpec
 from server.inference.tasks import Predict, Task
 from server.inference.timeout import Timeout
 from server.models.servable import Servable
-from server.protocol.grpc.call import Context
+from server.protocol.grpc.method import Context
 from server.protocol.http1.messages import Response
 from wire import datatypes, raw_tensors
 from wire import open_inference_pb2 as pb

@@ -7,7 +7,7 @@ from typing import Any
 from server.api.v2 import metadata, repository
 from server.api.v2.asks import GrpcInfer
 from server.inference.core import Core
-from server.protocol.grpc.call import Context
+from server.protocol.grpc.method import Context
 from wire import open_inference_pb2 as pb
 
 
