@@ -200,7 +200,7 @@ def _object(value: Any, what: str) -> Mapping[str, Any]:
 def _text(tensor: Mapping[str, Any], key: str, where: str) -> str:
     value = tensor.get(key)
     if not isinstance(value, str) or not value:
-        raise invalid(f"{where}.{key} must be a string")
+        raise invalid(f"{where}.{key} must be a string that isn't empty")
     return value
 
 
