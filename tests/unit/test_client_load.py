@@ -12,13 +12,13 @@ from client.load.recorder import Recorder
 from client.load.result import Result
 from client.load.schedule import Schedule
 from client.load.workload import fitting
-from client.servable import Servable
+from client.model_spec import ModelSpec
 from client.signature import ArraySpec, ServedSignature
 from tests.support import needs
 
 
 def plan(api="grpc", **changes):
-    return LoadPlan(Endpoint("localhost", 1, api), Servable("m"), **changes)
+    return LoadPlan(Endpoint("localhost", 1, api), ModelSpec("m"), **changes)
 
 
 def test_a_status_is_read_among_other_headers():
