@@ -52,7 +52,7 @@ def from_array(array: np.ndarray) -> bytes:
         ValueError: a string is longer than its length can say.
     """
     if array.dtype.kind not in "OSU":
-        return array.tobytes()
+        return array.astype(array.dtype.newbyteorder("="), copy=False).tobytes()
     pieces: list[bytes] = []
     for value in array.ravel().tolist():
         element = value if isinstance(value, bytes) else str(value).encode()

@@ -7,7 +7,7 @@ import importlib.metadata
 from collections.abc import Mapping
 from typing import Any
 
-from server.api.v2.inputs import datatype_of, version_or_label
+from server.api.v2.inputs import SIGNATURE_PARAMETER, datatype_of, version_or_label
 from server.engines import signatures
 from server.engines.signatures import Tensor
 from server.errors import Code, ServingError
@@ -34,8 +34,8 @@ def server() -> Mapping[str, Any]:
 def model(core: Core, name: str, version: str) -> Mapping[str, Any]:
     """Returns what is told of a model: the inputs and outputs of its default signature.
 
-    `properties`, which the specification leaves to servers, names the signature that is told of,
-    and all that may be asked for by the parameter `signature_name`.
+    `properties`, which the specification leaves to servers, names the version and the signature
+    that is told of, and all signatures that the parameter `signature_name` may ask for.
 
     Raises:
         ServingError: the model or version isn't served.
@@ -51,7 +51,11 @@ def model(core: Core, name: str, version: str) -> Mapping[str, Any]:
         "platform": _PLATFORMS.get(servable.engine.name, _SAVED_MODEL),
         "inputs": _tensors(told.inputs) if told else [],
         "outputs": _tensors(told.outputs) if told else [],
-        "properties": {"signature_name": chosen, "signatures": ",".join(names)},
+        "properties": {
+            "version": str(servable.version),
+            SIGNATURE_PARAMETER: chosen,
+            "signatures": ",".join(names),
+        },
     }
 
 
