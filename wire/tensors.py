@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from google.protobuf.unknown_fields import UnknownFieldSet
 
-from wire import dtypes
+from wire import dtypes, packed
 from wire.serving_pb2 import TensorProto, TensorShapeProto
 
 # Where each dtype's values stand in TensorProto (source: tensorflow/core/framework/tensor.proto).
@@ -184,11 +183,10 @@ def _values(proto: TensorProto, name: str, count: int) -> np.ndarray:
     dtype = dtypes.numpy_dtype(name)
     if name in _PACKED_FIELDS:
         field, wire_dtype = _PACKED_FIELDS[name]
-        chunks = getattr(proto, field)
-        packed = chunks[0] if len(chunks) == 1 else b"".join(chunks) + _unpacked(proto, field)
-        if len(packed) % dtype.itemsize:
-            raise TensorError(f"{field} holds {len(packed)} bytes, no whole number of {name}")
-        return np.frombuffer(packed, wire_dtype)[:count]
+        numbers = packed.read(proto, field)
+        if len(numbers) % dtype.itemsize:
+            raise TensorError(f"{field} holds {len(numbers)} bytes, no whole number of {name}")
+        return np.frombuffer(numbers, wire_dtype)[:count]
     if name in _HALF_DTYPES:
         return _numbers(proto.half_val, np.dtype(np.int64), count).astype(np.uint16).view(dtype)
     values = getattr(proto, _NUMBER_FIELDS[name])
@@ -206,17 +204,6 @@ def _numbers(values: Any, dtype: np.dtype, count: int) -> np.ndarray:
         stop = min(start + _BLOCK, size)
         found[start:stop] = values[start:stop]
     return found
-
-
-def _unpacked(proto: TensorProto, field: str) -> bytes:
-    """Returns numbers sent one by one, which a field declared as bytes leaves unknown."""
-    number = TensorProto.DESCRIPTOR.fields_by_name[field].number
-    widths = {1: 8, 5: 4}  # bytes of protobuf's wire types fixed64 and fixed32
-    return b"".join(
-        unknown.data.to_bytes(widths[unknown.wire_type], "little")
-        for unknown in UnknownFieldSet(proto)  # type: ignore[attr-defined]
-        if unknown.field_number == number and unknown.wire_type in widths
-    )
 
 
 def _fill(values: np.ndarray, shape: tuple[int, ...], count: int) -> np.ndarray:

@@ -108,11 +108,12 @@ class TensorFlowEngine:
 
 
 def _array(value: Any) -> np.ndarray:
-    if not isinstance(value, bytes):
-        return np.asarray(value)
-    array = np.empty((), object)  # NumPy's own strings end at a zero
-    array[()] = value
-    return array
+    """Returns a session's value; a scalar string comes as bytes, of which NumPy cuts off zeros."""
+    if isinstance(value, bytes):
+        array = np.empty((), object)
+        array[()] = value
+        return array
+    return np.asarray(value)
 
 
 def _needs_xla(graph: Any) -> bool:
