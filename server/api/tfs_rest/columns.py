@@ -56,7 +56,9 @@ def _group(group: pieces.Group, stack: dense.Stack, tensor: Tensor, level: int) 
     values = group.values()
     if not isinstance(values, list):
         raise dense.too_deep()
-    shape = dense.shape_of(values[0]) if stack.shape is None else stack.shape
+    shape = dense.shape_of(values)[1:] if stack.shape is None else stack.shape
+    if level + len(shape) >= dense.MAX_RANK:
+        raise dense.too_deep()
     return dense.entries(values, shape, tensor, level)
 
 

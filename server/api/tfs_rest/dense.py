@@ -34,7 +34,7 @@ def read(value: Any, tensor: Tensor) -> np.ndarray:
     if not isinstance(value, list) or not value:
         return slowly(value, shape_of(value), tensor)
     array = regular(value, tensor)
-    return entries(value, shape_of(value[0]), tensor) if array is None else array
+    return entries(value, shape_of(value)[1:], tensor) if array is None else array
 
 
 def entries(values: list[Any], shape: Sequence[int], tensor: Tensor, level: int = 0) -> np.ndarray:
