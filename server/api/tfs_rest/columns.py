@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from server.api.tfs_rest import dense, numbers, pieces
+from server.api.tfs_rest import dense, document, numbers, pieces
 from server.engines.signatures import Tensor
 from server.errors import invalid
 from wire import dtypes
@@ -41,10 +41,13 @@ def _read_list(span: pieces.Span, tensor: Tensor, level: int) -> np.ndarray:
             entry = _read_list(group, tensor, level + 1)[None]
             _check(entry, stack, level + 1)
             stack.add(entry)
+        elif stack.shape:
+            raise invalid(
+                f"JSON Value: {document.text(pieces.head(group))} found at incorrect level: "
+                f"{level + 2} in the JSON DOM. Expected at level: {level + 1 + len(stack.shape)}"
+            )
         else:
-            entry = read_column(group, tensor)[None]
-            _check(entry, stack, level + 1)
-            stack.add(entry)
+            stack.add(read_column(group, tensor)[None])
     return stack.finish() if stack.count else dense.read([], tensor)
 
 
@@ -65,9 +68,6 @@ def _group(group: pieces.Group, stack: dense.Stack, tensor: Tensor, level: int) 
 def _check(entry: np.ndarray, stack: dense.Stack, level: int) -> None:
     if stack.takes(entry):
         return
-    if entry.ndim == 1:
-        rank = level + len(stack.shape or ())
-        raise invalid(f"A value found at level: {level + 1}. Expected at level: {rank}")
     wanted, got = stack.shape or (), entry.shape[1:]
     if not wanted:
         raise invalid(f"Encountered list at unexpected level: {level} expected < {level}")
