@@ -11,6 +11,7 @@ import numpy as np
 from artifact import manifest, variables, versions
 from artifact.errors import ModuleError
 from artifact.function import Function, Functions, enable_64_bits
+from wire.dtypes import numpy_dtype
 
 # What an export's platforms are called, by JAX's name of a backend.
 _PLATFORMS = {"gpu": ("cuda", "rocm")}
@@ -94,6 +95,19 @@ class Program:
         except ModuleError as error:
             raise self._unrunnable(error) from error
         return dict(zip(self._program.output_names, map(np.asarray, outputs), strict=True))
+
+    def is_compiled(self, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        """Tells whether inputs of these shapes, by name, have been run or compiled before.
+
+        Where no program takes them, there is nothing to compile, either.
+        """
+        sizes = [shapes[name][0] for name in self._signature.batched_inputs]
+        function = self._functions.get(sizes[0] if sizes else None) or self._functions.get(None)
+        names = self._program.input_names
+        dtypes = (self._signature.inputs[name].dtype for name in names)
+        return function is None or function.is_compiled(
+            [(shapes[name], numpy_dtype(dtype)) for name, dtype in zip(names, dtypes, strict=True)]
+        )
 
     def _function(self, batch_size: int | None) -> Function:
         function = self._functions.get(batch_size) or self._functions.get(None)

@@ -64,12 +64,23 @@ class XlaEngine:
         opened = {name for name, t in entry.inputs.items() if t.shape and t.shape[0] is None}
         return opened <= set(entry.batched_inputs)
 
+    def is_ready(self, signature: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        """Whether inputs of these shapes run, or are refused, without being compiled before."""
+        entry = self._programs.get(signature)
+        return (
+            entry is None
+            or self._problem(signature, shapes) is not None
+            or entry.is_compiled(shapes)
+        )
+
     def run(
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
     ) -> dict[str, np.ndarray]:
         """Runs a signature; JAX lets go of the GIL while it computes."""
         entry = self._program(signature)
-        self._check_shapes(signature, inputs)
+        problem = self._problem(signature, {name: a.shape for name, a in inputs.items()})
+        if problem is not None:
+            raise invalid(problem)
         try:
             values = entry.run(inputs)
         except program.UnrunnableError as error:
@@ -99,12 +110,12 @@ class XlaEngine:
                 Code.FAILED_PRECONDITION, f'signature "{signature}" has no JAX program'
             ) from None
 
-    def _check_shapes(self, signature: str, inputs: Mapping[str, np.ndarray]) -> None:
-        """Refuses shapes before JAX does; which batch sizes there are, the program knows."""
+    def _problem(self, signature: str, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+        """What is wrong with shapes, before JAX says it; the program knows its batch sizes."""
         batch_sizes = set()
         entry = self._signatures[signature]
         for name, tensor in entry.inputs.items():
-            shape = inputs[name].shape
+            shape = shapes[name]
             batched = name in entry.batched_inputs
             wanted = (None, *tensor.shape[1:]) if batched else tensor.shape
             if len(shape) != len(wanted) or any(
@@ -112,13 +123,14 @@ class XlaEngine:
                 for want, size in zip(wanted, shape, strict=True)
             ):
                 want = ",".join("?" if size is None else str(size) for size in tensor.shape)
-                raise invalid(
+                return (
                     f'input "{name}" has shape {list(shape)}, signature {signature} takes [{want}]'
                 )
             if batched:
                 batch_sizes.add(shape[0])
         if len(batch_sizes) > 1:
-            raise invalid(f"inputs of signature {signature} differ in their batch size")
+            return f"inputs of signature {signature} differ in their batch size"
+        return None
 
 
 def servable(path: Path) -> frozenset[str]:

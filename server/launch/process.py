@@ -17,7 +17,7 @@ from server.api.grpc_services import GrpcServer
 from server.errors import ServingError
 from server.inference.admission import Admission
 from server.inference.core import Core
-from server.inference.execution import Batches, Threads
+from server.inference.execution import Execution
 from server.launch import settings
 from server.launch.options import Options
 from server.launch.settings import Settings
@@ -26,6 +26,7 @@ from server.models.model_config import ModelConfig
 from server.models.repository import Repository
 from server.protocol.http1.server import HttpServer
 from server.telemetry.observation import Observer
+from server.telemetry.queues import QueueMetrics
 from server.telemetry.request_log import RequestLog
 
 logger = logging.getLogger("server")
@@ -96,19 +97,20 @@ class Server:
             loop.add_signal_handler(number, self._stop.set)
         found = self._settings
         self._repository = Repository(found.loader, found.repository)
-        execute = (
-            Threads()
-            if found.batching is None
-            else Batches(
-                found.batching,
-                merges_all=self._options.enable_batching and not self._options.exact,
-                is_exact=self._options.exact,
-            )
+        queues = QueueMetrics()
+        execute = Execution(
+            found.batching,
+            queues,
+            merges_proven=found.merges,
+            merges_all=self._options.enable_batching and not self._options.exact,
+            is_exact=self._options.exact,
         )
+        observer = Observer(self._repository, found.access_log)
+        observer.metrics += queues.all
         core = Core(
             self._repository,
             execute,
-            Observer(self._repository, found.access_log),
+            observer,
             RequestLog(self._repository, found.loader.engine.tags),
             Admission(self._options.max_concurrent_requests, self._options.max_requests_per_second),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -33,7 +33,7 @@ class Settings:
 
     Attributes:
         http: None without a REST port.
-        batching: None without batching.
+        merges: Calls are merged where that changes no answer, or where the operator says so.
     """
 
     models: list[ModelConfig]
@@ -44,7 +44,8 @@ class Settings:
     front: FrontOptions
     guard: Guard
     limits: Limits
-    batching: batching.Parameters | None
+    batching: batching.Parameters
+    merges: bool
     access_log: TextIO | None
 
 
@@ -72,6 +73,7 @@ def read(options: Options) -> Settings:
         ),
         limits=_limits(options),
         batching=batches,
+        merges=_merges(options),
         access_log=_access_log(options.access_log),
     )
 
@@ -101,7 +103,7 @@ def _limits(options: Options) -> Limits:
     )
 
 
-def _loader(options: Options, batches: batching.Parameters | None) -> Loader:
+def _loader(options: Options, batches: batching.Parameters) -> Loader:
     session = options.tensorflow_session_parallelism
     cache = options.compilation_cache_dir
     return Loader(
@@ -116,7 +118,7 @@ def _loader(options: Options, batches: batching.Parameters | None) -> Loader:
         ),
         enable_warmup=options.enable_model_warmup,
         warmup_iterations=max(options.num_request_iterations_for_warmup, 1),
-        batch_sizes=batches.compiled_sizes if batches is not None else None,
+        batch_sizes=batches.compiled_sizes if _merges(options) else None,
         is_exact=options.exact,
         check_method_names=options.enable_signature_method_name_check,
     )
@@ -177,24 +179,28 @@ def _front(options: Options) -> FrontOptions:
     )
 
 
-def _batching(options: Options) -> batching.Parameters | None:
-    found = _parameters(options)
+def _merges(options: Options) -> bool:
+    return options.enable_batching or options.adaptive_batching
+
+
+def _batching(options: Options) -> batching.Parameters:
+    found = replace(_parameters(options), waiting_bytes=options.max_bytes_under_way)
     if options.exact:
         if options.engine == "tensorflow":
             raise invalid("--exact needs the xla engine; leave --engine=tensorflow out")
-        if found is None:
+        if not _merges(options):
             raise invalid("--exact chooses batch sizes; leave --adaptive_batching=false out")
         if found.pad_variable_length:
             raise invalid("--exact pads no other dimension; leave pad_variable_length_inputs out")
     return found
 
 
-def _parameters(options: Options) -> batching.Parameters | None:
+def _parameters(options: Options) -> batching.Parameters:
     file = options.batching_parameters_file
     if not options.enable_batching:
         if file:
             raise invalid("--batching_parameters_file is set without --enable_batching")
-        return batching.Parameters() if options.adaptive_batching else None
+        return batching.Parameters()
     return batching.parse(Path(file).read_text()) if file else batching.Parameters()
 
 

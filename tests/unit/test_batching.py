@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from server.engines.sizes import Sizes, only, steps
 from server.errors import Code, ServingError
-from server.inference.batching.lane import Overloaded
 from server.inference.batching.parameters import Parameters, parse
+from server.inference.batching.refusals import Overloaded
 from server.inference.batching.scheduler import Scheduler
 
 
