@@ -147,7 +147,11 @@ def device_for(platforms: Sequence[str]) -> Any:
 
 
 def load_all(
-    version_dir: Path, *, device: Any = None, functions: Functions | None = None
+    version_dir: Path,
+    *,
+    device: Any = None,
+    functions: Functions | None = None,
+    found: manifest.Manifest | None = None,
 ) -> dict[str, Program]:
     """Loads the programs of all signatures that have one, sharing the version's parameters.
 
@@ -157,6 +161,7 @@ def load_all(
     Args:
         version_dir: A published version.
         device: A `jax.Device` to run on; what `device_for` says where None.
+        found: The version's manifest, where it has been read already.
         functions: Where versions that live at the same time find each other's programs.
 
     Raises:
@@ -167,7 +172,7 @@ def load_all(
     import jax
 
     shared = functions or Functions()
-    found = manifest.Manifest.read(version_dir)
+    found = found or manifest.Manifest.read(version_dir)
     if device is None:
         device = device_for(found.platforms)
     bundle = variables.Bundle(version_dir / versions.VARIABLES)

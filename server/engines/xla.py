@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from artifact import manifest, program, variables
+from artifact import program, variables
+from artifact.manifest import Manifest, ManifestError
 from server.engines.engine import EngineOptions
 from server.errors import Code, ServingError, invalid
 from wire import dtypes
@@ -20,12 +21,22 @@ class XlaEngine:
     compiles_sizes = True
 
     def __init__(
-        self, path: Path, options: EngineOptions, functions: program.Functions | None = None
+        self,
+        path: Path,
+        options: EngineOptions,
+        functions: program.Functions | None = None,
+        manifest: Manifest | None = None,
     ) -> None:
         """Loads programs and parameters, and compiles the batch sizes of a fixed export.
 
         Any other shape is compiled when it is first run: the warm-up records' before the version
         is available. What a version among `functions` has compiled already isn't compiled again.
+
+        Args:
+            path: The version's directory.
+            options: How it is loaded.
+            functions: Programs of the other versions.
+            manifest: The version's, where it has been read already.
 
         Raises:
             UnrunnableError: this JAX can't run the version's programs.
@@ -38,13 +49,14 @@ class XlaEngine:
             jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
             jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
         try:
-            self._signatures = manifest.Manifest.read(path).signatures
-            self._programs = program.load_all(path, functions=functions)
+            found = manifest or Manifest.read(path)
+            self._signatures = found.signatures
+            self._programs = program.load_all(path, functions=functions, found=found)
         except FileNotFoundError as error:
             raise ServingError(
                 Code.FAILED_PRECONDITION, f"the xla engine serves this exporter's versions: {error}"
             ) from None
-        except (manifest.ManifestError, variables.BundleError, KeyError, OSError) as error:
+        except (ManifestError, variables.BundleError, KeyError, OSError) as error:
             raise ServingError(Code.DATA_LOSS, f"{path}: {error}") from None
         for entry in self._programs.values():
             entry.read()
@@ -133,11 +145,12 @@ class XlaEngine:
         return None
 
 
-def servable(path: Path) -> frozenset[str]:
-    """Returns the signatures of a version that have a program for a device of this machine."""
-    try:
-        found = manifest.Manifest.read(path)
-    except (OSError, manifest.ManifestError):
+def servable(found: Manifest | None) -> frozenset[str]:
+    """Returns the signatures of a version that have a program for a device of this machine.
+
+    None of a version without a manifest.
+    """
+    if found is None:
         return frozenset()
     programs = [name for name, entry in found.signatures.items() if entry.program is not None]
     if not programs:

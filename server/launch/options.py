@@ -86,6 +86,11 @@ class Options:
         "give a row the same bits whatever it is merged with, in whichever worker, and however "
         "many rows a request has; where its rows are proven to be independent",
     )
+    preparation_seconds: float = _own_flag(
+        10.0,
+        "longest time to compile and time batch sizes, after the first, before a version is "
+        "available; the others follow in the background",
+    )
     compilation_cache_dir: str = _own_flag(
         "~/.cache/jax-serving-stack/xla",
         "directory that keeps compiled programs for a restart; empty: none",

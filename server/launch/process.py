@@ -111,7 +111,9 @@ class Server:
             self._repository,
             execute,
             observer,
-            RequestLog(self._repository, found.loader.engine.tags),
+            RequestLog(
+                self._repository, found.loader.engine.tags, found.repository.request_log_dir
+            ),
             Admission(self._options.max_concurrent_requests, self._options.max_requests_per_second),
         )
         if self._pipe is not None:

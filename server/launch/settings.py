@@ -83,11 +83,20 @@ def models(options: Options) -> list[ModelConfig]:
 
     Raises:
         OSError: the file can't be read.
-        ServingError: it can't be parsed.
+        ServingError: it can't be parsed, or a request log leads elsewhere than it may.
     """
     if options.model_config_file:
-        return model_config.parse(Path(options.model_config_file).read_text())
-    return [ModelConfig(options.model_name, model_config.base_path(options.model_base_path))]
+        found = model_config.read(Path(options.model_config_file))
+    else:
+        path = model_config.base_path(options.model_base_path).absolute()
+        found = [ModelConfig(options.model_name, path)]
+    model_config.check_logs(found, _request_log_dir(options))
+    return found
+
+
+def _request_log_dir(options: Options) -> Path | None:
+    directory = options.request_log_dir
+    return Path(directory).expanduser().absolute() if directory else None
 
 
 def _token(file: str) -> Token | None:
@@ -120,6 +129,7 @@ def _loader(options: Options, batches: batching.Parameters) -> Loader:
         warmup_iterations=max(options.num_request_iterations_for_warmup, 1),
         batch_sizes=batches.compiled_sizes if _merges(options) else None,
         is_exact=options.exact,
+        preparation_s=options.preparation_seconds,
         check_method_names=options.enable_signature_method_name_check,
     )
 
@@ -130,6 +140,7 @@ def _repository(options: Options) -> RepositoryOptions:
         load_threads=options.num_load_threads or max(os.cpu_count() or 1, 2),
         labels_for_unavailable=options.allow_version_labels_for_unavailable_models,
         tflite=options.prefer_tflite_model,
+        request_log_dir=_request_log_dir(options),
     )
 
 
