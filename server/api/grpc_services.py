@@ -1,32 +1,27 @@
-"""The gRPC server: services at their official paths, errors as statuses."""
+"""The gRPC services as methods by path, whatever transport carries them."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import grpc
-import grpc.aio
-
+from server.api import grpc_reflection
+from server.api.tfs_grpc import descriptors
 from server.api.tfs_grpc.models import ModelService
 from server.api.tfs_grpc.prediction import PredictionService
 from server.errors import Code, ServingError
 from server.inference.core import Core
-from server.protocol.grpc.aio import AioServer
-from server.protocol.guard import Guard
-from server.protocol.tls import Tls
+from server.protocol.grpc.method import Context, Method, of_one_request
 from wire import services
 from wire import serving_pb2 as pb
 
 logger = logging.getLogger(__name__)
 
-_MAX_MESSAGE_BYTES = 2**31 - 1  # as in TensorFlow Serving
-_MAX_DETAILS = 4000  # a status travels in headers, of which clients take 8 KiB
-_STATUS = {status.value[0]: status for status in grpc.StatusCode}
-_HEALTH_SERVICES = (
+_HEALTH_SERVICE = "grpc.health.v1.Health"
+_HEALTHY_SERVICES = (
     "", "ModelService", "PredictionService", services.MODEL_SERVICE, services.PREDICTION_SERVICE
 )  # fmt: skip
 _SERVING = 1  # HealthCheckResponse.ServingStatus
@@ -41,97 +36,63 @@ _PROFILER_SERVICE = "tensorflow.ProfilerService"
 
 
 @dataclass(frozen=True)
-class GrpcOptions:
-    """Where and how to listen.
+class ServiceOptions:
+    """What the services offer.
 
     Attributes:
-        port: None listens on no port, 0 takes any free one.
-        socket_path: A unix socket to listen on as well.
-        arguments: gRPC channel arguments.
         as_tensor_content: Answer in `tensor_content` rather than in the typed fields.
-        tls: Key and certificate; None for plain connections.
         health: Offer grpc.health.v1.
     """
 
-    host: str = "127.0.0.1"
-    port: int | None = 0
-    socket_path: str = ""
-    arguments: Mapping[str, int | str] = field(default_factory=dict)
     as_tensor_content: bool = False
-    tls: Tls | None = None
     health: bool = False
 
 
-class GrpcServer:
-    """TensorFlow Serving's services."""
+class GrpcServices:
+    """TensorFlow Serving's services, its profiler's answers, health checks and reflection.
 
-    def __init__(self, core: Core, options: GrpcOptions, guard: Guard) -> None:
+    Attributes:
+        methods: By path. A transport registers them all, checks who may call them, and turns a
+            `ServingError` into the call's status.
+    """
+
+    def __init__(self, core: Core, options: ServiceOptions) -> None:
         self._core = core
-        self._options = options
-        self._guard = guard
         self._health: Any = None
-        arguments = {
-            "grpc.max_receive_message_length": _MAX_MESSAGE_BYTES,
-            "grpc.max_send_message_length": _MAX_MESSAGE_BYTES,
-            "grpc.so_reuseport": 0,
-        } | dict(options.arguments)
-        self._server = AioServer(arguments.items())
+        self.methods: dict[str, Method] = {}
         prediction = PredictionService(core, as_tensor_content=options.as_tensor_content)
-        for service, methods, implementation in (
-            (services.PREDICTION_SERVICE, services.PREDICTION_METHODS, prediction),
-            (services.MODEL_SERVICE, services.MODEL_METHODS, ModelService(core)),
-        ):
-            self._add(service, methods, implementation)
+        self._add(services.PREDICTION_METHODS, prediction)
+        self._add(services.MODEL_METHODS, ModelService(core))
         self._add_profiler()
-        self._add_reflection()
+        names, files = [services.PREDICTION_SERVICE, services.MODEL_SERVICE], []
         if options.health:
-            self._add_health()
+            files.append(self._add_health())
+            names.append(_HEALTH_SERVICE)
+        self.methods |= grpc_reflection.methods(names, files, descriptors.pool())
 
-    async def start(self) -> int | None:
-        """Starts listening and returns the port.
-
-        Raises:
-            OSError: the address can't be had.
-        """
-        port = None
-        try:
-            if self._options.port is not None:
-                port = self._listen(f"{self._options.host}:{self._options.port}")
-            if self._options.socket_path:
-                self._listen(f"unix:{self._options.socket_path}")
-        except RuntimeError as error:
-            raise OSError(str(error)) from None
+    async def open(self) -> None:
+        """Tells health checks that the services answer."""
         if self._health is not None:
-            for name in _HEALTH_SERVICES:
+            for name in _HEALTHY_SERVICES:
                 await self._health.set(name, _SERVING)
-        await self._server.start()
-        return port
 
-    async def close(self, grace_s: float | None) -> None:
-        """Takes no new calls and ends when those under way are answered, or after the grace."""
+    async def drain(self) -> None:
+        """Tells health checks, for good, that the services will end."""
         if self._health is not None:
             await self._health.enter_graceful_shutdown()
-        await self._server.stop(grace_s)
 
-    def _listen(self, address: str) -> int:
-        if self._options.tls is not None:
-            return self._server.add_secure_port(address, self._options.tls.context())
-        return self._server.add_insecure_port(address)
+    def log_refusal(self, path: str, peer: str, error: ServingError) -> None:
+        """Takes note in the access log of a call that a transport has turned away."""
+        if self._core.observer.logs:
+            self._log(path.rpartition("/")[2], peer, error.code, 0.0)
 
-    def _add(
-        self, service: str, methods: Mapping[str, services.Method], implementation: Any
-    ) -> None:
-        handlers = {
-            name: grpc.unary_unary_rpc_method_handler(
-                self._call(getattr(implementation, name), name, f"/{service}/{name}"),
-                request_deserializer=method.request.FromString,
-                response_serializer=method.response.SerializeToString,
+    def _add(self, methods: Mapping[str, services.Method], implementation: Any) -> None:
+        for name, method in methods.items():
+            self.methods[method.path] = Method(
+                method.request.FromString,
+                method.response.SerializeToString,
+                self._watched(getattr(implementation, name), name),
             )
-            for name, method in methods.items()
-        }
-        self._server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(service, handlers),)
-        )
 
     def _add_profiler(self) -> None:
         """Answers TensorFlow's profiler clients: there is nothing here that they could profile.
@@ -140,79 +101,68 @@ class GrpcServer:
         of Profile, which is INTERNAL there: nothing is wrong with the server.
         """
 
-        async def profile(request: bytes, context: Any) -> bytes:
+        async def profile(request: bytes, context: Context) -> bytes:
             raise ServingError(
                 Code.UNIMPLEMENTED,
                 "the embedded server has no TensorFlow profiler; see /metrics and Server-Timing",
             )
 
-        async def monitor(request: bytes, context: Any) -> bytes:
+        async def monitor(request: bytes, context: Context) -> bytes:
             raise ServingError(Code.UNIMPLEMENTED, "unimplemented.")
 
-        async def terminate(request: bytes, context: Any) -> bytes:
+        async def terminate(request: bytes, context: Context) -> bytes:
             return b""  # an empty TerminateResponse
 
-        handlers = {
-            method.__name__.capitalize(): grpc.unary_unary_rpc_method_handler(
-                self._call(
-                    method,
-                    method.__name__.capitalize(),
-                    f"/{_PROFILER_SERVICE}/{method.__name__.capitalize()}",
-                )
+        for method in (profile, monitor, terminate):
+            name = method.__name__.capitalize()
+            self.methods[f"/{_PROFILER_SERVICE}/{name}"] = Method(
+                bytes, bytes, self._watched(method, name)
             )
-            for method in (profile, monitor, terminate)
-        }
-        self._server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(_PROFILER_SERVICE, handlers),)
-        )
 
-    def _add_reflection(self) -> None:
-        from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
-
-        from server.api.tfs_grpc import descriptors
-
-        names = (services.PREDICTION_SERVICE, services.MODEL_SERVICE, reflection.SERVICE_NAME)
-        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
-            reflection.aio.ReflectionServicer(  # type: ignore[attr-defined]
-                names, pool=descriptors.pool()
-            ),
-            self._server,
-        )
-
-    def _add_health(self) -> None:
-        from grpc_health.v1 import health, health_pb2_grpc
+    def _add_health(self) -> Any:
+        """Adds health checks and returns the file that describes them."""
+        from grpc_health.v1 import health, health_pb2
 
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        parse = health_pb2.HealthCheckRequest.FromString
+        serialize = health_pb2.HealthCheckResponse.SerializeToString
+        self.methods[f"/{_HEALTH_SERVICE}/Check"] = Method(parse, serialize, self._health.Check)
+        self.methods[f"/{_HEALTH_SERVICE}/Watch"] = Method(
+            parse, serialize, stream=of_one_request(self._health.Watch)
+        )
+        return health_pb2.DESCRIPTOR
 
-    def _call(self, method: Callable[[Any, Any], Awaitable[Any]], name: str, path: str) -> Any:
-        async def call(request: Any, context: Any) -> Any:
+    def _watched(
+        self, method: Callable[[Any, Context], Awaitable[Any]], name: str
+    ) -> Callable[[Any, Context], Awaitable[Any]]:
+        """Adds the time it took, the version that answered and the access log to a method."""
+        observer = self._core.observer
+
+        async def call(request: Any, context: Context) -> Any:
             start = time.perf_counter()
-            response, failure = None, None
+            response, code = None, Code.OK
             try:
-                self._guard.check(path, _authorization(context), is_local=context.is_local)
                 response = await method(request, context)
+                return response
             except ServingError as error:
-                failure = error
+                code = error.code
+                raise
             except Exception:
-                logger.exception("gRPC call %s failed", name)
-                failure = ServingError(Code.INTERNAL, "Internal error of the server")
-            seconds = time.perf_counter() - start
-            context.set_trailing_metadata(_trailing(response, seconds))
-            if self._core.observer.logs:
-                code = failure.code if failure else Code.OK
-                self._log(name, request, context, code, seconds)
-            if failure is not None:
-                await context.abort(_STATUS[failure.code], failure.message[:_MAX_DETAILS])
-            return response
+                code = Code.INTERNAL
+                raise
+            finally:
+                seconds = time.perf_counter() - start
+                context.set_trailing_metadata(_trailing(response, seconds))
+                if observer.logs:
+                    self._log(name, context.peer(), code, seconds, request)
 
         return call
 
-    def _log(self, name: str, request: Any, context: Any, code: Code, seconds: float) -> None:
+    def _log(self, name: str, peer: str, code: Code, seconds: float, request: Any = b"") -> None:
         spec = getattr(request, "model_spec", None)
         self._core.observer.log(
             face="GRPC",
-            peer=context.peer(),
+            peer=peer,
             method=name,
             model=spec.name if spec is not None else None,
             status=code.name,
@@ -221,18 +171,11 @@ class GrpcServer:
         )
 
 
-def _trailing(response: Any, seconds: float) -> list[tuple[str, str]]:
+def _trailing(response: Any, seconds: float) -> list[tuple[str, str | bytes]]:
     """Returns what REST's headers say: the time it took and the version that answered."""
-    metadata = [("server-timing", f"total;dur={seconds * 1e3:.3f}")]
+    metadata: list[tuple[str, str | bytes]] = [("server-timing", f"total;dur={seconds * 1e3:.3f}")]
     if isinstance(response, pb.MultiInferenceResponse):
         response = response.results[0]  # all are by one version
     if isinstance(response, _WITH_SPEC):
         metadata.append(("x-model-version", str(response.model_spec.version.value)))
     return metadata
-
-
-def _authorization(context: Any) -> str:
-    for key, value in context.invocation_metadata() or ():
-        if key == "authorization":
-            return value if isinstance(value, str) else value.decode(errors="replace")
-    return ""

@@ -12,19 +12,16 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
-from server.api.front import Front
-from server.api.grpc_services import GrpcServer
 from server.errors import ServingError
 from server.inference.admission import Admission
 from server.inference.core import Core
 from server.inference.execution import Execution
-from server.launch import settings
+from server.launch import settings, transport
 from server.launch.options import Options
 from server.launch.settings import Settings
 from server.launch.worker_pipe import WorkerPipe
 from server.models.model_config import ModelConfig
 from server.models.repository import Repository
-from server.protocol.http1.server import HttpServer
 from server.telemetry.observation import Observer
 from server.telemetry.queues import QueueMetrics
 from server.telemetry.request_log import RequestLog
@@ -122,9 +119,7 @@ class Server:
             )
             core.configure = workers.configure
             core.reports = workers.reports
-        self._grpc = GrpcServer(core, found.grpc, found.guard)
-        front = Front(core, found.front, found.guard)
-        self._http = HttpServer(front, found.http) if found.http is not None else None
+        self._transport = transport.own(core, found)
         background = [asyncio.create_task(self._load())]
         if await self._unless_stopped(background[0]):
             await self._open()
@@ -136,6 +131,8 @@ class Server:
         await self._drain()
         execute.close()
         core.request_log.close()
+        if found.access_log is not None:
+            found.access_log.close()
         return 0
 
     async def _load(self) -> None:
@@ -156,14 +153,13 @@ class Server:
 
     async def _open(self) -> None:
         host = self._options.host
-        port = await self._grpc.start()
-        if port is not None:
-            logger.info("Running gRPC ModelServer at %s:%d ...", host, port)
+        ports = await self._transport.start()
+        if ports.grpc is not None:
+            logger.info("Running gRPC ModelServer at %s:%d ...", host, ports.grpc)
         if path := self._options.grpc_socket_path:
             logger.info("Running gRPC ModelServer at UNIX socket %s ...", path)
-        if self._http is not None:
-            port = await self._http.start()
-            logger.info("Exporting HTTP/REST API at:%s:%d ...", host, port)
+        if ports.rest is not None:
+            logger.info("Exporting HTTP/REST API at:%s:%d ...", host, ports.rest)
 
     def _polls(self) -> list[Coroutine[None, None, None]]:
         options, polls = self._options, []
@@ -202,10 +198,7 @@ class Server:
         logger.info("draining, for at most %g s", seconds)
         try:
             async with asyncio.timeout(seconds):
-                closing = [self._grpc.close(seconds)]
-                if self._http is not None:
-                    closing.append(self._http.close())
-                await asyncio.gather(*closing)
+                await self._transport.close(seconds)
                 await self._repository.close()
             self.has_drained = True
             logger.info("drained")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TextIO
 
 from server.api import access
 from server.api.front import FrontOptions
-from server.api.grpc_services import GrpcOptions
+from server.api.grpc_services import ServiceOptions
 from server.engines.engine import EngineOptions
 from server.errors import invalid
 from server.inference.batching import parameters as batching
@@ -21,10 +19,12 @@ from server.models import model_config
 from server.models.model_config import ModelConfig
 from server.models.repository import RepositoryOptions
 from server.models.version import Retries
+from server.protocol.grpc.server import GrpcOptions
 from server.protocol.guard import Guard, Token
 from server.protocol.http1.server import HttpOptions
 from server.protocol.limits import Limits
 from server.protocol.tls import Tls
+from server.telemetry.access_log import AccessLog
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,14 @@ class Settings:
     loader: Loader
     repository: RepositoryOptions
     grpc: GrpcOptions
+    services: ServiceOptions
     http: HttpOptions | None
     front: FrontOptions
     guard: Guard
     limits: Limits
     batching: batching.Parameters
     merges: bool
-    access_log: TextIO | None
+    access_log: AccessLog | None
 
 
 def read(options: Options) -> Settings:
@@ -63,6 +64,10 @@ def read(options: Options) -> Settings:
         loader=_loader(options, batches),
         repository=_repository(options),
         grpc=_grpc(options, tls),
+        services=ServiceOptions(
+            as_tensor_content=options.enable_serialization_as_tensor_content,
+            health=options.enable_grpc_healthcheck_service,
+        ),
         http=_http(options, tls),
         front=_front(options),
         guard=Guard(
@@ -74,7 +79,7 @@ def read(options: Options) -> Settings:
         limits=_limits(options),
         batching=batches,
         merges=_merges(options),
-        access_log=_access_log(options.access_log),
+        access_log=AccessLog(options.access_log) if options.access_log else None,
     )
 
 
@@ -151,16 +156,13 @@ def _grpc(options: Options, tls: Tls | None) -> GrpcOptions:
         if not equals:
             raise invalid(f"--grpc_channel_arguments: {argument!r} isn't key=value")
         arguments[key] = int(value) if value.lstrip("-").isdigit() else value
-    if options.workers > 1:
-        arguments["grpc.so_reuseport"] = 1
     return GrpcOptions(
         host=options.host,
         port=None if options.port == 0 else max(options.port, 0),
         socket_path=options.grpc_socket_path,
         arguments=arguments,
-        as_tensor_content=options.enable_serialization_as_tensor_content,
         tls=tls,
-        health=options.enable_grpc_healthcheck_service,
+        reuse_port=options.workers > 1 or arguments.get("grpc.so_reuseport") == 1,
     )
 
 
@@ -175,7 +177,6 @@ def _http(options: Options, tls: Tls | None) -> HttpOptions | None:
         host=options.host,
         port=max(options.rest_api_port, 0),
         tls=tls.context() if tls is not None and options.rest_api_ssl else None,
-        max_body_bytes=options.max_request_bytes,
         reuse_port=options.workers > 1,
     )
 
@@ -213,9 +214,3 @@ def _parameters(options: Options) -> batching.Parameters:
             raise invalid("--batching_parameters_file is set without --enable_batching")
         return batching.Parameters()
     return batching.parse(Path(file).read_text()) if file else batching.Parameters()
-
-
-def _access_log(path: str) -> TextIO | None:
-    if path == "-":
-        return sys.stdout
-    return Path(path).open("a") if path else None

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import ssl
 import subprocess
 import threading
 import time
@@ -11,9 +10,9 @@ import grpc
 import pytest
 
 from server.errors import Code, ServingError
-from server.protocol.grpc.call import Method
-from server.protocol.grpc.server import RpcServer
-from server.protocol.http2.limits import Limits
+from server.protocol.grpc.method import Method
+from server.protocol.grpc.server import GrpcOptions, GrpcServer
+from server.protocol.tls import Tls
 from tests.support import needs
 
 LOOPS = {"asyncio": asyncio.new_event_loop}
@@ -95,18 +94,15 @@ class Running:
     def __init__(self, new_loop, service, **options):
         self.service = service
         self.loop = new_loop()
-        methods = {path.encode(): method for path, method in service.methods().items()}
-        self.server = RpcServer(methods.get, **options)
+        self.server = GrpcServer(service.methods(), GrpcOptions(**options))
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
 
     def run(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
 
-    def listen(self, **options):
-        bound = socket.create_server(("127.0.0.1", 0))
-        self.port = bound.getsockname()[1]
-        self.run(self.server.listen(bound, **options))
+    def listen(self):
+        self.port = self.run(self.server.start())
         self.address = f"127.0.0.1:{self.port}"
         return self
 
@@ -252,7 +248,7 @@ def test_compressed_requests_are_read(channel, compression):
 
 
 def test_a_message_over_the_limit_is_refused_and_the_connection_goes_on(serve):
-    server = serve(max_message_bytes=1000)
+    server = serve(arguments={"grpc.max_receive_message_length": 1000})
     with grpc.insecure_channel(server.address) as channel:
         echo = channel.unary_unary("/test/Echo")
         for size, compression in [(2_000_000, None), (1001, None), (5000, grpc.Compression.Gzip)]:
@@ -264,7 +260,7 @@ def test_a_message_over_the_limit_is_refused_and_the_connection_goes_on(serve):
 
 
 def test_calls_over_the_limit_of_streams_wait_their_turn(serve):
-    server = serve(limits=Limits(streams=2))
+    server = serve(arguments={"grpc.max_concurrent_streams": 2})
     with grpc.insecure_channel(server.address) as channel:
         echo = channel.unary_unary("/test/Echo")
         futures = [echo.future(b"%d" % n, timeout=30) for n in range(100)]
@@ -324,21 +320,24 @@ def test_a_grace_that_ends_cancels(server, channel):
     assert server.service.cancelled.wait(10)
 
 
-def test_a_unix_socket_serves(server, tmp_path):
+def test_a_unix_socket_serves_in_the_place_of_a_dead_one(serve, tmp_path):
     path = tmp_path / "s"
-    bound = socket.socket(socket.AF_UNIX)
-    bound.bind(str(path))
-    server.run(server.server.listen(bound))
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    serve(port=None, socket_path=str(path))
     with grpc.insecure_channel(f"unix:{path}") as channel:
         assert channel.unary_unary("/test/Echo")(b"x") == b"x"
         assert channel.unary_unary("/test/Metadata")(b"").split()[0] == b"unix:"
 
 
-def test_tls_serves(server, tmp_path):
+def test_an_address_that_is_taken_is_refused(server, serve):
+    with pytest.raises(OSError, match="in use"):
+        serve(port=server.port)
+
+
+def test_tls_serves(serve, tmp_path):
     key, certificate = certify(tmp_path)
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(certificate, key)
-    port = server.listen(tls=tls).port
+    port = serve(tls=Tls(key.read_text(), certificate.read_text())).port
     credentials = grpc.ssl_channel_credentials(certificate.read_bytes())
     with grpc.secure_channel(f"localhost:{port}", credentials) as channel:
         message = b"x" * 1_000_000

@@ -1,13 +1,17 @@
-"""Servicers made for grpc.aio behave the same on our server as on grpc.aio's own."""
+"""The same methods on our server and on grpc.aio's: clients see no difference."""
 
 import asyncio
 
 import grpc
 import pytest
+from google.protobuf import descriptor_pool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 
-from server.protocol.grpc.aio import AioServer
+from server.api import grpc_reflection
+from server.errors import ServingError
+from server.protocol.grpc.method import Method, of_one_request
+from server.protocol.grpc.server import GrpcOptions, GrpcServer
 
 
 class Servicer:
@@ -20,49 +24,89 @@ class Servicer:
 
     async def server_stream(self, request, context):
         for byte in request:
-            yield bytes([byte])
-
-    async def written(self, request, context):
-        for byte in request:
             await context.write(bytes([byte]))
 
     async def client_stream(self, requests, context):
-        return b"".join([request async for request in requests])
+        yield b"".join([request async for request in requests])
 
     async def both(self, requests, context):
         async for request in requests:
             yield request * 2
 
 
-def handlers(servicer):
-    return grpc.method_handlers_generic_handler(
-        "test.Service",
-        {
-            "Unary": grpc.unary_unary_rpc_method_handler(servicer.unary),
-            "ServerStream": grpc.unary_stream_rpc_method_handler(servicer.server_stream),
-            "Written": grpc.unary_stream_rpc_method_handler(servicer.written),
-            "ClientStream": grpc.stream_unary_rpc_method_handler(servicer.client_stream),
-            "Both": grpc.stream_stream_rpc_method_handler(servicer.both),
-        },
+def handler(method):
+    """A method of ours as grpc.aio takes it."""
+
+    async def unary(request, context):
+        try:
+            return await method.unary(request, context)
+        except ServingError as error:
+            await context.abort(_CODES[error.code], error.message)
+
+    async def stream(requests, context):
+        responses = method.stream(requests, context)
+        if not hasattr(responses, "__aiter__"):
+            await responses
+            return
+        async for response in responses:
+            yield response
+
+    kind = grpc.unary_unary_rpc_method_handler
+    if method.unary is None:
+        kind, unary = grpc.stream_stream_rpc_method_handler, stream
+    return kind(unary, request_deserializer=method.parse, response_serializer=method.serialize)
+
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class Reference:
+    """grpc.aio's server with the same methods."""
+
+    def __init__(self, methods, options):
+        self._server = grpc.aio.server(options=list(options.arguments.items()))
+        for path, method in methods.items():
+            _, service, name = path.split("/")
+            found = grpc.method_handlers_generic_handler(service, {name: handler(method)})
+            self._server.add_generic_rpc_handlers((found,))
+
+    async def start(self):
+        port = self._server.add_insecure_port("127.0.0.1:0")
+        await self._server.start()
+        return port
+
+    async def close(self, grace_s):
+        await self._server.stop(grace_s)
+
+
+def methods(servicer, checks):
+    pool = descriptor_pool.DescriptorPool()
+    found = grpc_reflection.methods(["test.Service"], [], pool)
+    found["/test.Service/Unary"] = Method(bytes, bytes, servicer.unary)
+    for name, function in {
+        "ServerStream": of_one_request(servicer.server_stream),
+        "ClientStream": servicer.client_stream,
+        "Both": servicer.both,
+    }.items():
+        found[f"/test.Service/{name}"] = Method(bytes, bytes, stream=function)
+    parse = health_pb2.HealthCheckRequest.FromString
+    serialize = health_pb2.HealthCheckResponse.SerializeToString
+    found["/grpc.health.v1.Health/Check"] = Method(parse, serialize, checks.Check)
+    found["/grpc.health.v1.Health/Watch"] = Method(
+        parse, serialize, stream=of_one_request(checks.Watch)
     )
+    return found
 
 
-def run(new_server, test, address="127.0.0.1:0"):
+def run(kind, test):
     async def main():
-        server = new_server(options=[("grpc.max_receive_message_length", 10_000)])
-        server.add_generic_rpc_handlers((handlers(Servicer()),))
         checks = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-        names = ["test.Service", reflection.SERVICE_NAME]
-        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
-            reflection.aio.ReflectionServicer(names), server
-        )
-        port = server.add_insecure_port(address)
-        await server.start()
-        target = address if address.startswith("unix:") else f"127.0.0.1:{port}"
-        async with grpc.aio.insecure_channel(target) as channel:
+        options = GrpcOptions(arguments={"grpc.max_receive_message_length": 10_000})
+        server = kind(methods(Servicer(), checks), options)
+        port = await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             result = await asyncio.wait_for(test(channel, checks), 30)
-        await server.stop(1)
+        await server.close(1)
         return result
 
     return asyncio.run(main())
@@ -95,7 +139,6 @@ async def unknown(channel, checks):
 async def streams(channel, checks):
     return [
         [message async for message in channel.unary_stream("/test.Service/ServerStream")(b"abc")],
-        [message async for message in channel.unary_stream("/test.Service/Written")(b"abc")],
         await channel.stream_unary("/test.Service/ClientStream")(iter([b"a", b"b"])),
         [message async for message in channel.stream_stream("/test.Service/Both")(iter([b"a"]))],
     ]
@@ -115,31 +158,31 @@ async def health_states(channel, checks):
 
 
 async def services(channel, checks):
-    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
     requests = [
         reflection_pb2.ServerReflectionRequest(list_services=""),
         reflection_pb2.ServerReflectionRequest(file_containing_symbol="nothing"),
+        reflection_pb2.ServerReflectionRequest(
+            file_containing_symbol="grpc.reflection.v1.ServerReflectionRequest"
+        ),
     ]
-    return [str(answer) async for answer in stub.ServerReflectionInfo(iter(requests))]
+    found = []
+    for service in grpc_reflection.SERVICES:
+        stub = channel.stream_stream(
+            f"/{service}/ServerReflectionInfo",
+            reflection_pb2.ServerReflectionRequest.SerializeToString,
+            reflection_pb2.ServerReflectionResponse.FromString,
+        )
+        answers = [answer async for answer in stub(iter(requests))]
+        names = {service.name for service in answers[0].list_services_response.service}
+        assert names == {"test.Service", *grpc_reflection.SERVICES}
+        assert answers[1].error_response.error_code == 5
+        assert len(answers[2].file_descriptor_response.file_descriptor_proto) == 1
+        found += map(str, answers)
+    return found
 
 
 @pytest.mark.parametrize(
     "test", [unary, aborted, too_large, unknown, streams, health_states, services]
 )
 def test_the_same_as_on_grpc_aio(test):
-    assert run(AioServer, test) == run(grpc.aio.server, test)
-
-
-def test_a_unix_socket_takes_the_place_of_a_dead_one(tmp_path):
-    address = f"unix:{tmp_path / 's'}"
-    assert run(AioServer, unary, address) == (b"abab", "q")
-    assert run(AioServer, unary, address) == (b"abab", "q")
-
-
-def test_an_address_that_is_taken_is_refused():
-    server = AioServer([("grpc.so_reuseport", 0)])
-    port = server.add_insecure_port("127.0.0.1:0")
-    with pytest.raises(RuntimeError, match=f"Failed to bind to address 127.0.0.1:{port}"):
-        server.add_insecure_port(f"127.0.0.1:{port}")
-    for bound, _ in server._bound:
-        bound.close()
+    assert run(GrpcServer, test) == run(Reference, test)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
 from typing import Any, NoReturn
 
 from server.errors import Code, ServingError
 from server.protocol.grpc import message, status
+from server.protocol.grpc.method import Metadata, Method
 from server.protocol.http2.connection import Connection
 from server.protocol.http2.frames import ErrorCode
 from server.protocol.http2.header_block import Headers, encode
@@ -23,43 +23,27 @@ _OK = status.trailers(Code.OK)
 _MAX_WAITING_BYTES = 16 * 2**20
 
 
-@dataclass(frozen=True)
-class Method:
-    """What serves a path.
-
-    Attributes:
-        parse: Bytes to request.
-        serialize: Response to bytes.
-        unary: `await unary(request, context)` is the response; None for a streaming method.
-        stream: For any number of requests and responses: `async for response in
-            stream(requests, context)`, or `await stream(requests, context)` with responses by
-            `context.write`.
-    """
-
-    parse: Callable[[bytes], Any]
-    serialize: Callable[[Any], bytes]
-    unary: Callable[[Any, Context], Awaitable[Any]] | None = None
-    stream: Callable[[AsyncIterator[Any], Context], Any] | None = None
-
-
 class Context:
-    """What a method may ask about its call, with the names of `grpc.aio.ServicerContext`.
+    """The context of a call on our own HTTP/2; see `method.Context`."""
 
-    Attributes:
-        deadline: The loop's time at which the call ends; None: never.
-        trailing: Metadata that goes out with the status; names in lower case.
-    """
-
-    __slots__ = ("_connection", "_headers", "_write", "deadline", "trailing")
+    __slots__ = (
+        "_callbacks", "_code", "_connection", "_details", "_end", "_headers", "_initial", "_write",
+        "deadline", "trailing",
+    )  # fmt: skip
 
     def __init__(self, connection: Connection, headers: Headers, deadline: float | None) -> None:
         self._connection = connection
         self._headers = headers
         self._write: Callable[[Any], None] | None = None
+        self._initial: Callable[[Metadata], None] | None = None
+        self._code: Any = None
+        self._details = ""
+        self._end: bool | None = None
+        self._callbacks: list[Callable[[Any], None]] = []
         self.deadline = deadline
-        self.trailing: list[tuple[str, str]] = []
+        self.trailing: tuple[tuple[str, str | bytes], ...] = ()
 
-    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+    def invocation_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
         """Returns the request's headers but those of HTTP/2 itself."""
         return tuple(
             (name.decode("latin-1"), value.decode("latin-1"))
@@ -67,9 +51,13 @@ class Context:
             if not name.startswith(b":")
         )
 
-    def set_trailing_metadata(self, metadata: Iterable[tuple[str, str]]) -> None:
+    def set_trailing_metadata(self, trailing_metadata: Metadata) -> None:
         """Sets the metadata that goes out with the status."""
-        self.trailing = list(metadata)
+        self.trailing = tuple(trailing_metadata)
+
+    def trailing_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        """Returns the metadata that goes out with the status."""
+        return self.trailing
 
     def time_remaining(self) -> float | None:
         """Returns the seconds until the deadline; None without one."""
@@ -86,13 +74,45 @@ class Context:
         """Whether the client is on this machine."""
         return self._connection.is_local
 
-    async def write(self, response: Any) -> None:
+    async def send_initial_metadata(self, initial_metadata: Metadata) -> None:
+        """Sends metadata ahead of the first response."""
+        raise NotImplementedError
+
+    def set_code(self, code: Any) -> None:
+        """Sets the status' `grpc.StatusCode`."""
+        self._code = code
+
+    def set_details(self, details: str) -> None:
+        """Sets the status' text."""
+        self._details = details
+
+    def code(self) -> Any:
+        """Returns the `grpc.StatusCode` that was set, or None."""
+        return self._code
+
+    def details(self) -> str:
+        """Returns the text that was set."""
+        return self._details
+
+    def cancelled(self) -> bool:
+        """Tells whether nobody waits for an answer any more."""
+        return self._end is False
+
+    def done(self) -> bool:
+        """Tells whether the call has ended."""
+        return self._end is not None
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        """Has a function called with this context when the call has ended."""
+        self._callbacks.append(callback)
+
+    async def write(self, message: Any) -> None:
         """Sends a response of a streaming method."""
         assert self._write is not None, "a unary method returns its response"
-        self._write(response)
+        self._write(message)
 
     async def abort(
-        self, code: Any, details: str = "", trailing_metadata: Iterable[tuple[str, str]] = ()
+        self, code: Any, details: str = "", trailing_metadata: Metadata = ()
     ) -> NoReturn:
         """Ends the call with a `grpc.StatusCode`.
 

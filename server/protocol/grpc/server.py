@@ -1,88 +1,105 @@
-"""The gRPC server: its connections, the way to a method, and how it ends."""
+"""The gRPC server: its ports, its connections, and how it ends."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import socket
-import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-from server.errors import Code, ServingError
-from server.protocol.grpc import message, status
-from server.protocol.grpc.call import Method, StreamingCall, UnaryCall
+from server.errors import ServingError
+from server.protocol import sockets
+from server.protocol.grpc import arguments
+from server.protocol.grpc.method import Methods
+from server.protocol.grpc.router import Router
+from server.protocol.guard import Guard
 from server.protocol.http2.connection import Connection
-from server.protocol.http2.header_block import Headers
-from server.protocol.http2.limits import Limits
-from server.protocol.http2.stream import Receiver, Stream
+from server.protocol.tls import Tls
 
 _BACKLOG = 1024
-_REFUSE_WITHIN_S = 0.1
 
 
-class _Refusal:
-    """Answers what can't be a call: at the end of the request, or soon if that doesn't come.
+@dataclass(frozen=True)
+class GrpcOptions:
+    """Where and how to listen.
 
-    Not at once: some clients stumble over an answer that overtakes their request.
+    Attributes:
+        port: None listens on no port, 0 takes any free one.
+        socket_path: A unix socket to listen on as well.
+        arguments: gRPC channel arguments, of which `arguments` knows some.
+        tls: Key and certificate; None for plain connections.
+        reuse_port: Share the port with other processes.
     """
 
-    def __init__(self, connection: Connection, stream: Stream, block: bytes) -> None:
-        self._connection = connection
-        self._stream = stream
-        self._block = block
-        self._timer = asyncio.get_running_loop().call_later(_REFUSE_WITHIN_S, self.end)
-
-    def data(self, chunk: bytes) -> None:
-        """Drops a part of the request."""
-
-    def end(self) -> None:
-        """Answers."""
-        self._timer.cancel()
-        if self._stream.is_open:
-            self._connection.sender.trailers(self._stream, self._block)
-
-    def reset(self) -> None:
-        """Lets go of the request."""
-        self._timer.cancel()
+    host: str = "127.0.0.1"
+    port: int | None = 0
+    socket_path: str = ""
+    arguments: Mapping[str, int | str] = field(default_factory=dict)
+    tls: Tls | None = None
+    reuse_port: bool = False
 
 
-class RpcServer:
+class GrpcServer:
     """Serves methods by their paths to any number of connections, on one event loop."""
 
     def __init__(
         self,
-        find: Callable[[bytes], Method | None],
-        *,
-        limits: Limits = Limits(),  # noqa: B008
-        max_message_bytes: int = 2**31 - 1,
+        methods: Methods,
+        options: GrpcOptions = GrpcOptions(),
+        guard: Guard | None = None,
+        refused: Callable[[str, str, ServingError], None] | None = None,
     ) -> None:
-        """Takes what knows the method of a path; it is asked once for each that it has."""
-        self._find = find
-        self._methods: dict[bytes, Method] = {}
-        self._limits = limits
-        self._max_message_bytes = max_message_bytes
+        """Takes what to serve and to whom.
+
+        Args:
+            methods: By path.
+            options: Where and how.
+            guard: Checks each request's headers; None lets all pass.
+            refused: Told the path, the peer and why of each call that the guard turned away.
+        """
+        self._methods = {path.encode(): method for path, method in methods.items()}
+        self._options = options
+        self._guard = guard or Guard()
+        self._refused = refused or (lambda path, peer, error: None)
+        self._limits = arguments.limits(options.arguments)
+        self._max_message_bytes = arguments.max_message_bytes(options.arguments)
         self._servers: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
         self._is_draining = False
         self._empty = asyncio.Event()
         self._empty.set()
 
-    async def listen(self, bound: socket.socket, *, tls: ssl.SSLContext | None = None) -> None:
-        """Serves a bound socket, TCP or unix, over TLS where a context is given.
+    async def start(self) -> int | None:
+        """Starts listening and returns the port.
+
+        Raises:
+            OSError: an address can't be had.
+            ServingError: key or certificate aren't usable.
+        """
+        options, port = self._options, None
+        if options.port is not None:
+            bound = sockets.listen_tcp(options.host, options.port, reuse_port=options.reuse_port)
+            port = bound.getsockname()[1]
+            await self.listen(bound)
+        if options.socket_path:
+            await self.listen(sockets.bind_unix(options.socket_path))
+        return port
+
+    async def listen(self, bound: socket.socket) -> None:
+        """Serves a bound socket, TCP or unix.
 
         Raises:
             OSError: it can't be listened on.
         """
         loop = asyncio.get_running_loop()
-        if tls is not None:
+        tls = None
+        if self._options.tls is not None:
+            tls = self._options.tls.context()
             tls.set_alpn_protocols(["h2"])
-        if bound.family == socket.AF_UNIX:
-            server = await loop.create_unix_server(
-                self._connect, sock=bound, ssl=tls, backlog=_BACKLOG
-            )
-        else:
-            server = await loop.create_server(self._connect, sock=bound, ssl=tls, backlog=_BACKLOG)
-        self._servers.append(server)
+        is_unix = bound.family == socket.AF_UNIX
+        create = loop.create_unix_server if is_unix else loop.create_server
+        self._servers.append(await create(self._connect, sock=bound, ssl=tls, backlog=_BACKLOG))
 
     async def close(self, grace_s: float | None) -> None:
         """Takes no new calls and ends when those under way are answered, or after the grace.
@@ -104,17 +121,13 @@ class RpcServer:
 
     def _connect(self) -> Connection:
         return Connection(
-            lambda connection: _Router(connection, self._method, self._max_message_bytes),
+            lambda connection: Router(
+                connection, self._methods, self._guard, self._refused, self._max_message_bytes
+            ),
             self._limits,
             self._opened,
             self._closed,
         )
-
-    def _method(self, path: bytes) -> Method | None:
-        method = self._methods.get(path)
-        if method is None and (method := self._find(path)) is not None:
-            self._methods[path] = method
-        return method
 
     def _opened(self, connection: Connection) -> None:
         self._connections.add(connection)
@@ -126,40 +139,3 @@ class RpcServer:
         self._connections.discard(connection)
         if not self._connections:
             self._empty.set()
-
-
-class _Router:
-    """Finds the method of each request on a connection."""
-
-    def __init__(
-        self,
-        connection: Connection,
-        method: Callable[[bytes], Method | None],
-        max_message_bytes: int,
-    ) -> None:
-        self._connection = connection
-        self._method = method
-        self._limit = max_message_bytes
-        self._loop = asyncio.get_running_loop()
-
-    def request(self, stream: Stream, headers: Headers) -> Receiver:
-        """Returns the call, or answers at once what can't be one."""
-        get = headers.get
-        content_type = get(b"content-type", b"")
-        if get(b":method") != b"POST":
-            return _Refusal(self._connection, stream, status.http(405))
-        if not content_type.startswith(b"application/grpc"):
-            return _Refusal(self._connection, stream, status.http(415))
-        method = self._method(get(b":path", b""))
-        if method is None:
-            return _Refusal(
-                self._connection, stream, status.only(Code.UNIMPLEMENTED, "Method not found!")
-            )
-        deadline = None
-        if (given := get(b"grpc-timeout")) is not None:
-            try:
-                deadline = self._loop.time() + message.timeout(given)
-            except ServingError as error:
-                return _Refusal(self._connection, stream, status.only(error.code, error.message))
-        kind = StreamingCall if method.unary is None else UnaryCall
-        return kind(self._connection, stream, method, headers, deadline, self._limit)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import urllib.parse
 from collections.abc import Sequence
+from typing import Any
 
 from server.errors import Code
 from server.protocol.http2.header_block import encode
 
-Metadata = Sequence[tuple[str, str]]
+Metadata = Sequence[tuple[str, Any]]
 
 # What a status message may hold as it is: printable ASCII but the percent sign.
 _PLAIN = "".join(chr(code) for code in range(0x20, 0x7F) if code != ord("%"))

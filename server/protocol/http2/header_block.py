@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from hpack import Decoder, HPACKError, OversizedHeaderListError
 
@@ -57,7 +58,7 @@ class HeaderDecoder:
         return table.maxsize, len(entries), id(entries[0]) if entries else None
 
 
-def encode(headers: Iterable[tuple[str, str]]) -> bytes:
+def encode(headers: Iterable[tuple[str, Any]]) -> bytes:
     """Encodes headers as literals that enter no table, so that the bytes may be kept."""
     return b"".join(
         _short_literal(name, value) if len(value) <= _SHORT else _literal(name, value)

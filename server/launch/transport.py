@@ -1,0 +1,68 @@
+"""What carries requests to the faces and answers back."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+from server.api.front import Front
+from server.api.grpc_services import GrpcServices
+from server.inference.core import Core
+from server.launch.settings import Settings
+from server.protocol.grpc.server import GrpcServer
+from server.protocol.http1.server import HttpServer
+from server.protocol.limits import Usage
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where a transport listens; None: it doesn't."""
+
+    grpc: int | None
+    rest: int | None
+
+
+class Transport(Protocol):
+    """HTTP and gRPC on their ports."""
+
+    async def start(self) -> Ports:
+        """Listens.
+
+        Raises:
+            OSError: an address can't be had.
+        """
+
+    async def close(self, grace_s: float) -> None:
+        """Takes no new requests and ends when those under way are answered, or after the grace."""
+
+
+def own(core: Core, settings: Settings) -> Transport:
+    """Returns the transport that `server.protocol` is."""
+    usage = Usage(settings.limits)
+    services = GrpcServices(core, settings.services)
+    front = Front(core, settings.front, settings.guard)
+    return _Own(
+        services,
+        GrpcServer(services.methods, settings.grpc, settings.guard, services.log_refusal),
+        HttpServer(front, settings.http, usage) if settings.http is not None else None,
+    )
+
+
+class _Own:
+    def __init__(self, services: GrpcServices, grpc: GrpcServer, http: HttpServer | None) -> None:
+        self._services = services
+        self._grpc = grpc
+        self._http = http
+
+    async def start(self) -> Ports:
+        await self._services.open()
+        grpc = await self._grpc.start()
+        return Ports(grpc, await self._http.start() if self._http is not None else None)
+
+    async def close(self, grace_s: float) -> None:
+        await self._services.drain()
+        closing = [self._grpc.close(grace_s)]
+        if self._http is not None:
+            closing.append(self._http.close(grace_s))
+        await asyncio.gather(*closing)
