@@ -76,6 +76,9 @@ class Options:
     host: str = _own_flag("127.0.0.1", "address to listen on; 0.0.0.0 for all interfaces")
     engine: str = _own_flag("auto", "runtime of the models", choices=("auto", "xla", "tensorflow"))
     workers: int = _own_flag(1, "processes that share the ports; each loads all models")
+    worker_timeout_seconds: float = _own_flag(
+        60.0, "a worker process that hasn't answered for so long is replaced; 0: never"
+    )
     adaptive_batching: bool = _own_flag(
         True,
         "without --enable_batching, merge requests that wait for the xla engine anyway, where "

@@ -33,8 +33,17 @@ def run(function: Callable[[], T], name: str) -> asyncio.Future[T]:
         except RuntimeError:  # the loop is closed: nobody waits any more
             return
 
-    threading.Thread(target=work, name=name, daemon=True).start()
+    _Thread(target=work, name=name, daemon=True).start()
     return future
+
+
+def are_busy() -> bool:
+    """Tells whether any such work is under way in this process."""
+    return any(isinstance(thread, _Thread) for thread in threading.enumerate())
+
+
+class _Thread(threading.Thread):
+    """A thread of `run`."""
 
 
 def _settle(future: asyncio.Future[T], settle: Callable[[Any], None], value: Any) -> None:
