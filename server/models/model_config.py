@@ -169,6 +169,8 @@ def log_prefix(directory: Path, prefix: str) -> Path:
         ServingError: INVALID_ARGUMENT, elsewhere than below the directory.
     """
     path = directory / prefix
+    if "\0" in prefix:
+        raise invalid(f"filename_prefix {prefix!r} is no path")
     try:
         real = Path(os.path.realpath(path.parent))
     except (OSError, ValueError) as error:
