@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import logging
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from artifact import program, variables
+from artifact import compilation_cache, program, variables
 from artifact.manifest import Manifest, ManifestError
 from server.engines.engine import EngineOptions
 from server.errors import Code, ServingError, invalid
 from wire import dtypes
+
+logger = logging.getLogger(__name__)
 
 
 class XlaEngine:
@@ -42,12 +47,8 @@ class XlaEngine:
             UnrunnableError: this JAX can't run the version's programs.
             ServingError: the version isn't one of ours, or is damaged.
         """
-        import jax
-
         if options.compilation_cache is not None:
-            jax.config.update("jax_compilation_cache_dir", str(options.compilation_cache))
-            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-            jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+            _use_cache(options.compilation_cache)
         try:
             found = manifest or Manifest.read(path)
             self._signatures = found.signatures
@@ -143,6 +144,25 @@ class XlaEngine:
         if len(batch_sizes) > 1:
             return f"inputs of signature {signature} differ in their batch size"
         return None
+
+
+_cache_lock = threading.Lock()
+
+
+def _use_cache(directory: Path) -> None:
+    with _cache_lock:  # versions may be loaded at the same time
+        _use_cache_once(directory)
+
+
+@functools.cache
+def _use_cache_once(directory: Path) -> None:
+    """Keeps compiled programs; a cache that isn't safe, or can't be had, is no reason to fail."""
+    try:
+        compilation_cache.use(directory)
+    except (compilation_cache.UnsafeCacheError, OSError) as error:
+        logger.warning(
+            "compiled programs are neither kept nor read: %s; see --compilation_cache_dir", error
+        )
 
 
 def servable(found: Manifest | None) -> frozenset[str]:
