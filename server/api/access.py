@@ -6,9 +6,15 @@ import re
 
 # Probes carry no secret and are told none: these answer without the names of models.
 OPEN = frozenset({"/healthz", "/readyz"})
-_ADMIN = re.compile(r"/tensorflow\.serving\.ModelService/HandleReloadConfigRequest")
+_ADMIN = re.compile(
+    r"/tensorflow\.serving\.ModelService/HandleReloadConfigRequest|/tensorflow\.ProfilerService/.*",
+    re.DOTALL,
+)
 
 
 def is_admin(path: str) -> bool:
-    """Tells whether a request to this path changes what the server serves or writes."""
+    """Tells whether a request to this path changes what the server serves or does.
+
+    A profile slows the process down and shows what others ask of it.
+    """
     return _ADMIN.fullmatch(path) is not None

@@ -145,7 +145,7 @@ UNSUPPORTED = {
     "num_tflite_pools": "an interpreter per thread",
     "num_tflite_interpreters_per_pool": "an interpreter per thread",
     "xla_gpu_compilation_enabled": "use --engine=xla",
-    "enable_profiler": "the service answers, there is nothing to profile with",
+    "enable_profiler": "the profiler service is always there, for those who may reload",
     "thread_pool_factory_config_file": "threads are the runtime's matter",
     "mixed_precision": "models run as they were exported",
     "skip_initialize_tpu": "TPUs aren't used",
