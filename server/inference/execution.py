@@ -10,7 +10,7 @@ import numpy as np
 from server.engines.signatures import Signature
 from server.engines.sizes import only
 from server.inference.batching import exact, tensors
-from server.inference.batching.lane import Shapes
+from server.inference.batching.lane import Shapes, Watched
 from server.inference.batching.parameters import Parameters
 from server.inference.batching.scheduler import Scheduler
 from server.inference.predict import Call
@@ -83,7 +83,7 @@ class Execution:
         return self._scheduler.run(
             servable,
             name,
-            run,
+            run if call.started is None else Watched(run, call.started),
             inputs,
             kind=outputs,
             deadline=call.deadline,

@@ -23,6 +23,7 @@ from server.launch.worker_pipe import WorkerPipe
 from server.models import threads
 from server.models.model_config import ModelConfig
 from server.models.repository import Repository
+from server.telemetry import otlp
 from server.telemetry.observation import Observer
 from server.telemetry.queues import QueueMetrics
 from server.telemetry.request_log import RequestLog
@@ -117,6 +118,7 @@ class Server:
                 self._repository, found.loader.engine.tags, found.repository.request_log_dir
             ),
             Admission(self._options.max_concurrent_requests, self._options.max_requests_per_second),
+            tracer=otlp.start() if self._options.tracing else None,
         )
         if self._pipe is not None:
             workers = WorkerPipe(self._pipe, self._repository, core.report, self._stop.set)
@@ -134,6 +136,8 @@ class Server:
         has_drained = await self._drain()
         execute.close()
         core.request_log.close()
+        if core.tracer is not None:
+            core.tracer.close()
         if found.access_log is not None:
             found.access_log.close()
         self.has_ended = has_drained and not execute.is_busy and not threads.are_busy()
