@@ -1,5 +1,6 @@
 """A server whose queues are bounded, whose sizes follow, and that tells of both."""
 
+import queue
 import time
 
 import grpc
@@ -88,3 +89,28 @@ def test_the_end_does_not_wait_for_what_is_prepared(tmp_path):
     with ServerProcess(tmp_path / "log", *flags) as server:
         assert server.stop(30) == 0
         assert "drained" in server.log
+
+
+def test_the_end_does_not_wait_for_streams(tmp_path):
+    """A client that watches, or has a reflection stream open, has no end of its own."""
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+    from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+    exports.scaled(tmp_path, 1)
+    flags = ["--model_name=scaled", f"--model_base_path={tmp_path / 'scaled'}"]
+    flags += ["--enable_grpc_healthcheck_service", "--drain_seconds=300"]
+    with ServerProcess(tmp_path / "log", *flags) as server, server.channel() as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        questions = queue.SimpleQueue()
+        questions.put(reflection_pb2.ServerReflectionRequest(list_services=""))
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        answers = stub.ServerReflectionInfo(iter(questions.get, None))
+        assert next(answers).list_services_response.service
+        assert server.stop(60) == 0
+        assert "drained" in server.log
+        for stream in (watch, answers):
+            with pytest.raises(grpc.RpcError) as caught:
+                list(stream)
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        questions.put(None)
