@@ -5,9 +5,21 @@ from __future__ import annotations
 import re
 
 # Probes carry no secret and are told none: these answer without the names of models.
-OPEN = frozenset({"/healthz", "/readyz"})
+OPEN = frozenset(
+    {
+        "/healthz",
+        "/readyz",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/inference.GRPCInferenceService/ServerLive",
+        "/inference.GRPCInferenceService/ServerReady",
+    }
+)
 _ADMIN = re.compile(
-    r"/tensorflow\.serving\.ModelService/HandleReloadConfigRequest|/tensorflow\.ProfilerService/.*",
+    r"/tensorflow\.serving\.ModelService/HandleReloadConfigRequest"
+    r"|/tensorflow\.ProfilerService/.*"
+    r"|/inference\.GRPCInferenceService/RepositoryModel(Load|Unload)"
+    r"|/v2/repository/.*/(load|unload)",
     re.DOTALL,
 )
 

@@ -90,7 +90,7 @@ class TensorFlowEngine:
             raise _as_serving_error(error) from None
         if self._compiles:
             self._note((signature, tuple(array.shape for array in inputs.values())))
-        return {name: np.asarray(value) for name, value in zip(outputs, values, strict=True)}
+        return {name: _array(value) for name, value in zip(outputs, values, strict=True)}
 
     def close(self) -> None:
         """Drops the session, which ends with the last call that uses it."""
@@ -122,6 +122,15 @@ class TensorFlowEngine:
             [entry.inputs[name].tensor for name in inputs],
             [entry.outputs[name].tensor for name in outputs],
         )
+
+
+def _array(value: Any) -> np.ndarray:
+    """Returns a session's value; a scalar string comes as bytes, of which NumPy cuts off zeros."""
+    if isinstance(value, bytes):
+        array = np.empty((), object)
+        array[()] = value
+        return array
+    return np.asarray(value)
 
 
 def _needs_xla(graph: Any) -> bool:

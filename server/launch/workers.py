@@ -23,6 +23,7 @@ from typing import Any
 from server.launch import log
 from server.launch.options import Options
 from server.launch.worker_link import Message, WorkerLink
+from server.models import switches
 from server.models.model_config import ModelConfig
 from server.protocol import sockets
 
@@ -266,7 +267,7 @@ class _Supervisor:
         A configuration goes to the others, too: they take it when they are there again.
         """
         if kind == "configure":
-            self.models = content
+            self.models = switches.kept(content, self.models or ())
         deadline = time.monotonic() + patience_s if patience_s is not None else float("inf")
         self.round_count += 1
         asked = {index for index, worker in enumerate(self.workers) if worker.is_there}

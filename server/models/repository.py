@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from server.errors import Code, ServingError, invalid
-from server.models import discovery, memory, model_config, priority, threads
+from server.models import discovery, memory, model_config, priority, switches, threads
 from server.models.discovery import Seen
 from server.models.model import Model
 from server.models.model_config import ModelConfig
@@ -107,6 +107,11 @@ class Repository:
         return self._models
 
     @property
+    def configs(self) -> list[ModelConfig]:
+        """The configuration."""
+        return [model.config for model in self._models.values()]
+
+    @property
     def is_ready(self) -> bool:
         """Whether something is served and nothing more is on its way for the first time.
 
@@ -126,7 +131,8 @@ class Repository:
     async def configure(self, configs: Sequence[ModelConfig]) -> None:
         """Replaces the whole configuration and waits until new models are there, or have failed.
 
-        Models whose base path has moved are waited for, too.
+        Models whose base path has moved are waited for, too. A model that was turned off stays so,
+        and one that is turned on is a new one (`switches`).
 
         Raises:
             ServingError: UNKNOWN, after the change, where a new model didn't become available;
@@ -134,10 +140,11 @@ class Repository:
         """
         async with self._lock:
             found = await self._look_and_check(configs)
-            before = set(self._models)
+            configs = switches.kept(configs, self.configs)
+            before = {config.name: config.switch for config in self.configs}
             self._apply(configs, found)
-            models = [self._models[config.name] for config in configs]
-        fresh = [model for model in models if model.config.name not in before]
+            models = [self._models[config.name] for config in configs if config.switch.is_on]
+        fresh = [m for m in models if m.config.switch != before.get(m.config.name)]
         await asyncio.gather(
             *(_settled(model) for model in models if model.moved or model in fresh)
         )
@@ -186,7 +193,10 @@ class Repository:
         for config in configs:
             self._removed.pop(config.name, None)
             model = self._models.setdefault(config.name, Model(config))
+            is_turned = config.switch != model.config.switch
             model.config = config
+            if is_turned and config.switch.is_on:
+                model.try_again()
             seen = found.get(config.name)
             if seen is not None:
                 self._take_over(model, seen)
@@ -268,7 +278,7 @@ class Repository:
 
     async def _take_down(self, model: Model, version: Version) -> None:
         await version.unload()
-        model.forget()
+        self._reconcile(model)  # it may be wanted again by now
         await threads.run(memory.trim, "trim")
 
     async def settled(self) -> None:
@@ -321,5 +331,8 @@ def _asked_version(model: Model | None, version: int | None, label: str) -> int 
 
 
 async def _settled(model: Model) -> None:
-    while pending := [version for version in model.versions.values() if version.is_pending]:
-        await asyncio.gather(*(version.tried.wait() for version in pending))
+    while waits := [
+        *(version.tried.wait() for version in model.versions.values() if version.is_pending),
+        *(version.ended.wait() for version in model.returning),
+    ]:
+        await asyncio.gather(*waits)

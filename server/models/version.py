@@ -61,7 +61,9 @@ class Version:
         self.error: ServingError | None = None
         self.servable: Servable | None = None
         self.tried = asyncio.Event()  # set when the first attempt to load it has ended
+        self.ended = asyncio.Event()
         self._wanted = True
+        self._is_hanging = False
         self._changed = asyncio.Event()
         self._fingerprint: object = None
 
@@ -87,9 +89,11 @@ class Version:
         attempt = 0
         while self._wanted:
             self._changed.clear()
+            self._is_hanging = False
             try:
                 self.servable = await loads.run(read, what, self._hangs)
             except Exception as error:
+                self._is_hanging = False
                 self.error = error if isinstance(error, ServingError) else internal(error)
                 logger.error("%s failed: %s", what, self.error.message)
                 self.tried.set()
@@ -123,6 +127,15 @@ class Version:
         self._wanted = False
         self._changed.set()
 
+    def try_again(self) -> None:
+        """Ends the wait between two attempts to load it; it is pending until the next one ends.
+
+        An attempt that hangs goes on, and is waited for no more than before.
+        """
+        if not self._is_hanging:
+            self.tried.clear()
+            self._changed.set()
+
     def notice(self, fingerprint: object) -> bool:
         """Takes note of the directory's state; True where it changed since the failed load."""
         changed = self.error is not None and fingerprint != self._fingerprint
@@ -132,6 +145,7 @@ class Version:
 
     def _hangs(self, seconds: float) -> None:
         """Lets nobody wait for it any more; it is available still when the load ends."""
+        self._is_hanging = True
         self.error = ServingError(
             Code.DEADLINE_EXCEEDED, f"loading has taken {seconds:g} s and goes on"
         )
@@ -145,3 +159,5 @@ class Version:
         assert state in _NEXT[self.state], f"{self.name}/{self.number}: {self.state} -> {state}"
         logger.info("%s version %d: %s", self.name, self.number, state.name)
         self.state = state
+        if state is State.END:
+            self.ended.set()
