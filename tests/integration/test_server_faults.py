@@ -238,7 +238,8 @@ def test_many_clients_that_hang_up_leave_nothing_behind(base):
         def hang_up(n):
             with socket.create_connection(("127.0.0.1", server.rest_port)) as peer:
                 peer.sendall(
-                    b"POST /v1/models/scaled:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 40\r\n\r\n"
+                    b"POST /v1/models/scaled:predict HTTP/1.1\r\nHost: x\r\n"
+                    b"Content-Length: 40\r\n\r\n"
                     + (b'{"inputs": [[1, 1, 1, 1]]}              ' if n % 2 else b'{"inputs"')
                 )
 
