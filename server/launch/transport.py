@@ -50,7 +50,7 @@ def own(core: Core, settings: Settings) -> Transport:
         methods, front = traced.methods(methods, core.tracer), traced.Front(front, core.tracer)
     return _Own(
         services,
-        GrpcServer(methods, settings.grpc, settings.guard, services.log_refusal),
+        GrpcServer(methods, settings.grpc, settings.guard, usage, services.log_refusal),
         HttpServer(front, settings.http, usage) if settings.http is not None else None,
     )
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Collection
 from typing import Any, cast
 
-from server.errors import Code, ServingError
+from server.errors import ServingError
 from server.protocol import sockets
 from server.protocol.http2 import frames
 from server.protocol.http2.flood import FloodGate
@@ -18,7 +18,7 @@ from server.protocol.http2.reading import FrameReader
 from server.protocol.http2.requests import Requests, unpadded
 from server.protocol.http2.sending import Sender
 from server.protocol.http2.stream import Connected, Stream
-from server.protocol.limits import Limits, Usage
+from server.protocol.limits import Limits, Share, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Connection(asyncio.Protocol):
         self._usage = usage
         self._opened = opened
         self._closed = closed
-        self._held = 0  # bytes of bodies and of incomplete frames
+        self._share = Share(usage)  # bytes of bodies and of incomplete frames
         self._partial = 0  # of incomplete frames alone
         self._patience: Patience | None = None
         self.options = options
@@ -76,6 +76,15 @@ class Connection(asyncio.Protocol):
     def streams(self) -> Collection[Stream]:
         """The requests under way."""
         return self._requests.by_number.values()
+
+    @property
+    def waits_since(self) -> float | None:
+        """The loop's time since when it has had no request; None: it has one."""
+        return None if self._requests.by_number else self._requests.now
+
+    def shed(self) -> None:
+        """Ends at once and without an answer: others need its place."""
+        self._transport.abort()
 
     @property
     def unread(self) -> int:
@@ -109,9 +118,8 @@ class Connection(asyncio.Protocol):
         self.data_begins = self._requests.data_begins
         self.data = self._requests.data
         self.data_ends = self._requests.data_ends
-        self._usage.connections += 1
         self._opened(self)
-        if self._usage.connections > limits.connections:
+        if not self._usage.enter(self):
             logger.warning("%s: more than %d connections", self.peer, limits.connections)
             transport.abort()
             return
@@ -144,9 +152,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Tells all requests under way that nobody waits any more."""
         self._requests.reset_all()
-        self._usage.give(self._held)
-        self._held = 0
-        self._usage.connections -= 1
+        self._share.close()
+        self._usage.leave(self)
         self._closed(self)
 
     def pause_writing(self) -> None:
@@ -166,20 +173,11 @@ class Connection(asyncio.Protocol):
         Raises:
             ServingError: RESOURCE_EXHAUSTED; nothing was taken.
         """
-        if self._held + size > self.limits.connection_bytes:
-            raise ServingError(
-                Code.RESOURCE_EXHAUSTED,
-                f"{self._held} bytes of requests are under way on this connection, "
-                f"{self.limits.connection_bytes} are the most",
-            )
-        self._usage.take(size)
-        self._held += size
+        self._share.take(size)
 
     def give(self, size: int) -> None:
         """Gives back bytes that are kept no more."""
-        size = min(size, self._held)  # all was given back when the connection was lost
-        self._usage.give(size)
-        self._held -= size
+        self._share.give(size)
 
     def look(self, now: float) -> None:
         """Ends what takes too long; the server calls it about once a second."""
