@@ -53,12 +53,16 @@ class Regression:
 STATES = {0: "UNKNOWN", 10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
 
 
+# The version of a model in a server that names none, which the Open Inference Protocol allows.
+UNVERSIONED = 0
+
+
 @dataclass(frozen=True)
 class VersionStatus:
     """One version's state in the server.
 
     Attributes:
-        version: Number.
+        version: Number; `UNVERSIONED` where the server has no versions.
         state: One of `STATES`.
         error: The reason, where loading failed; else empty.
     """

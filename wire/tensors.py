@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from google.protobuf.unknown_fields import UnknownFieldSet
 
-from wire import dtypes
+from wire import dtypes, packed
 from wire.serving_pb2 import TensorProto, TensorShapeProto
 
 # Where each dtype's values stand in TensorProto (source: tensorflow/core/framework/tensor.proto).
@@ -129,11 +128,10 @@ def _values(proto: TensorProto, name: str) -> np.ndarray:
     dtype = dtypes.numpy_dtype(name)
     if name in _PACKED_FIELDS:
         field, wire_dtype = _PACKED_FIELDS[name]
-        chunks = getattr(proto, field)
-        packed = chunks[0] if len(chunks) == 1 else b"".join(chunks) + _unpacked(proto, field)
-        if len(packed) % dtype.itemsize:
-            raise TensorError(f"{field} holds {len(packed)} bytes, no whole number of {name}")
-        return np.frombuffer(packed, wire_dtype)
+        numbers = packed.read(proto, field)
+        if len(numbers) % dtype.itemsize:
+            raise TensorError(f"{field} holds {len(numbers)} bytes, no whole number of {name}")
+        return np.frombuffer(numbers, wire_dtype)
     if name in _HALF_DTYPES:
         bits = np.fromiter(proto.half_val, np.int64, len(proto.half_val))
         return bits.astype(np.uint16).view(dtype)
@@ -141,17 +139,6 @@ def _values(proto: TensorProto, name: str) -> np.ndarray:
     if dtype.itemsize < 4:  # int_val carries 32 bits: keep the low ones, as TensorFlow does
         return np.fromiter(values, np.int64, len(values)).astype(dtype)
     return np.fromiter(values, dtype, len(values))
-
-
-def _unpacked(proto: TensorProto, field: str) -> bytes:
-    """Returns numbers sent one by one, which a field declared as bytes leaves unknown."""
-    number = TensorProto.DESCRIPTOR.fields_by_name[field].number
-    widths = {1: 8, 5: 4}  # bytes of protobuf's wire types fixed64 and fixed32
-    return b"".join(
-        unknown.data.to_bytes(widths[unknown.wire_type], "little")
-        for unknown in UnknownFieldSet(proto)  # type: ignore[attr-defined]
-        if unknown.field_number == number and unknown.wire_type in widths
-    )
 
 
 def _fill(values: np.ndarray, shape: tuple[int, ...], count: int) -> np.ndarray:

@@ -112,7 +112,7 @@ def _connections(plan: LoadPlan) -> int:
 
 
 def _caller(plan: LoadPlan, workload: Workload) -> Caller:
-    if plan.endpoint.api == "grpc":
+    if plan.endpoint.kind.carrier == "grpc":
         from client.load.http2 import Http2
 
         return Http2(plan.endpoint, workload.path, keep_bodies=plan.verify, timeout=plan.timeout)

@@ -8,21 +8,21 @@ from typing import cast
 
 import httptools
 
+from client.codec import HttpBody
 from client.endpoint import Endpoint
 from client.errors import http_code
 from client.load.caller import BROKEN, EXPIRED, Answer, open_connection, tls
 
 
-def request(endpoint: Endpoint, path: str, body: bytes) -> bytes:
+def request(endpoint: Endpoint, path: str, body: HttpBody) -> bytes:
     """Returns a whole POST request."""
     lines = [
         f"POST {endpoint.prefix}{path} HTTP/1.1",
         f"Host: {endpoint.authority}",
-        "Content-Type: application/json",
-        f"Content-Length: {len(body)}",
+        f"Content-Length: {len(body.content)}",
     ]
-    lines += [f"{name}: {value}" for name, value in endpoint.all_headers]
-    return "\r\n".join([*lines, "", ""]).encode() + body
+    lines += [f"{name}: {value}" for name, value in (*body.headers.items(), *endpoint.all_headers)]
+    return "\r\n".join([*lines, "", ""]).encode() + body.content
 
 
 class Http1(asyncio.Protocol):

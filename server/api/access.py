@@ -5,8 +5,22 @@ from __future__ import annotations
 import re
 
 # Probes carry no secret and are told none: these answer without the names of models.
-OPEN = frozenset({"/healthz", "/readyz"})
-_ADMIN = re.compile(r"/tensorflow\.serving\.ModelService/HandleReloadConfigRequest")
+OPEN = frozenset(
+    {
+        "/healthz",
+        "/readyz",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/inference.GRPCInferenceService/ServerLive",
+        "/inference.GRPCInferenceService/ServerReady",
+    }
+)
+_ADMIN = re.compile(
+    r"/tensorflow\.serving\.ModelService/HandleReloadConfigRequest"
+    r"|/inference\.GRPCInferenceService/RepositoryModel(Load|Unload)"
+    r"|/v2/repository/.*/(load|unload)",
+    re.DOTALL,
+)
 
 
 def is_admin(path: str) -> bool:

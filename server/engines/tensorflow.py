@@ -80,7 +80,7 @@ class TensorFlowEngine:
             values = function(*inputs.values())
         except self._errors as error:
             raise _as_serving_error(error) from None
-        return {name: np.asarray(value) for name, value in zip(outputs, values, strict=True)}
+        return {name: _array(value) for name, value in zip(outputs, values, strict=True)}
 
     def close(self) -> None:
         """Drops the session, which ends with the last call that uses it."""
@@ -105,6 +105,15 @@ class TensorFlowEngine:
             [entry.inputs[name].tensor for name in inputs],
             [entry.outputs[name].tensor for name in outputs],
         )
+
+
+def _array(value: Any) -> np.ndarray:
+    """Returns a session's value; a scalar string comes as bytes, of which NumPy cuts off zeros."""
+    if isinstance(value, bytes):
+        array = np.empty((), object)
+        array[()] = value
+        return array
+    return np.asarray(value)
 
 
 def _needs_xla(graph: Any) -> bool:

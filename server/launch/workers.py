@@ -19,6 +19,7 @@ from typing import Any
 
 from server.launch import log
 from server.launch.options import Options
+from server.models import switches
 from server.models.model_config import ModelConfig
 from server.protocol import sockets
 
@@ -205,7 +206,7 @@ class _Supervisor:
     def _ask(self, origin: int, kind: str, number: int, content: Any) -> None:
         """Hands a worker's question to all; a report isn't expected of one that still starts."""
         if kind == "configure":
-            self.models = content
+            self.models = switches.kept(content, self.models or ())
         asked = {
             index
             for index, worker in enumerate(self.workers)

@@ -25,7 +25,16 @@ class Model:
     @property
     def aspired(self) -> set[int]:
         """The versions that are wanted and on disk."""
-        return self.config.policy.aspired(self.found)
+        return self.config.policy.aspired(self.found) if self.config.switch.is_on else set()
+
+    @property
+    def returning(self) -> list[Version]:
+        """The versions that are wanted again, but are still being unloaded."""
+        return [
+            version
+            for number, version in self.versions.items()
+            if version.state is State.UNLOADING and number in self.aspired
+        ]
 
     def refresh(self) -> None:
         """Makes what requests look up follow the states of the versions."""
@@ -54,6 +63,14 @@ class Model:
             for number, version in self.versions.items()
             if version.state is State.AVAILABLE and number not in aspired
         ]
+
+    def try_again(self) -> None:
+        """Lets versions that couldn't be loaded be tried once more, at once."""
+        for number, version in list(self.versions.items()):
+            if version.has_failed:
+                del self.versions[number]
+            elif version.error is not None:
+                version.try_again()
 
     def forget(self) -> None:
         """Drops the oldest of the versions that have ended."""

@@ -40,6 +40,18 @@ class RequestLogging:
     filename_prefix: str
 
 
+@dataclass(frozen=True, order=True)
+class Switch:
+    """Whether a model is served, as far as clients have turned it on or off (`switches`).
+
+    Attributes:
+        number: How often it was turned; a higher one is a later switch.
+    """
+
+    number: int = 0
+    is_on: bool = True
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """One model: its name in requests, its directory, its versions and their labels.
@@ -53,6 +65,7 @@ class ModelConfig:
     policy: VersionPolicy = VersionPolicy()
     labels: Mapping[str, int] = field(default_factory=dict)
     logging: RequestLogging | None = None
+    switch: Switch = Switch()
 
 
 # Takes a configuration and waits until its new models are there.

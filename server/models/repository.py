@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from server.errors import Code, ServingError, invalid
-from server.models import discovery, memory, priority
+from server.models import discovery, memory, priority, switches
 from server.models.model import Model
 from server.models.model_config import ModelConfig
 from server.models.servable import Servable
@@ -99,6 +99,11 @@ class Repository:
         return self._models
 
     @property
+    def configs(self) -> list[ModelConfig]:
+        """The configuration."""
+        return [model.config for model in self._models.values()]
+
+    @property
     def is_ready(self) -> bool:
         """Whether something is served and nothing more is on its way for the first time.
 
@@ -118,16 +123,23 @@ class Repository:
     async def configure(self, configs: Sequence[ModelConfig]) -> None:
         """Replaces the whole configuration and waits until new models are there, or have failed.
 
+        A model that was turned off stays so, and one that is turned on is a new one (`switches`).
+
         Raises:
             ServingError: FAILED_PRECONDITION, nothing changed, for a label without its version;
                 UNKNOWN, after the change, where a new model didn't become available.
         """
         async with self._lock:
             found = await self._look({config.name: config.base_path for config in configs})
+            configs = switches.kept(configs, self.configs)
             self._check_labels(configs, found)
-            before = set(self._models)
+            before = {config.name: config.switch for config in self.configs}
             self._apply(configs, found)
-        fresh = [self._models[c.name] for c in configs if c.name not in before]
+        fresh = [
+            self._models[config.name]
+            for config in configs
+            if config.switch.is_on and config.switch != before.get(config.name)
+        ]
         await asyncio.gather(*(_settled(model) for model in fresh))
         missing = [model.config.name for model in fresh if model.latest is None]
         if missing:
@@ -166,7 +178,10 @@ class Repository:
         for config in configs:
             self._removed.pop(config.name, None)
             model = self._models.setdefault(config.name, Model(config))
+            is_turned = config.switch != model.config.switch
             model.config = config
+            if is_turned and config.switch.is_on:
+                model.try_again()
             model.found = found.get(config.name) or {}
             self._reconcile(model)
 
@@ -204,7 +219,7 @@ class Repository:
                 version.abandon()
         for version in model.superseded():
             version.retire()
-            self._start(self._take_down(version))
+            self._start(self._take_down(model, version))
         model.refresh()
         model.forget()
 
@@ -217,8 +232,9 @@ class Repository:
         await loading
         self._reconcile(model)
 
-    async def _take_down(self, version: Version) -> None:
+    async def _take_down(self, model: Model, version: Version) -> None:
         await version.unload()
+        self._reconcile(model)  # it may be wanted again by now
         await asyncio.get_running_loop().run_in_executor(self._scan, memory.trim)
 
     async def settled(self) -> None:
@@ -266,5 +282,8 @@ def _asked_version(model: Model | None, version: int | None, label: str) -> int 
 
 
 async def _settled(model: Model) -> None:
-    while pending := [version for version in model.versions.values() if version.is_pending]:
-        await asyncio.gather(*(version.tried.wait() for version in pending))
+    while waits := [
+        *(version.tried.wait() for version in model.versions.values() if version.is_pending),
+        *(version.ended.wait() for version in model.returning),
+    ]:
+        await asyncio.gather(*waits)

@@ -61,6 +61,7 @@ class Version:
         self.error: ServingError | None = None
         self.servable: Servable | None = None
         self.tried = asyncio.Event()  # set when the first attempt to load it has ended
+        self.ended = asyncio.Event()
         self._wanted = True
         self._changed = asyncio.Event()
         self._fingerprint: object = None
@@ -122,6 +123,11 @@ class Version:
         self._wanted = False
         self._changed.set()
 
+    def try_again(self) -> None:
+        """Ends the wait between two attempts to load it; it is pending until the next one ends."""
+        self.tried.clear()
+        self._changed.set()
+
     def notice(self, fingerprint: object) -> bool:
         """Takes note of the directory's state; True where it changed since the failed load."""
         changed = self.error is not None and fingerprint != self._fingerprint
@@ -137,3 +143,5 @@ class Version:
         assert state in _NEXT[self.state], f"{self.name}/{self.number}: {self.state} -> {state}"
         logger.info("%s version %d: %s", self.name, self.number, state.name)
         self.state = state
+        if state is State.END:
+            self.ended.set()
