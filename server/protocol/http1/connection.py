@@ -276,7 +276,7 @@ class Connection(asyncio.Protocol):
             if self._unfed:
                 self._read_kept()
             if self._queue:
-                await asyncio.sleep(0)  # other connections have their turn
+                await server.turns.wait()
         self._task = None
         if self._is_at_end:
             self._end()
