@@ -71,11 +71,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _plan(options: argparse.Namespace, endpoint: Endpoint) -> LoadPlan:
     from client.load.plan import LoadPlan
-    from client.servable import Servable
+    from client.model_spec import ModelSpec
 
     return LoadPlan(
         endpoint,
-        Servable(options.model, options.version, options.label),
+        ModelSpec(options.model, options.version, options.label),
         options.signature,
         concurrency=options.concurrency,
         batch_size=options.batch_size,

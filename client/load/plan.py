@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from client.endpoint import Endpoint
-from client.servable import Servable
+from client.model_spec import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class LoadPlan:
     """
 
     endpoint: Endpoint
-    servable: Servable
+    spec: ModelSpec
     signature: str = "serving_default"
     concurrency: int = 8
     batch_size: int = 1
@@ -43,6 +43,10 @@ class LoadPlan:
     verify: bool = False
 
     def __post_init__(self) -> None:
+        if not self.endpoint.host:
+            raise ValueError(
+                f"{self.endpoint.address}: load goes to one host and port, or to dns:///HOST:PORT"
+            )
         if self.connections is None:
             return
         if self.connections > self.concurrency:

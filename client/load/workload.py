@@ -53,7 +53,7 @@ def prepare(client: Client, plan: LoadPlan, model_dir: Path | None) -> Workload:
         ServingError: the server refuses one of the requests.
         ValueError: the signature is unknown.
     """
-    chosen = plan.servable
+    chosen = plan.spec
     version = client.served_version(chosen.model, version=chosen.version, label=chosen.label)
     signatures = client.metadata(chosen.model, version=chosen.version, label=chosen.label)
     if plan.signature not in signatures:
@@ -97,7 +97,7 @@ def fitting(signature: ServedSignature, batch_size: int) -> Samples:
 
 
 def _ask(client: Client, plan: LoadPlan, inputs: Mapping[str, np.ndarray]) -> Prediction:
-    chosen = plan.servable
+    chosen = plan.spec
     return client.predict(
         chosen.model,
         inputs,
@@ -115,13 +115,13 @@ def _encode(
         from client.load.http2 import message
         from wire.services import PREDICTION_METHODS
 
-        messages = [predict_request(plan.servable, batch, plan.signature) for batch in batches]
+        messages = [predict_request(plan.spec, batch, plan.signature) for batch in batches]
         path = PREDICTION_METHODS["Predict"].path
         return [message(m.SerializeToString()) for m in messages], path
     from client import rest
     from client.load.http1 import request
 
-    path = rest.path(plan.servable, ":predict")
+    path = rest.path(plan.spec, ":predict")
     bodies = [rest.predict_body(batch, plan.signature, signature) for batch in batches]
     return [request(plan.endpoint, path, body) for body in bodies], path
 

@@ -6,11 +6,14 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
+from server.api import traced
 from server.api.front import Front
 from server.api.grpc_services import GrpcServices
 from server.inference.core import Core
 from server.launch.settings import Settings
+from server.protocol.grpc.method import Methods
 from server.protocol.grpc.server import GrpcServer
+from server.protocol.http1.messages import Handler
 from server.protocol.http1.server import HttpServer
 from server.protocol.limits import Usage
 
@@ -39,18 +42,24 @@ class Transport(Protocol):
 
 def own(core: Core, settings: Settings) -> Transport:
     """Returns the transport that `server.protocol` is."""
-    return _Own(core, settings)
+    usage = Usage(settings.limits)
+    services = GrpcServices(core, settings.services)
+    methods: Methods = services.methods
+    front: Handler = Front(core, settings.front, settings.guard)
+    if core.tracer is not None:
+        methods, front = traced.methods(methods, core.tracer), traced.Front(front, core.tracer)
+    return _Own(
+        services,
+        GrpcServer(methods, settings.grpc, settings.guard, usage, services.log_refusal),
+        HttpServer(front, settings.http, usage) if settings.http is not None else None,
+    )
 
 
 class _Own:
-    def __init__(self, core: Core, settings: Settings) -> None:
-        usage = Usage(settings.limits)
-        front = Front(core, settings.front, settings.guard)
-        self._services = GrpcServices(core, settings.services)
-        self._grpc = GrpcServer(
-            self._services.methods, settings.grpc, settings.guard, self._services.log_refusal
-        )
-        self._http = HttpServer(front, settings.http, usage) if settings.http is not None else None
+    def __init__(self, services: GrpcServices, grpc: GrpcServer, http: HttpServer | None) -> None:
+        self._services = services
+        self._grpc = grpc
+        self._http = http
 
     async def start(self) -> Ports:
         await self._services.open()

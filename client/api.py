@@ -1,0 +1,45 @@
+"""The APIs that the client speaks: one codec each, over HTTP or gRPC.
+
+A further API is a codec (see `client.codec`) and a line here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from client.codec import Codec
+
+Api = Literal["rest", "grpc"]
+
+
+@dataclass(frozen=True)
+class ApiKind:
+    """One API.
+
+    Attributes:
+        name: For people.
+        port: TCP port that its servers have by default.
+        carrier: What carries its messages.
+        codec: Module and class of its codec.
+    """
+
+    name: str
+    port: int
+    carrier: Literal["http", "grpc"]
+    codec: str
+
+    def make_codec(self, server: str) -> Codec:
+        """Returns the codec; `server` names the server in its errors."""
+        module, _, name = self.codec.partition(":")
+        made: Codec = getattr(importlib.import_module(module), name)(server)
+        return made
+
+
+APIS: Mapping[str, ApiKind] = {
+    "rest": ApiKind("REST", 8501, "http", "client.rest:RestCodec"),
+    "grpc": ApiKind("gRPC", 8500, "grpc", "client.grpc:GrpcCodec"),
+}
