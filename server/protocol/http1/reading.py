@@ -10,7 +10,7 @@ import httptools
 from server.errors import ServingError
 from server.protocol.http1 import head
 from server.protocol.http1.messages import Request, Response
-from server.protocol.http1.refusals import Refusal, error_response, malformed
+from server.protocol.http1.refusals import Refusal, error_response, malformed, too_large
 from server.protocol.limits import Limits, Share
 
 logger = logging.getLogger(__name__)
@@ -174,7 +174,7 @@ class RequestReader:
             if self._refusal is not None:
                 self._fail(self._refusal)
             if self._length is not None and self._length > self._limits.message_bytes:
-                self._fail(self._too_large())
+                self._fail(too_large(self._limits.message_bytes))
         if self._refusal is None:
             self._receiver.expects(has_body, "expect" in headers and has_body)
 
@@ -183,7 +183,7 @@ class RequestReader:
         self._has_advanced = True
         size = len(data)
         if self.body_bytes + size > self._limits.message_bytes:
-            self._fail(self._too_large())
+            self._fail(too_large(self._limits.message_bytes))
         try:
             self._share.take(size)
         except ServingError as error:
@@ -237,11 +237,6 @@ class RequestReader:
             431,
             f"Request headers are too large: {limits.header_bytes} bytes and "
             f"{limits.header_count} headers are the most",
-        )
-
-    def _too_large(self) -> Refusal:
-        return Refusal(
-            413, f"Request body is too large: {self._limits.message_bytes} bytes are the most"
         )
 
     def _fail(self, failure: Refusal | Response) -> None:

@@ -10,7 +10,8 @@ from wire import serving_pb2 as pb
 RELOAD = services.MODEL_METHODS["HandleReloadConfigRequest"]
 NAMES = (
     "..%2f..%2fetc%2fpasswd", "../scaled", "%00", "scaled%2f1", "\\..\\x", "." * 300, "%2e%2e",
-    "..;/..", "/etc/passwd", "scaled/../../etc/passwd", "%252e%252e%252f", "..%c0%af..", "scaled%0d",
+    "..;/..",
+    "/etc/passwd", "scaled/../../etc/passwd", "%252e%252e%252f", "..%c0%af..", "scaled%0d",
     "file:///etc/passwd", "scaled%20", "%u002e",
 )  # fmt: skip
 
@@ -20,8 +21,9 @@ def test_names_never_become_paths(server, token):
     credentials = "".join(f"{k}: {v}\r\n" for k, v in attacks.bearer(token).items())
     with attacks.attack(server):
         for name in NAMES:
-            for path in (f"/v1/models/{name}", f"/v1/models/{name}/metadata", f"/{name}",
-                         f"/v1/models/{name}/versions/1/metadata", f"/v2/models/{name}"):  # fmt: skip
+            for form in ("/v1/models/{}", "/v1/models/{}/metadata", "/{}", "/v2/models/{}",
+                         "/v1/models/{}/versions/1/metadata"):  # fmt: skip
+                path = form.format(name)
                 with attacks.connect(server) as peer:
                     peer.sendall(
                         f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{credentials}\r\n"
