@@ -124,7 +124,7 @@ class Server:
             workers = WorkerPipe(self._pipe, self._repository, core.report, self._stop.set)
             core.configure = workers.configure
             core.reports = workers.reports
-        self._transport = transport.own(core, found)
+        self._transport = transport.create(self._options.transport, core, found)
         background = [asyncio.create_task(self._load())]
         if await self._unless_stopped(background[0]):
             await self._open()

@@ -132,14 +132,15 @@ class Share:
         Raises:
             ServingError: RESOURCE_EXHAUSTED, and nothing was taken.
         """
-        limit = self._usage.limits.connection_bytes
+        usage = self._usage
+        limit = usage.limits.connection_bytes
         if self.taken + size > limit:
             raise ServingError(
                 Code.RESOURCE_EXHAUSTED,
                 f"{self.taken} bytes of requests are under way on this connection, {limit} are "
                 "the most that one may have",
             )
-        self._usage.take(size)
+        usage.take(size)
         self.taken += size
 
     def give(self, size: int) -> None:
