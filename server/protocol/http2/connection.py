@@ -36,6 +36,8 @@ class Connection(asyncio.Protocol):
         sender: Takes responses.
         peer: The peer's address as gRPC writes it.
         is_local: The peer is on this machine.
+        usage: What of them is used, by all connections.
+        held: Bytes of bodies and of incomplete frames that are kept.
         received: Bytes so far.
         has_settings: The peer has sent its settings.
         has_acknowledged: And has acknowledged ours.
@@ -58,10 +60,10 @@ class Connection(asyncio.Protocol):
     ) -> None:
         """Takes what serves the requests, and who is told of the connection's begin and end."""
         self._connected = connected
-        self._usage = usage
+        self.usage = usage
         self._opened = opened
         self._closed = closed
-        self._held = 0  # bytes of bodies and of incomplete frames
+        self.held = 0
         self._partial = 0  # of incomplete frames alone
         self._patience: Patience | None = None
         self.options = options
@@ -109,9 +111,9 @@ class Connection(asyncio.Protocol):
         self.data_begins = self._requests.data_begins
         self.data = self._requests.data
         self.data_ends = self._requests.data_ends
-        self._usage.connections += 1
+        self.usage.connections += 1
         self._opened(self)
-        if self._usage.connections > limits.connections:
+        if self.usage.connections > limits.connections:
             logger.warning("%s: more than %d connections", self.peer, limits.connections)
             transport.abort()
             return
@@ -144,9 +146,9 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Tells all requests under way that nobody waits any more."""
         self._requests.reset_all()
-        self._usage.give(self._held)
-        self._held = 0
-        self._usage.connections -= 1
+        self.usage.give(self.held)
+        self.held = 0
+        self.usage.connections -= 1
         self._closed(self)
 
     def pause_writing(self) -> None:
@@ -166,20 +168,20 @@ class Connection(asyncio.Protocol):
         Raises:
             ServingError: RESOURCE_EXHAUSTED; nothing was taken.
         """
-        if self._held + size > self.limits.connection_bytes:
+        if self.held + size > self.limits.connection_bytes:
             raise ServingError(
                 Code.RESOURCE_EXHAUSTED,
-                f"{self._held} bytes of requests are under way on this connection, "
+                f"{self.held} bytes of requests are under way on this connection, "
                 f"{self.limits.connection_bytes} are the most",
             )
-        self._usage.take(size)
-        self._held += size
+        self.usage.take(size)
+        self.held += size
 
     def give(self, size: int) -> None:
         """Gives back bytes that are kept no more."""
-        size = min(size, self._held)  # all was given back when the connection was lost
-        self._usage.give(size)
-        self._held -= size
+        size = min(size, self.held)  # all was given back when the connection was lost
+        self.usage.give(size)
+        self.held -= size
 
     def look(self, now: float) -> None:
         """Ends what takes too long; the server calls it about once a second."""

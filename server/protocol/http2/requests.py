@@ -46,6 +46,8 @@ class Requests:
         self._reader = HeadReader(self._max_block)
         self._continued: tuple[int, bool, int, bytearray] | None = None
         self._unacknowledged = 0
+        self._widen_at = options.connection_window // 2
+        self._widen_stream_at = options.stream_window // 2
         self._body: Stream | None = None  # whose DATA frame is coming in
         self._body_ends = False
         self._closed = ClosedStreams()
@@ -105,7 +107,9 @@ class Requests:
             ends: It ends the request.
             padding: Bytes of the payload that aren't the body's.
         """
-        self._widen_connection(length)
+        self._unacknowledged += length
+        if self._unacknowledged > self._widen_at:
+            self._widen_connection()
         stream = self.by_number.get(number)
         self._body, self._body_ends = None, ends
         try:
@@ -116,8 +120,9 @@ class Requests:
                 raise StreamError(ErrorCode.STREAM_CLOSED, "DATA after the request's end")
             if not length:
                 self._flood.spend(self.now)
-            else:
-                self._widen(stream, length, ends)
+            stream.unacknowledged += length
+            if stream.unacknowledged > self._widen_stream_at:
+                self._widen(stream, ends)
             stream.received += length - padding
             expected = stream.expected
             if expected is not None and (
@@ -188,7 +193,8 @@ class Requests:
 
     def answered(self, stream: Stream) -> None:
         """Drops a stream whose response is sent, and asks for no more of its request."""
-        self.forget(stream)
+        stream.is_open = False
+        del self.by_number[stream.number]
         if not stream.is_complete:
             self._closed.ended_by_us(stream.number)
             self._sender.write(frames.reset(stream.number, ErrorCode.NO_ERROR))  # 8.1
@@ -272,20 +278,17 @@ class Requests:
         if ends:
             self._closed.completed(number)
 
-    def _widen_connection(self, length: int) -> None:
-        self._unacknowledged += length
+    def _widen_connection(self) -> None:
         if self._unacknowledged > self._options.connection_window:
             raise Http2Error(ErrorCode.FLOW_CONTROL_ERROR, "more data than the window allows")
-        if self._unacknowledged > self._options.connection_window // 2:
-            self._sender.write(frames.window_update(0, self._unacknowledged))
-            self._unacknowledged = 0
+        self._sender.write(frames.window_update(0, self._unacknowledged))
+        self._unacknowledged = 0
 
-    def _widen(self, stream: Stream, length: int, ends: bool) -> None:
-        stream.unacknowledged += length
+    def _widen(self, stream: Stream, ends: bool) -> None:
         # At first, peers don't know our settings yet.
         if stream.unacknowledged > max(self._options.stream_window, frames.DEFAULT_WINDOW):
             raise StreamError(ErrorCode.FLOW_CONTROL_ERROR, "more data than the window allows")
-        if stream.unacknowledged > self._options.stream_window // 2 and not ends:
+        if not ends:
             self._sender.write(frames.window_update(stream.number, stream.unacknowledged))
             stream.unacknowledged = 0
 
