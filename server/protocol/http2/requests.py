@@ -222,13 +222,13 @@ class Requests:
         if len(block) > _HEADER_BYTES_A_FRAME:
             self._flood.spend(self.now, len(block) // _HEADER_BYTES_A_FRAME)
         if number <= self._closed.last:
-            self._trailers(number, block, ends)
+            self._trailers(number, block, ends, parent)
             return
         self._closed.use(number)
         try:
             head = self._reader.head(block)
             if parent == number:
-                raise StreamError(ErrorCode.PROTOCOL_ERROR, "a stream that depends on itself")
+                raise _depends_on_itself()
             if ends and head.content_length:
                 raise malformed("a content-length, and no DATA")
             if number > self.last_allowed or not self._has_room:
@@ -248,7 +248,7 @@ class Requests:
     def _has_room(self) -> bool:
         return len(self.by_number) < self._options.streams and self._sender.has_room
 
-    def _trailers(self, number: int, block: bytes, ends: bool) -> None:
+    def _trailers(self, number: int, block: bytes, ends: bool, parent: int) -> None:
         fields = self._reader.fields(block)  # in any case: its table is the connection's
         self._flood.spend(self.now)
         stream = self.by_number.get(number)
@@ -262,6 +262,8 @@ class Requests:
                 raise StreamError(ErrorCode.STREAM_CLOSED, "HEADERS after the request's end")
             if not ends:
                 raise malformed("trailers that don't end the request")
+            if parent == number:
+                raise _depends_on_itself()
             check_fields(fields)
             if stream.expected not in (None, stream.received):
                 raise malformed(f"content-length {stream.expected}, and other DATA")
@@ -307,3 +309,9 @@ def unpadded(payload: bytes) -> bytes:
     if not payload or payload[0] >= len(payload):
         raise protocol_error("more padding than payload")
     return payload[1 : len(payload) - payload[0]]
+
+
+def _depends_on_itself() -> StreamError:
+    return StreamError(
+        ErrorCode.PROTOCOL_ERROR, "a stream that depends on itself"
+    )  # RFC 7540, 5.3.1
