@@ -89,12 +89,12 @@ class Link(asyncio.Protocol):
 
     def expire(self, before: float) -> None:
         """Cancels the calls that were sent before a moment; those that wait for a stream, too."""
-        for number, stream in list(self._streams.items()):
-            if stream.sent < before:
-                self._finish(number, Answer(EXPIRED))
-                self._write(_frame(_RST_STREAM, 0, number, _CANCEL))
         while self._queue and self._queue[0].sent < before:
             _set(self._queue.popleft(), Answer(EXPIRED))
+        for number, stream in list(self._streams.items()):
+            if stream.sent < before:
+                self._write(_frame(_RST_STREAM, 0, number, _CANCEL))  # ahead of the next call
+                self._finish(number, Answer(EXPIRED))
 
     def close(self) -> None:
         """Closes the connection."""

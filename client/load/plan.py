@@ -43,6 +43,10 @@ class LoadPlan:
     verify: bool = False
 
     def __post_init__(self) -> None:
+        if not self.endpoint.host:
+            raise ValueError(
+                f"{self.endpoint.address}: load goes to one host and port, or to dns:///HOST:PORT"
+            )
         if self.connections is None:
             return
         if self.connections > self.concurrency:

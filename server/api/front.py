@@ -15,6 +15,7 @@ from server.inference.core import Core
 from server.protocol.guard import Guard
 from server.protocol.http1 import content
 from server.protocol.http1.messages import Request, Response
+from server.telemetry import tracing
 
 # Source: tensorflow_serving/model_servers/http_rest_api_util.cc, AddCORSHeaders
 _CORS = {
@@ -108,6 +109,7 @@ class Front:
                 milliseconds=round(milliseconds, 3),
                 bytes_in=len(request.body),
                 bytes_out=len(response.body),
+                trace=tracing.trace_id(request.headers.get("traceparent", "")),
             )
         return response
 

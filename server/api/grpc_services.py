@@ -17,6 +17,7 @@ from server.api.v2.service import InferenceService
 from server.errors import Code, ServingError
 from server.inference.core import Core
 from server.protocol.grpc.method import Context, Method, of_one_request
+from server.telemetry import tracing
 from wire import open_inference_pb2 as v2
 from wire import services
 from wire import serving_pb2 as pb
@@ -163,11 +164,20 @@ class GrpcServices:
                 seconds = time.perf_counter() - start
                 context.set_trailing_metadata(_trailing(response, seconds))
                 if observer.logs:
-                    self._log(name, context.peer(), code, seconds, request)
+                    trace = tracing.trace_id(tracing.traceparent(context.invocation_metadata()))
+                    self._log(name, context.peer(), code, seconds, request, trace)
 
         return call
 
-    def _log(self, name: str, peer: str, code: Code, seconds: float, request: Any = b"") -> None:
+    def _log(
+        self,
+        name: str,
+        peer: str,
+        code: Code,
+        seconds: float,
+        request: Any = b"",
+        trace: str | None = None,
+    ) -> None:
         spec = getattr(request, "model_spec", None)
         model = spec.name if spec is not None else getattr(request, "model_name", None)
         self._core.observer.log(
@@ -178,6 +188,7 @@ class GrpcServices:
             status=code.name,
             milliseconds=round(seconds * 1e3, 3),
             bytes_in=request.ByteSize() if hasattr(request, "ByteSize") else len(request),
+            trace=trace,
         )
 
 

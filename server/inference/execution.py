@@ -11,6 +11,7 @@ import numpy as np
 
 from server.engines.sizes import only
 from server.inference.batching import exact, tensors
+from server.inference.batching.lane import Watched
 from server.inference.batching.parameters import Parameters
 from server.inference.batching.scheduler import Scheduler
 from server.inference.predict import Call
@@ -26,9 +27,14 @@ class Threads:
     async def __call__(self, servable: Servable, call: Call) -> Mapping[str, np.ndarray]:
         """Returns the call's outputs by name."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._pool, servable.engine.run, call.signature, call.inputs, call.outputs
-        )
+        engine, started = servable.engine, call.started
+
+        def run() -> Mapping[str, np.ndarray]:
+            if started is not None:
+                started(tensors.count_rows(call.inputs) or 1, 1)
+            return engine.run(call.signature, call.inputs, call.outputs)
+
+        return await loop.run_in_executor(self._pool, run)
 
     def close(self) -> None:
         """Ends the threads when their calls are done."""
@@ -81,7 +87,7 @@ class Batches:
         return self._scheduler.run(
             servable,
             (signature, outputs),
-            run,
+            run if call.started is None else Watched(run, call.started),
             call.inputs,
             deadline=call.deadline,
             is_mergeable=not is_single,

@@ -27,12 +27,15 @@ class Call(NamedTuple):
         inputs: All inputs of the signature, with the signature's dtypes, in its order.
         outputs: Names of the outputs that are wanted.
         deadline: The event loop's time after which nobody waits for it; None: never.
+        started: Is told, on the executing thread, that the execution begins, with its rows and
+            with how many calls are in it.
     """
 
     signature: str
     inputs: Mapping[str, np.ndarray]
     outputs: tuple[str, ...]
     deadline: float | None = None
+    started: Callable[[int, int], None] | None = None
 
 
 Execute = Callable[[Servable, Call], Awaitable[Mapping[str, np.ndarray]]]

@@ -119,6 +119,9 @@ class Options:
         "", "directory below which request logs may be written; empty: none are"
     )
     rest_api_ssl: bool = _own_flag(False, "TLS of --ssl_config_file on the REST port as well")
+    tracing: bool = _own_flag(
+        False, "send OpenTelemetry's spans by OTLP, as OTEL_… variables of the environment say"
+    )
     access_log: str = _own_flag("", "file for a line of JSON a request; -: standard output")
 
 

@@ -22,6 +22,7 @@ from server.launch.settings import Settings
 from server.launch.worker_pipe import WorkerPipe
 from server.models.model_config import ModelConfig
 from server.models.repository import Repository
+from server.telemetry import otlp
 from server.telemetry.observation import Observer
 from server.telemetry.request_log import RequestLog
 
@@ -108,6 +109,7 @@ class Server:
             Observer(self._repository, found.access_log),
             RequestLog(self._repository, found.loader.engine.tags),
             Admission(self._options.max_concurrent_requests, self._options.max_requests_per_second),
+            tracer=otlp.start() if self._options.tracing else None,
         )
         if self._pipe is not None:
             workers = WorkerPipe(
@@ -127,6 +129,8 @@ class Server:
         await self._drain()
         execute.close()
         core.request_log.close()
+        if core.tracer is not None:
+            core.tracer.close()
         if found.access_log is not None:
             found.access_log.close()
         return 0

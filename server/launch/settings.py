@@ -12,7 +12,7 @@ from server.api.grpc_services import ServiceOptions
 from server.engines.engine import EngineOptions
 from server.errors import invalid
 from server.inference.batching import parameters as batching
-from server.launch import monitoring
+from server.launch import descriptors, monitoring
 from server.launch.options import Options
 from server.loading.loader import Loader
 from server.models import model_config
@@ -102,7 +102,7 @@ def _limits(options: Options) -> Limits:
         message_bytes=options.max_request_bytes,
         connection_bytes=min(2 * options.max_request_bytes, options.max_bytes_under_way),
         total_bytes=options.max_bytes_under_way,
-        connections=options.max_connections,
+        connections=descriptors.connections(options.max_connections),
     )
 
 

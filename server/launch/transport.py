@@ -6,11 +6,14 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
+from server.api import traced
 from server.api.front import Front
 from server.api.grpc_services import GrpcServices
 from server.inference.core import Core
 from server.launch.settings import Settings
+from server.protocol.grpc.method import Methods
 from server.protocol.grpc.server import GrpcServer
+from server.protocol.http1.messages import Handler
 from server.protocol.http1.server import HttpServer
 from server.protocol.limits import Usage
 
@@ -41,10 +44,13 @@ def own(core: Core, settings: Settings) -> Transport:
     """Returns the transport that `server.protocol` is."""
     usage = Usage(settings.limits)
     services = GrpcServices(core, settings.services)
-    front = Front(core, settings.front, settings.guard)
+    methods: Methods = services.methods
+    front: Handler = Front(core, settings.front, settings.guard)
+    if core.tracer is not None:
+        methods, front = traced.methods(methods, core.tracer), traced.Front(front, core.tracer)
     return _Own(
         services,
-        GrpcServer(services.methods, settings.grpc, settings.guard, services.log_refusal),
+        GrpcServer(methods, settings.grpc, settings.guard, usage, services.log_refusal),
         HttpServer(front, settings.http, usage) if settings.http is not None else None,
     )
 

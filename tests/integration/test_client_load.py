@@ -100,6 +100,7 @@ def test_a_late_answer_is_a_deadline_exceeded(client, peer):
     faults = ["slow"]
     result = load(client, faults=faults, peer=peer, timeout=0.7, duration=1.5, concurrency=2)
     assert result.errors == {"DEADLINE_EXCEEDED": 1}
+    assert result.latencies.max() >= 0.7
     assert result.completed > 10
 
 

@@ -95,7 +95,7 @@ class Running:
         self.service = service
         self.loop = new_loop()
         self.server = GrpcServer(service.methods(), GrpcOptions(**options))
-        self._thread = threading.Thread(target=self.loop.run_forever)
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
 
     def run(self, coroutine):
@@ -304,12 +304,15 @@ def test_calls_that_overlap_a_drain_are_answered_or_retried_elsewhere(serve):
     with grpc.insecure_channel(target, options) as channel:
         echo = channel.unary_unary("/test/Echo")
         echo(b"", wait_for_ready=True)
+        closing = threading.Thread(target=first.close, args=(30,))
         futures = []
         for number in range(300):
             futures.append(echo.future(b"%d" % number, wait_for_ready=True, timeout=30))
             if number == 100:
-                threading.Thread(target=first.close, args=(30,)).start()
+                closing.start()
         assert [future.result() for future in futures] == [b"%d" % n for n in range(300)]
+    closing.join(30)
+    assert first.loop.is_closed()
 
 
 def test_a_grace_that_ends_cancels(server, channel):

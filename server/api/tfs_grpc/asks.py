@@ -12,7 +12,7 @@ from server.inference import predict
 from server.inference.core import Answer, Ask, ModelSpec
 from server.inference.tasks import Classify, MultiInference, Predict, Regress, Task
 from server.models.servable import Servable
-from server.protocol.grpc.call import Context
+from server.protocol.grpc.method import Context
 from wire import serving_pb2 as pb
 from wire import tensors
 

@@ -6,7 +6,7 @@ from server.api.tfs_grpc.asks import GrpcClassify, GrpcMultiInference, GrpcPredi
 from server.api.tfs_grpc.specs import model_spec
 from server.errors import invalid
 from server.inference.core import Core
-from server.protocol.grpc.call import Context
+from server.protocol.grpc.method import Context
 from wire import serving_pb2 as pb
 
 

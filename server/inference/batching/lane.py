@@ -13,6 +13,21 @@ from server.inference.batching.tensors import Tensors
 
 Run = Callable[[Tensors], Tensors]
 
+
+class Watched:
+    """A `Run` whose call wants to know when its execution begins."""
+
+    __slots__ = ("run", "started")
+
+    def __init__(self, run: Run, started: Callable[[int, int], None]) -> None:
+        """Takes the run and what is told: rows of the execution, and calls in it."""
+        self.run, self.started = run, started
+
+    def __call__(self, inputs: Tensors) -> Tensors:
+        """Runs it."""
+        return self.run(inputs)
+
+
 _MEMORY = 0.8  # weight of earlier measurements in the mean
 
 

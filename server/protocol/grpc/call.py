@@ -1,190 +1,140 @@
-"""Calls: a request's messages to a method, its answer and status to the response."""
+"""Calls: from a request's headers to the status, whatever kind of method serves them."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from typing import Any, NoReturn
+from collections.abc import Coroutine
+from typing import Any
 
 from server.errors import Code, ServingError
 from server.protocol.grpc import message, status
-from server.protocol.grpc.method import Metadata, Method
+from server.protocol.grpc.context import CallContext
+from server.protocol.grpc.route import Route
 from server.protocol.http2.connection import Connection
-from server.protocol.http2.frames import ErrorCode
-from server.protocol.http2.header_block import Headers, encode
+from server.protocol.http2.head import Head
 from server.protocol.http2.stream import Stream
 
 logger = logging.getLogger(__name__)
 
-_HEAD = encode(status.HEAD)
 _OK = status.trailers(Code.OK)
-# What a streaming call may leave unread on our side, and a client on its own.
-_MAX_WAITING_BYTES = 16 * 2**20
 
 
-class Context:
-    """The context of a call on our own HTTP/2; see `method.Context`."""
+class Call(CallContext):
+    """One call. Subclasses take the body and run the method."""
 
-    __slots__ = (
-        "_callbacks", "_code", "_connection", "_details", "_end", "_headers", "_initial", "_write",
-        "deadline", "trailing",
-    )  # fmt: skip
-
-    def __init__(self, connection: Connection, headers: Headers, deadline: float | None) -> None:
-        self._connection = connection
-        self._headers = headers
-        self._write: Callable[[Any], None] | None = None
-        self._initial: Callable[[Metadata], None] | None = None
-        self._code: Any = None
-        self._details = ""
-        self._end: bool | None = None
-        self._callbacks: list[Callable[[Any], None]] = []
-        self.deadline = deadline
-        self.trailing: tuple[tuple[str, str | bytes], ...] = ()
-
-    def invocation_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
-        """Returns the request's headers but those of HTTP/2 itself."""
-        return tuple(
-            (name.decode("latin-1"), value.decode("latin-1"))
-            for name, value in self._headers.items()
-            if not name.startswith(b":")
-        )
-
-    def set_trailing_metadata(self, trailing_metadata: Metadata) -> None:
-        """Sets the metadata that goes out with the status."""
-        self.trailing = tuple(trailing_metadata)
-
-    def trailing_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
-        """Returns the metadata that goes out with the status."""
-        return self.trailing
-
-    def time_remaining(self) -> float | None:
-        """Returns the seconds until the deadline; None without one."""
-        if self.deadline is None:
-            return None
-        return max(self.deadline - asyncio.get_running_loop().time(), 0.0)
-
-    def peer(self) -> str:
-        """Returns the client's address as gRPC writes it."""
-        return self._connection.peer
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the client is on this machine."""
-        return self._connection.is_local
-
-    async def send_initial_metadata(self, initial_metadata: Metadata) -> None:
-        """Sends metadata ahead of the first response."""
-        raise NotImplementedError
-
-    def set_code(self, code: Any) -> None:
-        """Sets the status' `grpc.StatusCode`."""
-        self._code = code
-
-    def set_details(self, details: str) -> None:
-        """Sets the status' text."""
-        self._details = details
-
-    def code(self) -> Any:
-        """Returns the `grpc.StatusCode` that was set, or None."""
-        return self._code
-
-    def details(self) -> str:
-        """Returns the text that was set."""
-        return self._details
-
-    def cancelled(self) -> bool:
-        """Tells whether nobody waits for an answer any more."""
-        return self._end is False
-
-    def done(self) -> bool:
-        """Tells whether the call has ended."""
-        return self._end is not None
-
-    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
-        """Has a function called with this context when the call has ended."""
-        self._callbacks.append(callback)
-
-    async def write(self, message: Any) -> None:
-        """Sends a response of a streaming method."""
-        assert self._write is not None, "a unary method returns its response"
-        self._write(message)
-
-    async def abort(
-        self, code: Any, details: str = "", trailing_metadata: Metadata = ()
-    ) -> NoReturn:
-        """Ends the call with a `grpc.StatusCode`.
-
-        Raises:
-            ServingError: always.
-        """
-        if trailing_metadata:
-            self.set_trailing_metadata(trailing_metadata)
-        raise ServingError(Code(code.value[0]), details)
-
-
-class Call:
-    """One call, from its headers to its status. Subclasses take the body."""
-
-    __slots__ = (
-        "_connection", "_context", "_encoding", "_limit", "_loop", "_method", "_path", "_stream",
-        "_task", "_timer",
-    )  # fmt: skip
+    __slots__ = ("_held", "_loop", "_route", "_task", "_timer")
 
     def __init__(
         self,
         connection: Connection,
         stream: Stream,
-        method: Method,
-        headers: Headers,
+        head: Head,
+        route: Route,
         deadline: float | None,
-        limit: int,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self._connection = connection
-        self._stream = stream
-        self._method = method
-        self._encoding = headers.get(b"grpc-encoding", b"")
-        self._path = headers.get(b":path", b"").decode("latin-1")
-        self._limit = limit
-        self._loop = asyncio.get_running_loop()
-        self._context = Context(connection, headers, deadline)
+        super().__init__(connection, stream, head, deadline)
+        self._route = route
+        self._loop = loop
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._held = 0  # bytes of the connection's budget
+        if deadline is not None:
+            self._timer = loop.call_at(deadline, self._expire)
 
     def reset(self) -> None:
         """Cancels the call: its client is gone or doesn't want it any more."""
+        self.is_cancelled = not self.has_ended
         self._done()
-        if self._task is not None:
-            self._task.cancel()
+        self._stop_method()
 
-    def _start(self, work: Any) -> None:
-        self._task = self._loop.create_task(work)
-        if self._context.deadline is not None:
-            self._timer = self._loop.call_at(self._context.deadline, self._expire)
+    def drain(self) -> None:
+        """Goes on: the connection waits for the answer."""
 
-    def _expire(self) -> None:
-        self.fail(ServingError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded"))
-        if self._task is not None:
-            self._task.cancel()
+    def fail(self, error: ServingError) -> None:
+        """Ends the call with an error."""
+        if self.has_ended:
+            return
+        self._connection.sender.abandon(self._stream)
+        self._finish(error.code, error.message)
+
+    def _finish(self, code: Code, text: str) -> None:
+        """Ends the call with a status."""
+        try:
+            block = status.trailers(code, text, self._trailing)
+        except ValueError as error:  # the method's metadata
+            logger.error("%s: %s", self._route.path, error)
+            block = status.trailers(Code.INTERNAL, "Internal error of the server")
+        self._done()
+        if self._stream.is_open:
+            if not self._has_head:
+                block = status.HEAD + block
+            self._connection.sender.trailers(self._stream, block)
 
     def _done(self) -> None:
+        """Lets go of what the call holds; nobody is told anything of it any more."""
+        if self._held:
+            self._connection.give(self._held)
+            self._held = 0
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if not self.has_ended:
+            self.has_ended = True
+            if self._rare is not None:
+                for callback in self._rare.callbacks:
+                    self._loop.call_soon(callback, self)
 
-    def fail(self, error: ServingError, *, has_head: bool = False) -> None:
-        """Ends the call with an error."""
-        self._done()
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._task = self._loop.create_task(work)
+
+    def _stop_method(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _expire(self) -> None:
+        self.fail(ServingError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded"))
+        self._stop_method()
+
+    def _send_head(self, block: bytes = b"") -> None:
         if self._stream.is_open:
-            block = status.trailers if has_head else status.only
-            self._stream.waiting.clear()
-            self._connection.sender.trailers(
-                self._stream, block(error.code, error.message, self._context.trailing)
-            )
+            self._has_head = True
+            self._connection.sender.head(self._stream, status.HEAD + block)
+
+    def _take(self, size: int) -> None:
+        """Takes note of bytes that the call keeps.
+
+        Raises:
+            ServingError: RESOURCE_EXHAUSTED.
+        """
+        self._connection.take(size)
+        self._held += size
+
+    def _give(self, size: int) -> None:
+        size = min(size, self._held)  # nothing is held any more after the end
+        self._connection.give(size)
+        self._held -= size
+
+    def _parsed(self, body: bytes) -> Any:
+        try:
+            return self._route.method.parse(body)
+        except Exception:
+            # gRPC's own server: an exception of the deserializer.
+            raise ServingError(Code.INTERNAL, "Exception deserializing request!") from None
+
+    async def _inflated(self, body: bytes) -> bytes:
+        return await message.inflate(body, self._route.encoding, self._route.limit, self._take)
+
+    def _set_status(self) -> tuple[Code, str]:
+        """Returns what the method has set for its end."""
+        rare = self._rare
+        if rare is None:
+            return Code.OK, ""
+        return (Code(rare.code.value[0]) if rare.code is not None else Code.OK), rare.details
 
     def _unexpected(self) -> ServingError:
-        logger.exception("%s failed", self._path)
+        logger.exception("%s failed", self._route.path)
         return ServingError(Code.INTERNAL, "Internal error of the server")
 
 
@@ -202,27 +152,47 @@ class UnaryCall(Call):
         """Keeps a part of the request, unless it gets too large."""
         self._chunks.append(chunk)
         self._size += len(chunk)
-        if self._size > self._limit + message.PREFIX_BYTES:
-            self._chunks.clear()
-            self.fail(message.too_large(self._size - message.PREFIX_BYTES, self._limit))
+        if self._size > self._route.limit + message.PREFIX_BYTES:
+            size = message.announced(self._chunks, self._size)
+            self._refuse(message.too_large(size, self._route.limit))
+            return
+        try:
+            self._take(len(chunk))
+        except ServingError as error:
+            self._refuse(error)
 
     def end(self) -> None:
         """Starts the method."""
         try:
-            body = message.only_one(self._chunks, self._encoding, self._limit)
+            flag, body = message.only_one(self._chunks, self._size, self._route.limit)
         except ServingError as error:
-            self.fail(error)
+            self._refuse(error)
             return
         self._chunks.clear()
-        self._start(self._run(body))
+        self._start(self._run(flag, body))
 
-    async def _run(self, body: bytes) -> None:
-        method = self._method
+    def _refuse(self, error: ServingError) -> None:
+        self._chunks.clear()
+        self.fail(error)
+
+    async def _run(self, flag: int, body: bytes) -> None:
+        method = self._route.method
         try:
+            if flag:
+                message.check_flag(flag, self._route.encoding)
+                body = await self._inflated(body)
             request = self._parsed(body)
+            if self._held:  # what is kept from here on is the method's matter
+                self._connection.give(self._held)
+                self._held = 0
+            del body
             assert method.unary is not None
-            response = await method.unary(request, self._context)
+            response = await method.unary(request, self)
             answer = message.framed(method.serialize(response))
+            trailing = self._trailing
+            end = _OK
+            if trailing or self._rare is not None:
+                end = status.trailers(*self._set_status(), trailing)
         except ServingError as error:
             self.fail(error)
             return
@@ -230,94 +200,12 @@ class UnaryCall(Call):
             self.fail(self._unexpected())
             return
         self._done()
-        if self._stream.is_open:
-            trailing = self._context.trailing
-            ok = _OK + encode(trailing) if trailing else _OK
-            self._connection.sender.respond(self._stream, _HEAD, answer, ok)
-
-    def _parsed(self, body: bytes) -> Any:
-        try:
-            return self._method.parse(body)
-        except Exception:
-            # gRPC's own server: an exception of the deserializer.
-            raise ServingError(Code.INTERNAL, "Exception deserializing request!") from None
-
-
-class StreamingCall(Call):
-    """A call of any number of requests and responses."""
-
-    __slots__ = ("_has_head", "_messages", "_requests", "_waiting")
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._messages = message.Messages(self._encoding, self._limit)
-        self._requests: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._waiting = 0
-        self._has_head = False
-        self._stream.may_idle = True
-        self._start(self._run())
-
-    def data(self, chunk: bytes) -> None:
-        """Hands on the messages that are complete."""
-        try:
-            for complete in self._messages.feed(chunk):
-                self._waiting += len(complete)
-                self._requests.put_nowait(complete)
-        except ServingError as error:
-            self._stop(error)
-        if self._waiting > _MAX_WAITING_BYTES:
-            self._stop(ServingError(Code.RESOURCE_EXHAUSTED, "too many requests wait"))
-
-    def end(self) -> None:
-        """Ends the iteration over the requests."""
-        if not self._messages.is_empty:
-            self._stop(ServingError(Code.INTERNAL, "the last message is cut off"))
-        self._requests.put_nowait(None)
-
-    def _stop(self, error: ServingError) -> None:
-        self.fail(error, has_head=self._has_head)
-        if self._task is not None:
-            self._task.cancel()
-
-    def _expire(self) -> None:
-        self._stop(ServingError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded"))
-
-    async def _run(self) -> None:
-        method = self._method
-        assert method.stream is not None
-        self._context._write = self._write
-        try:
-            responses = method.stream(self._iterate(), self._context)
-            if hasattr(responses, "__aiter__"):
-                async for response in responses:
-                    self._write(response)
-            else:
-                await responses
-        except ServingError as error:
-            self.fail(error, has_head=self._has_head)
-            return
-        except Exception:
-            self.fail(self._unexpected(), has_head=self._has_head)
-            return
-        self._done()
-        if self._stream.is_open:
-            end = status.trailers(Code.OK, "", self._context.trailing)
-            block = end if self._has_head else _HEAD + end
-            self._connection.sender.trailers(self._stream, block)
-
-    def _write(self, response: Any) -> None:
-        stream, sender = self._stream, self._connection.sender
+        stream = self._stream
         if not stream.is_open:
             return
-        if not self._has_head:
-            self._has_head = True
-            sender.head(stream, _HEAD)
-        sender.data(stream, message.framed(self._method.serialize(response)))
-        if sum(map(len, stream.waiting)) > _MAX_WAITING_BYTES:
-            self._connection.reset(stream, ErrorCode.ENHANCE_YOUR_CALM)
-            self.reset()
-
-    async def _iterate(self) -> AsyncIterator[Any]:
-        while (request := await self._requests.get()) is not None:
-            self._waiting -= len(request)
-            yield self._method.parse(request)
+        sender = self._connection.sender
+        if self._has_head:  # there was initial metadata
+            sender.data(stream, answer)
+            sender.trailers(stream, end)
+        else:
+            sender.respond(stream, status.HEAD, answer, end)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
-Metadata = Iterable[tuple[str, str | bytes]]
+from server.protocol.grpc.metadata import Metadata
 
 
 class Context(Protocol):

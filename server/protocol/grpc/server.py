@@ -15,9 +15,14 @@ from server.protocol.grpc.method import Methods
 from server.protocol.grpc.router import Router
 from server.protocol.guard import Guard
 from server.protocol.http2.connection import Connection
+from server.protocol.limits import Usage
 from server.protocol.tls import Tls
 
 _BACKLOG = 1024
+_ACCEPT_S = 0.02
+_LINGER_S = 1.0  # for what was written to connections that are ended
+_LOOK_S = 1.0
+_SHORTEST_LOOK_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class GrpcServer:
         methods: Methods,
         options: GrpcOptions = GrpcOptions(),
         guard: Guard | None = None,
+        usage: Usage | None = None,
         refused: Callable[[str, str, ServingError], None] | None = None,
     ) -> None:
         """Takes what to serve and to whom.
@@ -56,14 +62,18 @@ class GrpcServer:
             methods: By path.
             options: Where and how.
             guard: Checks each request's headers; None lets all pass.
+            usage: The process' budget, and its limits, of which the options' arguments may set
+                some for this server; None for one of its own.
             refused: Told the path, the peer and why of each call that the guard turned away.
         """
         self._methods = {path.encode(): method for path, method in methods.items()}
         self._options = options
         self._guard = guard or Guard()
         self._refused = refused or (lambda path, peer, error: None)
-        self._limits = arguments.limits(options.arguments)
-        self._max_message_bytes = arguments.max_message_bytes(options.arguments)
+        self._usage = usage or Usage()
+        self._limits = arguments.limits(options.arguments, self._usage.limits)
+        self._http2 = arguments.http2(options.arguments)
+        self._look: asyncio.TimerHandle | None = None
         self._servers: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
         self._is_draining = False
@@ -97,6 +107,8 @@ class GrpcServer:
         if self._options.tls is not None:
             tls = self._options.tls.context()
             tls.set_alpn_protocols(["h2"])
+        if self._look is None:
+            self._look_at_connections(loop)
         is_unix = bound.family == socket.AF_UNIX
         create = loop.create_unix_server if is_unix else loop.create_server
         self._servers.append(await create(self._connect, sock=bound, ssl=tls, backlog=_BACKLOG))
@@ -108,6 +120,8 @@ class GrpcServer:
             grace_s: Seconds; None ends them at once.
         """
         self._is_draining = True
+        # Connections that the kernel has accepted, and we haven't, would be lost with the socket.
+        await asyncio.sleep(_ACCEPT_S)
         for server in self._servers:
             server.close()
         for connection in list(self._connections):
@@ -117,17 +131,35 @@ class GrpcServer:
                 await asyncio.wait_for(self._empty.wait(), grace_s)
         for connection in list(self._connections):
             connection.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._empty.wait(), _LINGER_S)
+        for connection in list(self._connections):
+            connection.abort("what was left isn't read")
         await self._empty.wait()
+        if self._look is not None:
+            self._look.cancel()
 
     def _connect(self) -> Connection:
         return Connection(
-            lambda connection: Router(
-                connection, self._methods, self._guard, self._refused, self._max_message_bytes
-            ),
+            lambda connection: Router(connection, self._methods, self._guard, self._refused),
+            self._http2,
             self._limits,
+            self._usage,
             self._opened,
             self._closed,
         )
+
+    def _look_at_connections(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Lets each connection see what takes too long, about once a second."""
+        limits, http2, now = self._limits, self._http2, loop.time()
+        for connection in list(self._connections):
+            connection.look(now)
+        shortest = min(
+            limits.headers_s, limits.body_s, limits.idle_s, limits.write_s,
+            http2.keepalive_s, http2.keepalive_timeout_s,
+        )  # fmt: skip
+        interval_s = max(min(shortest / 4, _LOOK_S), _SHORTEST_LOOK_S)
+        self._look = loop.call_later(interval_s, self._look_at_connections, loop)
 
     def _opened(self, connection: Connection) -> None:
         self._connections.add(connection)

@@ -92,8 +92,7 @@ class Connection(asyncio.Protocol):
         server = self._server
         server.connections.discard(self)
         server.usage.leave(self)
-        server.backlog_bytes -= len(self._unfed)
-        self._unfed = bytearray()
+        self._forget_kept()
         self._transport = None
         self._share.close()
         self._writable.set()
@@ -213,11 +212,24 @@ class Connection(asyncio.Protocol):
             transport.pause_reading()
 
     def _read_kept(self) -> None:
-        data, self._unfed = self._unfed, bytearray()
-        self._server.backlog_bytes -= len(data)
-        self._read(data)
-        if not self._unfed and self._transport is not None:
+        """Reads what was kept, until enough requests wait again."""
+        unfed, reader, server = self._unfed, self._reader, self._server
+        try:
+            while unfed and not self._is_refused and self._queued <= _MAX_QUEUED:
+                piece = bytes(unfed[: reader.stride(unfed, 0)])
+                del unfed[: len(piece)]
+                server.backlog_bytes -= len(piece)
+                reader.feed(piece)
+        except Refusal as refusal:
+            self._refuse(refusal.response)
+        if self._is_refused:
+            self._forget_kept()
+        if not unfed and self._transport is not None:
             self._transport.resume_reading()
+
+    def _forget_kept(self) -> None:
+        self._server.backlog_bytes -= len(self._unfed)
+        self._unfed.clear()
 
     def _discard(self, size: int) -> None:
         if self._is_ending and self._transport is not None:
@@ -263,6 +275,8 @@ class Connection(asyncio.Protocol):
             self._queued -= cost
             if self._unfed:
                 self._read_kept()
+            if self._queue:
+                await asyncio.sleep(0)  # other connections have their turn
         self._task = None
         if self._is_at_end:
             self._end()

@@ -15,8 +15,12 @@ from server.protocol.limits import Limits, Share
 
 logger = logging.getLogger(__name__)
 
-_HEAD_STRIDE = 1024  # bytes of which the parser gets so many at a time, where no head ends
+# Bytes that the parser gets at a time, where no head ends, and of chunks; a head is no shorter.
+_HEAD_STRIDE = 1024
 _CHUNKS_STRIDE = 4096
+_SHORTEST_HEAD = len(b"GET / HTTP/1.1")
+_LONGEST_USUAL_HEAD = 4096
+_WIRE_FACTOR = 16  # bytes on the wire for each of a chunked body; chunks of one byte take six
 _SMALL_PIECE = 4096  # pieces of a body below that are put together: each has a cost of its own
 _HEADER_COST = 150  # bytes that a header takes beside its text
 _REQUEST_COST = 512
@@ -57,6 +61,7 @@ class RequestReader:
         self.is_midway = False
         self.has_head = False
         self.body_bytes = 0
+        self._wire_bytes = 0
         self._is_upgrade = False
         self._url = b""
         self._headers: dict[str, str] = {}
@@ -75,8 +80,10 @@ class RequestReader:
             if self._length is None:
                 return start + _CHUNKS_STRIDE
             return start + max(self._length - self.body_bytes, 1)
-        end = data.find(_END_OF_HEAD, start, start + self._limits.header_bytes)
-        return end + len(_END_OF_HEAD) if end >= 0 else start + _HEAD_STRIDE
+        end = data.find(_END_OF_HEAD, start, start + _LONGEST_USUAL_HEAD)
+        if end < start + _SHORTEST_HEAD:
+            return start + _HEAD_STRIDE
+        return end + len(_END_OF_HEAD)
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Takes bytes as they came.
@@ -85,6 +92,11 @@ class RequestReader:
             Refusal: they are wrong or too many; the reader is of no more use.
         """
         self._has_advanced = False
+        if self.has_head and self._length is None:
+            self._wire_bytes += len(data)
+            allowed = self._limits.header_bytes + _WIRE_FACTOR * self.body_bytes
+            if self._wire_bytes > allowed + _CHUNKS_STRIDE:
+                raise malformed("its chunks are mostly extensions")  # RFC 9112, 7.1.1
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:

@@ -4,26 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, cast
 
+from server.errors import ServingError
 from server.protocol import sockets
 from server.protocol.http2 import frames
+from server.protocol.http2.flood import FloodGate
 from server.protocol.http2.frames import ErrorCode, Http2Error, protocol_error, size_error
-from server.protocol.http2.limits import Budget, Limits
+from server.protocol.http2.options import Http2Options
+from server.protocol.http2.patience import Patience
 from server.protocol.http2.reading import FrameReader
 from server.protocol.http2.requests import Requests, unpadded
 from server.protocol.http2.sending import Sender
 from server.protocol.http2.stream import Connected, Stream
+from server.protocol.limits import Limits, Share, Usage
 
 logger = logging.getLogger(__name__)
 
 _MAX_UNREAD = 4 * 2**20  # bytes of answers that a peer may leave before we stop reading, too
 _DRAIN_PING = b"draining"
+_ALIVE_PING = b"alive?  "
 
 
 class Connection(asyncio.Protocol):
-    """Serves the requests of one peer."""
+    """Serves the requests of one peer.
+
+    Attributes:
+        options: What is set of HTTP/2 itself.
+        limits: The bounds that all protocols share.
+        sender: Takes responses.
+        peer: The peer's address as gRPC writes it.
+        is_local: The peer is on this machine.
+        received: Bytes so far.
+        has_settings: The peer has sent its settings.
+        has_acknowledged: And has acknowledged ours.
+        is_paused: Nothing is read, since the peer doesn't read.
+        is_draining: The peer was told to send no more requests.
+    """
 
     sender: Sender
     peer: str
@@ -32,96 +50,194 @@ class Connection(asyncio.Protocol):
     def __init__(
         self,
         connected: Connected,
+        options: Http2Options,
         limits: Limits,
+        usage: Usage,
         opened: Callable[[Connection], None],
         closed: Callable[[Connection], None],
     ) -> None:
         """Takes what serves the requests, and who is told of the connection's begin and end."""
         self._connected = connected
-        self._limits = limits
+        self._usage = usage
         self._opened = opened
         self._closed = closed
-        self._has_settings = False
-        self._received = 0
-        self._is_draining = False
-        self._patience: asyncio.TimerHandle | None = None
+        self._share = Share(usage)  # bytes of bodies and of incomplete frames
+        self._partial = 0  # of incomplete frames alone
+        self._patience: Patience | None = None
+        self.options = options
+        self.limits = limits
+        self.received = 0
+        self.has_settings = False
+        self.has_acknowledged = False
+        self.is_paused = False
+        self.is_draining = False
+
+    @property
+    def streams(self) -> Collection[Stream]:
+        """The requests under way."""
+        return self._requests.by_number.values()
+
+    @property
+    def waits_since(self) -> float | None:
+        """The loop's time since when it has had no request; None: it has one."""
+        return None if self._requests.by_number else self._requests.now
+
+    def shed(self) -> None:
+        """Ends at once and without an answer: others need its place."""
+        self._transport.abort()
+
+    @property
+    def unread(self) -> int:
+        """Bytes that the transport can't get rid of."""
+        return self._transport.get_write_buffer_size()
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether nothing is read any more, and only what is left is sent."""
+        return self._transport.is_closing()
+
+    @property
+    def midway_position(self) -> int:
+        """Where a frame or a header block has begun that isn't complete; -1: nowhere."""
+        return self._reader.position if self._reader.is_midway else -1
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Sends our settings."""
-        limits = self._limits
+        options, limits = self.options, self.limits
         self._transport = transport = cast(asyncio.Transport, transport)
-        self._loop = asyncio.get_running_loop()
-        self._budget = Budget(limits, self._loop.time())
-        self._reader = FrameReader(self, limits)
+        self._loop = loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._flood = FloodGate(options, now)
+        self._reader = FrameReader(self, options.frame_bytes)
         self.peer = _peer(transport)
         self.is_local = sockets.is_local(transport.get_extra_info("peername"))
-        self.sender = Sender(transport, self._loop, self._answered)
-        self._requests = Requests(self._connected(self), self.sender, limits, self._spend)
+        self.sender = Sender(transport, loop, self._answered, self._flood)
+        self._requests = Requests(
+            self._connected(self), self.sender, options, limits.header_bytes, self._flood, now
+        )
         self.data_begins = self._requests.data_begins
         self.data = self._requests.data
         self.data_ends = self._requests.data_ends
+        self._opened(self)
+        if not self._usage.enter(self):
+            logger.warning("%s: more than %d connections", self.peer, limits.connections)
+            transport.abort()
+            return
         transport.set_write_buffer_limits(_MAX_UNREAD)
         values = {
-            frames.MAX_CONCURRENT_STREAMS: limits.streams,
-            frames.INITIAL_WINDOW_SIZE: limits.stream_window,
-            frames.MAX_FRAME_SIZE: limits.frame_bytes,
+            frames.MAX_CONCURRENT_STREAMS: options.streams,
+            frames.INITIAL_WINDOW_SIZE: options.stream_window,
+            frames.MAX_FRAME_SIZE: options.frame_bytes,
             frames.MAX_HEADER_LIST_SIZE: limits.header_bytes,
         }
-        wider = limits.connection_window - frames.DEFAULT_WINDOW
+        wider = options.connection_window - frames.DEFAULT_WINDOW
         self.sender.write(frames.settings(values) + frames.window_update(0, wider))
-        self._be_patient()
-        self._opened(self)
+        self._patience = Patience(self, now)
 
     def data_received(self, data: bytes) -> None:
         """Takes what came in."""
-        self._received += len(data)
+        self.received += len(data)
         if self._transport.is_closing():
             return
+        self._requests.now = self._loop.time()
         try:
             self._reader.feed(data)
+            partial = self._reader.buffered + self._requests.header_bytes
+            if partial != self._partial:
+                self._hold_partial(partial)
         except Http2Error as error:
             logger.info("%s: %s (%s)", self.peer, error, error.code.name)
-            self._fail(error.code, str(error))
-        self._watch()
+            self.fail(error.code, str(error))
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tells all requests under way that nobody waits any more."""
-        if self._patience is not None:
-            self._patience.cancel()
         self._requests.reset_all()
+        self._share.close()
+        self._usage.leave(self)
         self._closed(self)
 
     def pause_writing(self) -> None:
         """Takes nothing more from a peer that doesn't read its answers."""
+        self.is_paused = True
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Goes on."""
+        self.is_paused = False
         if not self._transport.is_closing():
             self._transport.resume_reading()
+
+    def take(self, size: int) -> None:
+        """Takes note of bytes of a request that are about to be kept, until `give`.
+
+        Raises:
+            ServingError: RESOURCE_EXHAUSTED; nothing was taken.
+        """
+        self._share.take(size)
+
+    def give(self, size: int) -> None:
+        """Gives back bytes that are kept no more."""
+        self._share.give(size)
+
+    def look(self, now: float) -> None:
+        """Ends what takes too long; the server calls it about once a second."""
+        if self._patience is not None:
+            self._patience.look(now)
 
     def drain(self) -> None:
         """Asks the peer to send no more requests; the connection ends with the last answer.
 
         In two steps, as RFC 9113 (6.8) has it: requests that are on their way now are served.
         """
-        if not self._is_draining and not self._transport.is_closing():
-            self._is_draining = True
+        if not self.is_draining and not self._transport.is_closing():
+            self.is_draining = True
             self.sender.write(
                 frames.go_away(frames.MAX_STREAM, ErrorCode.NO_ERROR)
                 + frames.frame(frames.PING, 0, 0, _DRAIN_PING)
             )
 
+    def stop_requests(self) -> None:
+        """Takes no more requests: the second step."""
+        if self._requests.last_allowed < frames.MAX_STREAM:
+            return
+        self._requests.last_allowed = self._requests.last
+        self.sender.write(frames.go_away(self._requests.last, ErrorCode.NO_ERROR))
+        for stream in list(self.streams):
+            stream.receiver.drain()
+        self._end_if_drained()
+
+    def ping(self) -> None:
+        """Asks whether the peer is there."""
+        self.sender.write(frames.frame(frames.PING, 0, 0, _ALIVE_PING))
+
+    def forget_heads(self) -> None:
+        """Drops what is remembered of headers."""
+        self._requests.forget_heads()
+
     def close(self) -> None:
-        """Ends the connection at once."""
-        self._fail(ErrorCode.NO_ERROR, "")
+        """Ends the connection as soon as what is written has left."""
+        self.fail(ErrorCode.NO_ERROR, "")
+
+    def abort(self, why: str) -> None:
+        """Ends the connection at once, and drops what is written."""
+        logger.info("%s: %s", self.peer, why)
+        self._transport.abort()
+
+    def fail(self, code: ErrorCode, message: str) -> None:
+        """Ends the connection with a GOAWAY."""
+        if not self._transport.is_closing():
+            self.sender.write(frames.go_away(self._requests.last, code, message))
+            self._close_transport()
 
     def reset(self, stream: Stream, code: ErrorCode) -> None:
         """Ends one stream without an answer."""
-        if stream.is_open:
-            self._requests.forget(stream)
-            self.sender.write(frames.reset(stream.number, code))
-            self._end_if_drained()
+        self._requests.cancel(stream, code)
+        self._end_if_drained()
+
+    def cancel(self, stream: Stream, code: ErrorCode) -> None:
+        """Ends one stream without an answer, and its call."""
+        self.reset(stream, code)
+        stream.receiver.reset()
 
     def frame(self, kind: int, flags: int, number: int, payload: bytes) -> None:
         """Takes a frame, but the DATA that `requests` gets.
@@ -129,20 +245,24 @@ class Connection(asyncio.Protocol):
         Raises:
             Http2Error: it isn't allowed here, or once too often.
         """
-        if not self._has_settings and (kind != frames.SETTINGS or flags & frames.ACK):
+        if not self.has_settings and (kind != frames.SETTINGS or flags & frames.ACK):
             raise protocol_error("the first frame must be SETTINGS")
         if kind == frames.HEADERS:
             self._requests.headers(number, flags, payload)
         elif kind == frames.CONTINUATION:
             self._requests.continuation(number, flags, payload)
+        elif kind == frames.WINDOW_UPDATE:
+            self._requests.window_update(number, payload)
         else:
-            self._spend()
+            self._flood.spend(self._requests.now)
             if (handler := _HANDLERS.get(kind)) is not None:
                 handler(self, flags, number, payload)
 
     def _padded_data(self, flags: int, number: int, payload: bytes) -> None:
-        self._requests.data_begins(number, len(payload), bool(flags & frames.END_STREAM))
-        if chunk := unpadded(payload):
+        chunk = unpadded(payload)
+        ends = bool(flags & frames.END_STREAM)
+        self._requests.data_begins(number, len(payload), ends, len(payload) - len(chunk))
+        if chunk:
             self._requests.data(chunk)
         self._requests.data_ends()
 
@@ -152,10 +272,10 @@ class Connection(asyncio.Protocol):
         if flags & frames.ACK:
             if payload:
                 raise size_error("an acknowledgement of SETTINGS with a payload")
+            self.has_acknowledged = True
             return
-        self._has_settings = True
-        streams = list(self._requests.by_number.values())
-        self.sender.configure(frames.read_settings(payload), streams)
+        self.has_settings = True
+        self.sender.configure(frames.read_settings(payload), list(self.streams))
         self.sender.write(frames.frame(frames.SETTINGS, frames.ACK, 0))
 
     def _ping(self, flags: int, number: int, payload: bytes) -> None:
@@ -165,79 +285,54 @@ class Connection(asyncio.Protocol):
             raise size_error("PING of a wrong length")
         if not flags & frames.ACK:
             self.sender.write(frames.frame(frames.PING, frames.ACK, 0, payload))
-        elif self._is_draining and payload == _DRAIN_PING:
-            self._requests.last_allowed = self._requests.last
-            self.sender.write(frames.go_away(self._requests.last, ErrorCode.NO_ERROR))
-            self._end_if_drained()
-
-    def _window_update(self, flags: int, number: int, payload: bytes) -> None:
-        self._requests.window_update(number, payload)
+        elif self.is_draining and payload == _DRAIN_PING:
+            self.stop_requests()
 
     def _rst_stream(self, flags: int, number: int, payload: bytes) -> None:
         self._requests.reset(number, payload)
         self._end_if_drained()
 
     def _priority(self, flags: int, number: int, payload: bytes) -> None:
-        if len(payload) != 5 or not number:
-            raise size_error("PRIORITY of a wrong length, or on no stream")
+        if not number:
+            raise protocol_error("PRIORITY on no stream")
+        if len(payload) != 5:
+            raise size_error("PRIORITY of a wrong length")
+        if int.from_bytes(payload[:4], "big") & frames.MAX_STREAM == number:
+            raise protocol_error("a stream that depends on itself")
 
     def _go_away(self, flags: int, number: int, payload: bytes) -> None:
-        if len(payload) < 8 or number:
-            raise size_error("GOAWAY of a wrong length, or on a stream")
+        if number:
+            raise protocol_error("GOAWAY on a stream")
+        if len(payload) < 8:
+            raise size_error("GOAWAY of a wrong length")
 
     def _push_promise(self, flags: int, number: int, payload: bytes) -> None:
         raise protocol_error("PUSH_PROMISE from a client")
 
     def _answered(self, stream: Stream) -> None:
         """Takes note that a response is sent to its end."""
-        self._budget.earn()
-        self._requests.forget(stream)  # what still comes of the request is ignored
+        self._flood.answered()
+        self._requests.answered(stream)
         self._end_if_drained()
 
-    def _spend(self) -> None:
-        self._budget.spend(self._loop.time())
+    def _hold_partial(self, size: int) -> None:
+        """Takes note of how much of incomplete frames and header blocks is kept."""
+        try:
+            if size > self._partial:
+                self.take(size - self._partial)
+            else:
+                self.give(self._partial - size)
+        except ServingError as error:
+            raise Http2Error(ErrorCode.ENHANCE_YOUR_CALM, error.message) from None
+        self._partial = size
 
     def _end_if_drained(self) -> None:
         if self._requests.last_allowed < frames.MAX_STREAM and not self._requests.by_number:
             self._close_transport()
 
-    def _fail(self, code: ErrorCode, message: str) -> None:
-        if not self._transport.is_closing():
-            self.sender.write(frames.go_away(self._requests.last, code, message))
-            self._close_transport()
-
     def _close_transport(self) -> None:
         self.sender.flush()
         self._transport.close()
-
-    def _be_patient(self) -> None:
-        self._patience = self._loop.call_later(
-            self._limits.patience_s, self._lose_patience, self._received, self._unfinished()
-        )
-
-    def _unfinished(self) -> set[object]:
-        """Returns what the peer has begun to send and should get on with."""
-        unfinished: set[object] = {
-            stream
-            for stream in self._requests.by_number.values()
-            if not stream.is_complete and not stream.may_idle
-        }
-        if self._reader.is_midway or not self._has_settings:
-            unfinished.add(self._reader.position)
-        return unfinished
-
-    def _lose_patience(self, received: int, unfinished: set[object]) -> None:
-        """Ends a connection that doesn't begin, or whose requests don't get on."""
-        self._patience = None
-        is_slow = self._received - received < self._limits.progress_bytes
-        if is_slow and unfinished & self._unfinished():
-            self._fail(ErrorCode.ENHANCE_YOUR_CALM, "too slow")
-        else:
-            self._watch()
-
-    def _watch(self) -> None:
-        if self._patience is None and (self._requests.by_number or self._reader.is_midway):
-            self._be_patient()
 
 
 _HANDLERS: dict[int, Callable[[Connection, int, int, bytes], None]] = {
@@ -248,7 +343,6 @@ _HANDLERS: dict[int, Callable[[Connection, int, int, bytes], None]] = {
     frames.PUSH_PROMISE: Connection._push_promise,
     frames.PING: Connection._ping,
     frames.GOAWAY: Connection._go_away,
-    frames.WINDOW_UPDATE: Connection._window_update,
 }
 
 

@@ -56,6 +56,14 @@ class Http2Error(Exception):
         self.code = code
 
 
+class StreamError(Exception):
+    """The peer broke the protocol on one stream, which ends; the connection goes on."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 def protocol_error(message: str) -> Http2Error:
     """Returns the error for what the protocol doesn't allow."""
     return Http2Error(ErrorCode.PROTOCOL_ERROR, message)
@@ -70,6 +78,25 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     """Returns a frame as it goes on the wire."""
     size = len(payload)
     return HEADER.pack(size >> 8, size & 0xFF, kind, flags, stream) + payload
+
+
+def headers(stream: int, block: bytes, frame_bytes: int, *, ends: bool) -> bytes:
+    """Returns a header block as HEADERS and as many CONTINUATION frames as it takes.
+
+    Args:
+        stream: Its number.
+        block: The encoded headers.
+        frame_bytes: The largest payload that the peer takes.
+        ends: Nothing follows on the stream.
+    """
+    flags = END_STREAM if ends else 0
+    if len(block) <= frame_bytes:
+        return frame(HEADERS, flags | END_HEADERS, stream, block)
+    parts = [block[at : at + frame_bytes] for at in range(0, len(block), frame_bytes)]
+    found = [frame(HEADERS, flags, stream, parts[0])]
+    found += [frame(CONTINUATION, 0, stream, part) for part in parts[1:-1]]
+    found.append(frame(CONTINUATION, END_HEADERS, stream, parts[-1]))
+    return b"".join(found)
 
 
 def settings(values: Mapping[int, int]) -> bytes:

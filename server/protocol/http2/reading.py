@@ -6,7 +6,6 @@ from typing import Protocol
 
 from server.protocol.http2 import frames
 from server.protocol.http2.frames import protocol_error, size_error
-from server.protocol.http2.limits import Limits
 
 
 class FrameHandler(Protocol):
@@ -26,22 +25,31 @@ class FrameHandler(Protocol):
 
 
 class FrameReader:
-    """Cuts what comes in into frames. Payloads of DATA are passed on as they come."""
+    """Cuts what comes in into frames. Payloads of DATA are passed on as they come.
 
-    def __init__(self, handler: FrameHandler, limits: Limits) -> None:
+    Attributes:
+        position: Frames that have begun so far.
+    """
+
+    def __init__(self, handler: FrameHandler, max_frame_bytes: int) -> None:
         self._handler = handler
-        self._limits = limits
+        self._max_frame_bytes = max_frame_bytes
         self._buffer = bytearray()
         self._needed = 0  # bytes in the buffer before it is worth another look
         self._data_left = 0
         self._has_begun = False
         self._in_headers = False
-        self.position = 0  # frames so far
+        self.position = 0
 
     @property
     def is_midway(self) -> bool:
-        """Whether a part of something is here, and the rest isn't."""
-        return bool(self._buffer or self._data_left or self._in_headers)
+        """Whether a part of something but DATA is here, and the rest isn't."""
+        return bool(self._buffer or self._in_headers)
+
+    @property
+    def buffered(self) -> int:
+        """Bytes of a frame that isn't complete."""
+        return len(self._buffer)
 
     def feed(self, data: bytes) -> None:
         """Takes what came in.
@@ -69,12 +77,18 @@ class FrameReader:
                 continue
             start = position + frames.HEADER_BYTES
             if size < start:
+                self._needed = frames.HEADER_BYTES
                 break
             high, low, kind, flags, number = frames.HEADER.unpack_from(data, position)
             length = high << 8 | low
             number &= frames.MAX_STREAM
-            self._check(kind, flags, length)
+            if length > self._max_frame_bytes:
+                raise size_error(f"a frame of {length} bytes")
+            # A header block's frames come one after the other, each looked at once it is whole.
+            if self._in_headers and kind != frames.CONTINUATION:
+                raise protocol_error("headers are interrupted")
             if kind == frames.DATA and not flags & frames.PADDED:
+                self.position += 1
                 handler.data_begins(number, length, bool(flags & frames.END_STREAM))
                 self._data_left = length
                 if not length:
@@ -84,6 +98,10 @@ class FrameReader:
             if size - start < length:
                 self._needed = frames.HEADER_BYTES + length
                 break
+            if kind != frames.CONTINUATION:  # a header block is one thing, however it comes
+                self.position += 1
+            if kind in (frames.HEADERS, frames.CONTINUATION):
+                self._in_headers = not flags & frames.END_HEADERS
             position = start + length
             handler.frame(kind, flags, number, data[start:position])
         if position < size:
@@ -99,14 +117,3 @@ class FrameReader:
             return len(data)
         self._has_begun = True
         return size
-
-    def _check(self, kind: int, flags: int, length: int) -> None:
-        self._needed = 0
-        self.position += 1
-        if self._in_headers and kind != frames.CONTINUATION:
-            raise protocol_error("headers are interrupted")
-        most = self._limits.frame_bytes if kind == frames.DATA else self._limits.header_bytes
-        if length > most:
-            raise size_error(f"a frame of {length} bytes")
-        if kind in (frames.HEADERS, frames.CONTINUATION):
-            self._in_headers = not flags & frames.END_HEADERS

@@ -3,31 +3,55 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from server.protocol.http2 import frames
-from server.protocol.http2.frames import ErrorCode, Http2Error, protocol_error
+from server.protocol.http2.flood import FloodGate
+from server.protocol.http2.frames import ErrorCode, Http2Error, StreamError, protocol_error
+from server.protocol.http2.hpack import NO_TABLE
 from server.protocol.http2.stream import Stream
+
+_MAX_WAITING = 64 * 2**20  # bytes of answers that wait for windows; more requests are refused
 
 
 class Sender:
-    """Puts responses into frames, as far as the peer's windows allow, and keeps the rest."""
+    """Puts responses into frames, as far as the peer's windows allow, and keeps the rest.
+
+    Attributes:
+        initial_window: Of new streams, by the peer's settings.
+        flushed: Bytes that were handed to the transport.
+    """
 
     def __init__(
         self,
         transport: asyncio.Transport,
         loop: asyncio.AbstractEventLoop,
-        closed: Callable[[Stream], None],
+        answered: Callable[[Stream], None],
+        flood: FloodGate,
     ) -> None:
         """Takes what is told about streams whose response is sent to its end."""
         self._transport = transport
         self._loop = loop
-        self._closed = closed
+        self._answered = answered
+        self._flood = flood
         self._window = frames.DEFAULT_WINDOW
         self._frame_bytes = frames.DEFAULT_FRAME_BYTES
         self._out: list[bytes | memoryview] = []
         self._blocked: dict[Stream, None] = {}
+        self._waiting = 0
+        self._first = NO_TABLE  # what the first header block begins with
         self.initial_window = frames.DEFAULT_WINDOW
+        self.flushed = 0
+
+    @property
+    def has_room(self) -> bool:
+        """Whether answers to more requests may be kept for a peer that takes none now."""
+        return self._waiting <= _MAX_WAITING
+
+    @property
+    def blocked(self) -> Iterable[Stream]:
+        """The streams that wait for a window."""
+        return self._blocked.keys()
 
     def write(self, data: bytes) -> None:
         """Sends frames as they are, with all others of this turn of the loop."""
@@ -41,20 +65,28 @@ class Sender:
             out = self._out
             self._out = []
             if not self._transport.is_closing():
-                self._transport.write(b"".join(out))
+                data = b"".join(out)
+                self.flushed += len(data)
+                self._transport.write(data)
 
     def respond(self, stream: Stream, head: bytes, body: bytes, trailers: bytes) -> None:
         """Sends a whole response; head and trailers are encoded header blocks."""
         size = len(body)
+        most = self._frame_bytes
         if (
             size <= self._window
             and size <= stream.send_window
-            and size <= self._frame_bytes
+            and size <= most
+            and len(trailers) <= most
+            and len(head) < most
             and not stream.waiting
         ):
             self._window -= size
             stream.send_window -= size
+            self._flood.sent(size)
             number = stream.number
+            if self._first:
+                head, self._first = self._first + head, b""
             self.write(
                 b"".join(
                     (
@@ -66,7 +98,7 @@ class Sender:
                     )
                 )
             )
-            self._closed(stream)
+            self._answered(stream)
             return
         self.head(stream, head)
         self.data(stream, body)
@@ -74,39 +106,53 @@ class Sender:
 
     def head(self, stream: Stream, block: bytes) -> None:
         """Sends a response's header block."""
-        self.write(frames.frame(frames.HEADERS, frames.END_HEADERS, stream.number, block))
+        self._headers(stream, block, ends=False)
 
     def data(self, stream: Stream, body: bytes) -> None:
         """Sends a part of a response's body, as soon as the windows are open."""
         if body:
             stream.waiting.append(memoryview(body))
+            self._waiting += len(body)
             self._advance(stream)
 
     def trailers(self, stream: Stream, block: bytes) -> None:
-        """Ends a response with its trailers, after all data."""
+        """Ends a response with its trailers, after all data; empty: there are none."""
         stream.trailers = block
         self._advance(stream)
 
     def abandon(self, stream: Stream) -> None:
         """Drops what a stream still had to send."""
-        stream.waiting.clear()
+        if stream.waiting:
+            self._waiting -= sum(map(len, stream.waiting))
+            stream.waiting.clear()
         self._blocked.pop(stream, None)
 
-    def widen(self, stream: Stream | None, increment: int) -> None:
-        """Takes a WINDOW_UPDATE, for a stream or for the connection.
+    def widen_connection(self, increment: int) -> None:
+        """Takes a WINDOW_UPDATE for the connection.
 
         Raises:
             Http2Error: the increment is 0, or the window gets larger than windows may be.
         """
         if not increment:
             raise protocol_error("WINDOW_UPDATE of 0")
-        if stream is None:
-            self._window += increment
-        else:
-            stream.send_window += increment
-        if (self._window if stream is None else stream.send_window) > frames.MAX_WINDOW:
+        self._window += increment
+        if self._window > frames.MAX_WINDOW:
             raise Http2Error(ErrorCode.FLOW_CONTROL_ERROR, "window out of range")
         self._advance_blocked()
+
+    def widen(self, stream: Stream, increment: int) -> None:
+        """Takes a WINDOW_UPDATE for a stream.
+
+        Raises:
+            StreamError: the increment is 0, or the window gets larger than windows may be.
+        """
+        if not increment:
+            raise StreamError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
+        stream.send_window += increment
+        if stream.send_window > frames.MAX_WINDOW:
+            raise StreamError(ErrorCode.FLOW_CONTROL_ERROR, "window out of range")
+        if stream in self._blocked:
+            self._advance(stream)
 
     def configure(self, values: dict[int, int], streams: list[Stream]) -> None:
         """Takes the peer's settings.
@@ -124,6 +170,11 @@ class Sender:
                 raise Http2Error(ErrorCode.FLOW_CONTROL_ERROR, "window out of range")
         self._advance_blocked()
 
+    def _headers(self, stream: Stream, block: bytes, *, ends: bool) -> None:
+        if self._first:
+            block, self._first = self._first + block, b""
+        self.write(frames.headers(stream.number, block, self._frame_bytes, ends=ends))
+
     def _advance_blocked(self) -> None:
         for stream in list(self._blocked):
             if self._window <= 0:
@@ -131,7 +182,7 @@ class Sender:
             self._advance(stream)
 
     def _advance(self, stream: Stream) -> None:
-        """Sends what the windows allow of a stream; a frame at a time, so that streams share."""
+        """Sends what the windows allow of a stream; the rest waits behind other streams' data."""
         self._blocked.pop(stream, None)
         waiting = stream.waiting
         while waiting:
@@ -142,6 +193,9 @@ class Sender:
                 return
             self._window -= size
             stream.send_window -= size
+            stream.sent += size
+            self._waiting -= size
+            self._flood.sent(size)
             header = frames.HEADER.pack(size >> 8, size & 0xFF, frames.DATA, 0, stream.number)
             self.write(header)
             self._out.append(part[:size])
@@ -150,6 +204,8 @@ class Sender:
             else:
                 waiting[0] = part[size:]
         if stream.trailers is not None:
-            flags = frames.END_HEADERS | frames.END_STREAM
-            self.write(frames.frame(frames.HEADERS, flags, stream.number, stream.trailers))
-            self._closed(stream)
+            if stream.trailers:
+                self._headers(stream, stream.trailers, ends=True)
+            else:
+                self.write(frames.frame(frames.DATA, frames.END_STREAM, stream.number))
+            self._answered(stream)
