@@ -123,8 +123,10 @@ def _scalar(dtype: int) -> dict[str, Any]:
         return {"type": "boolean"}
     if name.startswith("complex"):
         return {"not": {}}
-    low, high = scalars.always_taken(name)
-    return {"type": "integer" if "int" in name else "number", "minimum": low, "maximum": high}
+    if name in scalars.FLOATS:
+        return {"type": "number"}
+    low, high = scalars.INTEGERS[name]
+    return {"type": "integer", "minimum": low, "maximum": high}
 
 
 def _object(properties: Mapping[str, Any]) -> dict[str, Any]:

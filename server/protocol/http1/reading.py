@@ -25,6 +25,7 @@ _SMALL_PIECE = 4096  # pieces of a body below that are put together: each has a 
 _HEADER_COST = 150  # bytes that a header takes beside its text
 _REQUEST_COST = 512
 _END_OF_HEAD = b"\r\n\r\n"
+_NO_REQUEST = Request("", "")
 
 
 class Receiver(Protocol):
@@ -208,6 +209,7 @@ class RequestReader:
             is_whole = len(pieces) == 1 and isinstance(only, bytes)
             request.body = only if is_whole else b"".join(pieces)  # type: ignore[assignment]
         self._pieces = []
+        self._request = _NO_REQUEST  # an idle connection keeps no body
         self.is_midway = self.has_head = False
         self._receiver.completes(request, self._refusal, self._parser.should_keep_alive())
 
