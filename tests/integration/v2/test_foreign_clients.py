@@ -78,7 +78,7 @@ DESCRIBE = """
 import importlib, json, sys
 module = importlib.import_module(sys.argv[1])
 def fields(message):
-    return {f.name: [f.number, f.label, f.type, getattr(f.message_type, "name", None)]
+    return {f.name: [f.number, f.is_repeated, f.type, getattr(f.message_type, "name", None)]
             for f in message.fields}
 def walk(messages):
     for message in messages:
@@ -108,7 +108,7 @@ def test_messages_have_the_official_numbers_and_types(environment, module):
             if theirs is None or name in DIFFERENT.get(environment, ()):
                 continue
             kind = getattr(field.message_type, "name", None)
-            expected = [field.number, field.label, field.type, kind]
+            expected = [field.number, field.is_repeated, field.type, kind]
             if field.name in ("fp32_contents", "fp64_contents"):  # packed: bytes on the wire
                 expected[2] = field.TYPE_FLOAT if field.name[2] == "3" else field.TYPE_DOUBLE
             assert theirs == expected, f"{name}.{field.name}"
