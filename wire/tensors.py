@@ -130,7 +130,7 @@ def write(array: np.ndarray, proto: TensorProto, *, as_content: bool = False) ->
     for size in array.shape:
         shape.add(size=size)
     if name == "string":
-        for block in _blocks(array):
+        for block in blocks(array):
             proto.string_val.extend(
                 v if isinstance(v, bytes) else str(v).encode() for v in block.tolist()
             )
@@ -141,15 +141,16 @@ def write(array: np.ndarray, proto: TensorProto, *, as_content: bool = False) ->
         if array.size:
             getattr(proto, field).append(array.tobytes())
     elif name in _HALF_DTYPES:
-        for block in _blocks(np.ascontiguousarray(array)):
+        for block in blocks(np.ascontiguousarray(array)):
             proto.half_val.extend(block.view(np.uint16).tolist())
     else:
         field = getattr(proto, _NUMBER_FIELDS[name])
-        for block in _blocks(array):
+        for block in blocks(array):
             field.extend(block.tolist())
 
 
-def _blocks(array: np.ndarray) -> Iterator[np.ndarray]:
+def blocks(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Returns an array's values in turn, as many as are to be converted at a time."""
     flat = array.ravel()
     if flat.size <= _BLOCK:
         yield flat
@@ -183,19 +184,20 @@ def _values(proto: TensorProto, name: str, count: int) -> np.ndarray:
     dtype = dtypes.numpy_dtype(name)
     if name in _PACKED_FIELDS:
         field, wire_dtype = _PACKED_FIELDS[name]
-        numbers = packed.read(proto, field)
-        if len(numbers) % dtype.itemsize:
-            raise TensorError(f"{field} holds {len(numbers)} bytes, no whole number of {name}")
-        return np.frombuffer(numbers, wire_dtype)[:count]
+        payload = packed.read(proto, field)
+        if len(payload) % dtype.itemsize:
+            raise TensorError(f"{field} holds {len(payload)} bytes, no whole number of {name}")
+        return np.frombuffer(payload, wire_dtype)[:count]
     if name in _HALF_DTYPES:
-        return _numbers(proto.half_val, np.dtype(np.int64), count).astype(np.uint16).view(dtype)
+        return numbers(proto.half_val, np.dtype(np.int64), count).astype(np.uint16).view(dtype)
     values = getattr(proto, _NUMBER_FIELDS[name])
     if dtype.itemsize < 4:  # int_val carries 32 bits: keep the low ones, as TensorFlow does
-        return _numbers(values, np.dtype(np.int64), count).astype(dtype)
-    return _numbers(values, dtype, count)
+        return numbers(values, np.dtype(np.int64), count).astype(dtype)
+    return numbers(values, dtype, count)
 
 
-def _numbers(values: Any, dtype: np.dtype, count: int) -> np.ndarray:
+def numbers(values: Any, dtype: np.dtype, count: int) -> np.ndarray:
+    """Returns the values of a repeated field, up to a number of them."""
     size = min(len(values), count)
     if size <= _BLOCK:
         return np.fromiter(values, dtype, size)
