@@ -39,21 +39,23 @@ def _read_list(
     if level == dense.MAX_RANK:
         raise dense.too_deep()
     stack = dense.Stack(span.capacity, wanted[1:] if wanted else None)
-    failure = None
     try:
         _fill(stack, span, tensor, level)
     except document.ParseError:
         raise
-    except ServingError as error:
-        failure = error
-    if wanted and (size := span.size() if failure else stack.count) != wanted[0]:
-        failure = invalid(
+    except ServingError:
+        _check_size(span.size(), level, wanted)  # which comes first
+        raise
+    _check_size(stack.count, level, wanted)
+    return stack.finish() if stack.count else dense.read([], tensor)
+
+
+def _check_size(size: int, level: int, wanted: tuple[int, ...] | None) -> None:
+    if wanted and size != wanted[0]:
+        raise invalid(
             f"Encountered list at unexpected size: {size} at level: {level} "
             f"expected size: {wanted[0]}"
         )
-    if failure is not None:
-        raise failure from None
-    return stack.finish() if stack.count else dense.read([], tensor)
 
 
 def _fill(stack: dense.Stack, span: pieces.Span, tensor: Tensor, level: int) -> None:
