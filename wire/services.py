@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from wire import open_inference_pb2 as v2
+from wire import profiler_pb2
 from wire import serving_pb2 as pb
 
 
@@ -35,6 +36,7 @@ def _service(name: str, **methods: tuple[type[Message], type[Message]]) -> Mappi
 
 PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
 MODEL_SERVICE = "tensorflow.serving.ModelService"
+PROFILER_SERVICE = "tensorflow.ProfilerService"
 INFERENCE_SERVICE = "inference.GRPCInferenceService"
 
 PREDICTION_METHODS = _service(
@@ -44,6 +46,12 @@ PREDICTION_METHODS = _service(
     Predict=(pb.PredictRequest, pb.PredictResponse),
     MultiInference=(pb.MultiInferenceRequest, pb.MultiInferenceResponse),
     GetModelMetadata=(pb.GetModelMetadataRequest, pb.GetModelMetadataResponse),
+)
+PROFILER_METHODS = _service(
+    PROFILER_SERVICE,
+    Profile=(profiler_pb2.ProfileRequest, profiler_pb2.ProfileResponse),
+    Monitor=(profiler_pb2.MonitorRequest, profiler_pb2.MonitorResponse),
+    Terminate=(profiler_pb2.TerminateRequest, profiler_pb2.TerminateResponse),
 )
 MODEL_METHODS = _service(
     MODEL_SERVICE,

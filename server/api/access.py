@@ -17,6 +17,7 @@ OPEN = frozenset(
 )
 _ADMIN = re.compile(
     r"/tensorflow\.serving\.ModelService/HandleReloadConfigRequest"
+    r"|/tensorflow\.ProfilerService/.*"
     r"|/inference\.GRPCInferenceService/RepositoryModel(Load|Unload)"
     r"|/v2/repository/.*/(load|unload)",
     re.DOTALL,
@@ -24,5 +25,8 @@ _ADMIN = re.compile(
 
 
 def is_admin(path: str) -> bool:
-    """Tells whether a request to this path changes what the server serves or writes."""
+    """Tells whether a request to this path changes what the server serves or does.
+
+    A profile slows the process down and shows what others ask of it.
+    """
     return _ADMIN.fullmatch(path) is not None

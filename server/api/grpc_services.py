@@ -12,6 +12,7 @@ from server.api import grpc_reflection
 from server.api.tfs_grpc import descriptors
 from server.api.tfs_grpc.models import ModelService
 from server.api.tfs_grpc.prediction import PredictionService
+from server.api.tfs_grpc.profiler import ProfilerService
 from server.api.v2 import descriptors as v2_descriptors
 from server.api.v2.service import InferenceService
 from server.errors import Code, ServingError
@@ -37,7 +38,6 @@ _WITH_SPEC = (
     pb.InferenceResult,
     pb.GetModelMetadataResponse,
 )
-_PROFILER_SERVICE = "tensorflow.ProfilerService"
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class GrpcServices:
         prediction = PredictionService(core, as_tensor_content=options.as_tensor_content)
         self._add(services.PREDICTION_METHODS, prediction)
         self._add(services.MODEL_METHODS, ModelService(core))
+        self._add(services.PROFILER_METHODS, ProfilerService())
         self._add(services.INFERENCE_METHODS, InferenceService(core))
-        self._add_profiler()
         names, files = [
             services.PREDICTION_SERVICE, services.MODEL_SERVICE, services.INFERENCE_SERVICE
         ], []  # fmt: skip
@@ -102,31 +102,6 @@ class GrpcServices:
                 method.request.FromString,
                 method.response.SerializeToString,
                 self._watched(getattr(implementation, name), name),
-            )
-
-    def _add_profiler(self) -> None:
-        """Answers TensorFlow's profiler clients: there is nothing here that they could profile.
-
-        As the official server does without a session (profiler_service_impl.cc), but for the code
-        of Profile, which is INTERNAL there: nothing is wrong with the server.
-        """
-
-        async def profile(request: bytes, context: Context) -> bytes:
-            raise ServingError(
-                Code.UNIMPLEMENTED,
-                "the embedded server has no TensorFlow profiler; see /metrics and Server-Timing",
-            )
-
-        async def monitor(request: bytes, context: Context) -> bytes:
-            raise ServingError(Code.UNIMPLEMENTED, "unimplemented.")
-
-        async def terminate(request: bytes, context: Context) -> bytes:
-            return b""  # an empty TerminateResponse
-
-        for method in (profile, monitor, terminate):
-            name = method.__name__.capitalize()
-            self.methods[f"/{_PROFILER_SERVICE}/{name}"] = Method(
-                bytes, bytes, self._watched(method, name)
             )
 
     def _add_health(self) -> Any:

@@ -78,7 +78,8 @@ class Core:
                     except TimeoutError:
                         raise ServingError(Code.DEADLINE_EXCEEDED, _TIMED_OUT) from None
                 if self.request_log.wants(servable.name):
-                    self.request_log.add(servable, seen.signature, *task.exchange(result))
+                    exchange = functools.partial(task.exchange, result)
+                    self.request_log.add(servable, seen.signature, exchange)
                 return await ask.render(Answer(servable, seen.signature, result))
 
     def servable(self, spec: ModelSpec) -> Servable:

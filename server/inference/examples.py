@@ -141,9 +141,7 @@ def _regress_outputs(servable: Servable, signature: Signature) -> tuple[str, ...
         raise invalid("Expected one output Tensor.")
     _check_input(servable, signature, "regression")
     if "outputs" not in signature.outputs:
-        raise invalid(
-            f"No regression outputs found in SignatureDef: {_text(servable, signature)}"
-        )
+        raise invalid(f"No regression outputs found in SignatureDef: {_text(servable, signature)}")
     return ("outputs",)
 
 

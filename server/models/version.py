@@ -7,13 +7,13 @@ import contextlib
 import enum
 import logging
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.errors import ServingError, internal
+from server.errors import Code, ServingError, internal
 from server.models import discovery
 from server.models.servable import Servable
+from server.models.threads import Loads
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +63,7 @@ class Version:
         self.tried = asyncio.Event()  # set when the first attempt to load it has ended
         self.ended = asyncio.Event()
         self._wanted = True
+        self._is_hanging = False
         self._changed = asyncio.Event()
         self._fingerprint: object = None
 
@@ -76,23 +77,25 @@ class Version:
         """Whether it ended because it couldn't be loaded."""
         return self.state is State.END and self.error is not None
 
-    async def load(self, load: Load, executor: Executor, retries: Retries) -> None:
-        """Loads the version on the executor, with retries, until it is available or ends."""
+    async def load(self, load: Load, loads: Loads, retries: Retries) -> None:
+        """Loads the version when it is its turn, with retries, until it is available or ends."""
+
+        def read() -> Servable:
+            self._fingerprint = discovery.fingerprint(self.path)
+            return load(self.name, self.number, self.path)
+
         self._enter(State.LOADING)
-        loop = asyncio.get_running_loop()
+        what = f"loading {self.name} version {self.number}"
         attempt = 0
         while self._wanted:
             self._changed.clear()
-            self._fingerprint = await asyncio.to_thread(discovery.fingerprint, self.path)
+            self._is_hanging = False
             try:
-                self.servable = await loop.run_in_executor(
-                    executor, load, self.name, self.number, self.path
-                )
+                self.servable = await loads.run(read, what, self._hangs)
             except Exception as error:
+                self._is_hanging = False
                 self.error = error if isinstance(error, ServingError) else internal(error)
-                logger.error(
-                    "loading %s version %d failed: %s", self.name, self.number, self.error.message
-                )
+                logger.error("%s failed: %s", what, self.error.message)
                 self.tried.set()
                 if attempt == retries.count:
                     break
@@ -114,6 +117,7 @@ class Version:
         """Waits for the last request and lets go of the model."""
         servable, self.servable = self.servable, None
         if servable is not None:
+            servable.is_retired = True
             await servable.drained()
             servable.engine.close()
         self._enter(State.END)
@@ -124,9 +128,13 @@ class Version:
         self._changed.set()
 
     def try_again(self) -> None:
-        """Ends the wait between two attempts to load it; it is pending until the next one ends."""
-        self.tried.clear()
-        self._changed.set()
+        """Ends the wait between two attempts to load it; it is pending until the next one ends.
+
+        An attempt that hangs goes on, and is waited for no more than before.
+        """
+        if not self._is_hanging:
+            self.tried.clear()
+            self._changed.set()
 
     def notice(self, fingerprint: object) -> bool:
         """Takes note of the directory's state; True where it changed since the failed load."""
@@ -134,6 +142,14 @@ class Version:
         if changed:
             self._changed.set()
         return changed
+
+    def _hangs(self, seconds: float) -> None:
+        """Lets nobody wait for it any more; it is available still when the load ends."""
+        self._is_hanging = True
+        self.error = ServingError(
+            Code.DEADLINE_EXCEEDED, f"loading has taken {seconds:g} s and goes on"
+        )
+        self.tried.set()
 
     async def _wait(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -66,7 +66,9 @@ class GrpcPredict(GrpcAsk[pb.PredictResponse]):
         request = self._request
         signature = predict.find(servable, request.model_spec.signature_name)
         inputs = request.inputs
-        if len(inputs) != len(signature.inputs) or not all(map(inputs.__contains__, signature.inputs)):
+        if len(inputs) != len(signature.inputs) or not all(
+            map(inputs.__contains__, signature.inputs)
+        ):
             predict.check_names(signature, list(inputs))
         if any(map(_is_long, inputs.values())):
             return Predict(await self._offload(_arrays, inputs), request.output_filter)

@@ -87,9 +87,7 @@ class RestPredict(RestAsk):
         signature = servable.signatures[name]
         size = len(self._body)
         if size > (LONG if isinstance(self.body, numbers.Envelope) else _LONG_ODD):
-            inputs, self._is_row = await self._offload(
-                tensors.predict_inputs, self.body, signature
-            )
+            inputs, self._is_row = await self._offload(tensors.predict_inputs, self.body, signature)
         else:
             inputs, self._is_row = tensors.predict_inputs(self.body, signature)
         return Predict(inputs)

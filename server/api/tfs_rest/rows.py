@@ -60,9 +60,14 @@ class Rows:
         if not self.count:
             self._begin(instances[0])
         arrays = self._regular(instances)
-        if arrays is None or not self._add(arrays):
-            arrays = self._slowly(instances)
-            self._add(arrays)
+        if arrays is not None and self._add(arrays):
+            return
+        if len(instances) <= dense.FEW:
+            self._add(self._slowly(instances))
+            return
+        half = len(instances) // 2  # so that the first wrong one is soon found
+        self.add(instances[:half])
+        self.add(instances[half:])
 
     def finish(self) -> dict[str, np.ndarray]:
         """Returns the inputs.
@@ -128,10 +133,12 @@ class Rows:
 
     def _are_names(self, names: Any) -> bool:
         inputs = self._signature.inputs.keys()
-        return bool(names) and names <= inputs and not inputs - names - self._signature.defaults.keys()
+        return (
+            bool(names) and names <= inputs and not inputs - names - self._signature.defaults.keys()
+        )
 
     def _slowly(self, instances: list[Any]) -> dict[str, np.ndarray]:
-        """Converts instances one by one, each in its members' order, as the official server does."""
+        """Converts instances one by one, each in its members' order, as the official one does."""
         entries: dict[str, list[np.ndarray]] = {}
         for index, row in enumerate(instances, self.count):
             if is_named(row) is not self._is_named:
@@ -152,7 +159,9 @@ class Rows:
                     break
                 entry = self._entry(index, f" key: {name}", name, value, entries)
                 entries.setdefault(name, []).append(entry)
-            if not self._are_names(dict.fromkeys(names).keys()) or isinstance(row, document.Repeated):
+            if not self._are_names(dict.fromkeys(names).keys()) or isinstance(
+                row, document.Repeated
+            ):
                 raise invalid(
                     f"Failed to process element: {index} of 'instances' list. JSON object: "
                     f"{document.text(pieces.head(row))} keys must be equal to: "

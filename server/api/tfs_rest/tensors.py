@@ -84,9 +84,9 @@ def _rows(body: Mapping[str, Any], signature: Signature) -> dict[str, np.ndarray
 
 def _columns(value: Any, signature: Signature) -> dict[str, np.ndarray]:
     inputs = signature.inputs
-    is_named = (
-        isinstance(value, dict) and not scalars.is_base64(value)
-    ) or _is_span(value, is_list=False)
+    is_named = (isinstance(value, dict) and not scalars.is_base64(value)) or _is_span(
+        value, is_list=False
+    )
     if not is_named:
         if len(inputs) > 1:
             raise invalid(
