@@ -7,6 +7,7 @@ some servers have none.
 from __future__ import annotations
 
 import math
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -22,6 +23,11 @@ from wire import datatypes, dtypes
 Read = TypeVar("Read")
 
 SIGNATURE_PARAMETER = "signature_name"  # this project's server takes it
+
+
+def new_id() -> str:
+    """Returns an identifier for a request: optional, but KServe's server fails without one."""
+    return uuid.uuid4().hex
 
 
 def version_text(spec: ModelSpec) -> str:

@@ -39,6 +39,10 @@ class Replies:
             answer = json.loads(reply.content if size is None else reply.content[:size])
         except ValueError:
             answer = None
+        if 300 <= reply.status < 400:  # not followed: the token and the body are for this server
+            elsewhere = reply.headers.get("location", "another address")
+            message = f"{self.server} answers HTTP {reply.status}: ask {elsewhere}"
+            raise errors.ServingError("UNIMPLEMENTED", message)
         if reply.status != 200:
             text = answer.get("error") if isinstance(answer, dict) else None
             if text is None and reply.status in _NO_SUCH_PAGE:

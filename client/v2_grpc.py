@@ -17,6 +17,7 @@ from client.open_inference import (
     array_spec,
     datatype_of,
     description,
+    new_id,
     read_answer,
     statuses,
     version_number,
@@ -38,7 +39,9 @@ def infer_request(
     Raises:
         ValueError: the protocol has no data type for an input.
     """
-    request = pb.ModelInferRequest(model_name=spec.model, model_version=version_text(spec))
+    request = pb.ModelInferRequest(
+        model_name=spec.model, model_version=version_text(spec), id=new_id()
+    )
     if signature_name != DEFAULT:
         request.parameters[SIGNATURE_PARAMETER].string_param = signature_name
     for name, array in inputs.items():

@@ -22,6 +22,7 @@ from client.open_inference import (
     datatype_of,
     description,
     from_json,
+    new_id,
     read_answer,
     statuses,
     version_number,
@@ -54,6 +55,7 @@ def infer_body(inputs: Mapping[str, np.ndarray], signature_name: str) -> HttpBod
     pieces = [raw_tensors.from_array(array) for array in inputs.values()]
     head = orjson.dumps(
         {
+            "id": new_id(),
             "parameters": parameters,
             "inputs": [
                 {

@@ -13,7 +13,7 @@ import numpy as np
 
 from wire import datatypes, dtypes, packed
 from wire.open_inference_pb2 import InferTensorContents
-from wire.tensors import TensorError
+from wire.tensors import TensorError, blocks, numbers
 
 _FIELDS = {
     "bool": "bool_contents",
@@ -51,24 +51,22 @@ def to_array(contents: InferTensorContents, dtype_name: str, shape: Sequence[int
         )
     count = math.prod(shape)
     if dtype_name in _PACKED:
-        numbers = packed.read(contents, field)
+        payload = packed.read(contents, field)
         dtype = dtypes.numpy_dtype(dtype_name)
-        _check_count(field, len(numbers) / dtype.itemsize, count, shape)
-        return np.frombuffer(numbers, dtype).reshape(shape)
+        _check_count(field, len(payload) / dtype.itemsize, count, shape)
+        return np.frombuffer(payload, dtype).reshape(shape)
     values = getattr(contents, field)
     _check_count(field, len(values), count, shape)
     if dtype_name == "string":
-        array = np.empty(count, object)
-        array[:] = values
-        return array.reshape(shape)
+        return numbers(values, np.dtype(object), count).reshape(shape)
     dtype = dtypes.numpy_dtype(dtype_name)
     if dtype.itemsize < 4 and dtype_name != "bool":
-        wide = np.fromiter(values, np.int64, count)
+        wide = numbers(values, np.dtype(np.int64), count)
         range_ = np.iinfo(dtype)
         if count and not (range_.min <= wide.min() and wide.max() <= range_.max):
             raise TensorError(f"a value in {field} is beyond the range of {dtype_name}")
         return wide.astype(dtype).reshape(shape)
-    return np.fromiter(values, dtype, count).reshape(shape)
+    return numbers(values, dtype, count).reshape(shape)
 
 
 def from_array(array: np.ndarray) -> InferTensorContents:
@@ -82,7 +80,8 @@ def from_array(array: np.ndarray) -> InferTensorContents:
     elif name == "string":
         field.extend(v if isinstance(v, bytes) else str(v).encode() for v in array.ravel().tolist())
     else:
-        field.extend(array.ravel().tolist())
+        for block in blocks(array):
+            field.extend(block.tolist())
     return contents
 
 

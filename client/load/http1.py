@@ -48,8 +48,9 @@ class Http1(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self._sent = perf_counter()
         if self._transport is None or self._transport.is_closing():
-            if not await open_connection(self, self._endpoint, self._tls, self._timeout):
-                return Answer(BROKEN)
+            failure = await open_connection(self, self._endpoint, self._tls, self._timeout)
+            if failure is not None:
+                return failure
             if self._transport is None:  # lost again already
                 return Answer(BROKEN)
         self._waiting = loop.create_future()

@@ -20,7 +20,7 @@ from server.launch import settings, transport
 from server.launch.options import Options
 from server.launch.settings import Settings
 from server.launch.worker_pipe import WorkerPipe
-from server.models import threads
+from server.models import memory, threads
 from server.models.model_config import ModelConfig
 from server.models.repository import Repository
 from server.telemetry import otlp
@@ -124,9 +124,10 @@ class Server:
             workers = WorkerPipe(self._pipe, self._repository, core.report, self._stop.set)
             core.configure = workers.configure
             core.reports = workers.reports
-        self._transport = transport.own(core, found)
+        self._transport = transport.create(self._options.transport, core, found)
         background = [asyncio.create_task(self._load())]
         if await self._unless_stopped(background[0]):
+            memory.keep()
             await self._open()
             background += [asyncio.create_task(poll) for poll in self._polls()]
             await self._stop.wait()
@@ -135,6 +136,7 @@ class Server:
         core.is_draining = True
         has_drained = await self._drain()
         execute.close()
+        core.offload.close()
         core.request_log.close()
         if core.tracer is not None:
             core.tracer.close()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from server.api import traced
 from server.api.front import Front
 from server.api.grpc_services import GrpcServices
+from server.errors import invalid
 from server.inference.core import Core
 from server.launch.settings import Settings
 from server.protocol.grpc.method import Methods
@@ -40,23 +41,45 @@ class Transport(Protocol):
         """Takes no new requests and ends when those under way are answered, or after the grace."""
 
 
-def own(core: Core, settings: Settings) -> Transport:
-    """Returns the transport that `server.protocol` is."""
+def create(name: str, core: Core, settings: Settings) -> Transport:
+    """Returns a transport.
+
+    Args:
+        name: `own`: `server.protocol`; `library`: uvicorn and grpc.aio.
+        core: What the faces ask.
+        settings: Where and how to listen.
+
+    Raises:
+        ServingError: what a library transport needs isn't installed.
+    """
     usage = Usage(settings.limits)
     services = GrpcServices(core, settings.services)
     methods: Methods = services.methods
     front: Handler = Front(core, settings.front, settings.guard)
     if core.tracer is not None:
         methods, front = traced.methods(methods, core.tracer), traced.Front(front, core.tracer)
-    return _Own(
+    servers = _library() if name == "library" else (GrpcServer, HttpServer)
+    grpc, http = servers
+    return _Servers(
         services,
-        GrpcServer(methods, settings.grpc, settings.guard, usage, services.log_refusal),
-        HttpServer(front, settings.http, usage) if settings.http is not None else None,
+        grpc(methods, settings.grpc, settings.guard, usage, services.log_refusal),
+        http(front, settings.http, usage) if settings.http is not None else None,
     )
 
 
-class _Own:
-    def __init__(self, services: GrpcServices, grpc: GrpcServer, http: HttpServer | None) -> None:
+def _library() -> tuple[Any, Any]:
+    try:
+        from server.protocol.grpc.library import LibraryGrpcServer
+        from server.protocol.http1.library import LibraryHttpServer
+    except ModuleNotFoundError as error:
+        raise invalid(
+            f"--transport=library needs {error.name}: pip install 'jax-serving-stack[library]'"
+        ) from None
+    return LibraryGrpcServer, LibraryHttpServer
+
+
+class _Servers:
+    def __init__(self, services: GrpcServices, grpc: Any, http: Any) -> None:
         self._services = services
         self._grpc = grpc
         self._http = http

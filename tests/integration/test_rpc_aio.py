@@ -1,6 +1,7 @@
 """The same methods on our server and on grpc.aio's: clients see no difference."""
 
 import asyncio
+import contextlib
 
 import grpc
 import pytest
@@ -15,14 +16,46 @@ from server.protocol.grpc.server import GrpcOptions, GrpcServer
 
 
 class Servicer:
+    """Methods that use all that a context offers."""
+
+    def __init__(self):
+        self.ended = []
+
     async def unary(self, request, context):
         if request == b"abort":
-            await context.abort(grpc.StatusCode.DATA_LOSS, "lost")
+            await context.abort(grpc.StatusCode.DATA_LOSS, "lost", (("x-why", "because"),))
         metadata = dict(context.invocation_metadata())
         context.set_trailing_metadata((("x-answer", metadata.get("x-question", "")),))
         return request + request
 
+    async def metadata(self, request, context):
+        await context.send_initial_metadata((("x-first", "1"), ("x-first-bin", b"\0\xff")))
+        context.set_trailing_metadata((("x-last", "a, b"), ("x-last-bin", b"\x80" * 100)))
+        assert dict(context.trailing_metadata())["x-last"] == "a, b"
+        hidden = ("user-agent",)
+        return repr(
+            sorted(p for p in map(tuple, context.invocation_metadata()) if p[0] not in hidden)
+        ).encode()
+
+    async def code(self, request, context):
+        context.set_code(grpc.StatusCode.NOT_FOUND)
+        context.set_details("set, not raised")
+        return repr((context.code(), context.details())).encode()
+
+    async def wait(self, request, context):
+        context.add_done_callback(lambda c: self.ended.append((c.cancelled(), c.done())))
+        await asyncio.sleep(60)
+
+    async def remaining(self, request, context):
+        seconds = context.time_remaining()
+        kind = context.peer().partition(":")[0]
+        return f"{kind} {'none' if seconds is None else round(seconds, -1)}".encode()
+
+    async def length(self, request, context):
+        return str(len(request)).encode()
+
     async def server_stream(self, request, context):
+        await context.send_initial_metadata((("x-first", "1"),))
         for byte in request:
             await context.write(bytes([byte]))
 
@@ -31,6 +64,8 @@ class Servicer:
 
     async def both(self, requests, context):
         async for request in requests:
+            if request == b"fail":
+                await context.abort(grpc.StatusCode.ABORTED, "enough")
             yield request * 2
 
 
@@ -82,7 +117,9 @@ class Reference:
 def methods(servicer, checks):
     pool = descriptor_pool.DescriptorPool()
     found = grpc_reflection.methods(["test.Service"], [], pool)
-    found["/test.Service/Unary"] = Method(bytes, bytes, servicer.unary)
+    for name in ("unary", "metadata", "code", "wait", "remaining", "length"):
+        path = f"/test.Service/{name.capitalize()}"
+        found[path] = Method(bytes, bytes, getattr(servicer, name))
     for name, function in {
         "ServerStream": of_one_request(servicer.server_stream),
         "ClientStream": servicer.client_stream,
@@ -98,18 +135,36 @@ def methods(servicer, checks):
     return found
 
 
-def run(kind, test):
+ARGUMENTS = {"grpc.max_receive_message_length": 10_000}
+LARGE = {
+    "grpc.max_receive_message_length": 200 * 2**20,
+    "grpc.max_send_message_length": 200 * 2**20,
+    "grpc.max_metadata_size": 200 * 2**10,
+    "grpc.absolute_max_metadata_size": 200 * 2**10,
+}
+
+
+def run(kind, test, arguments=ARGUMENTS):
     async def main():
-        checks = health.aio.HealthServicer()
-        options = GrpcOptions(arguments={"grpc.max_receive_message_length": 10_000})
-        server = kind(methods(Servicer(), checks), options)
+        checks, servicer = health.aio.HealthServicer(), Servicer()
+        server = kind(methods(servicer, checks), GrpcOptions(arguments=arguments))
         port = await server.start()
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            result = await asyncio.wait_for(test(channel, checks), 30)
+        options = list(LARGE.items()) if arguments is LARGE else []
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) as channel:
+            channel.servicer = servicer
+            result = await asyncio.wait_for(test(channel, checks), 120)
         await server.close(1)
         return result
 
     return asyncio.run(main())
+
+
+async def status(call):
+    """Returns all that a client sees of how a call ended."""
+    with contextlib.suppress(grpc.aio.AioRpcError, asyncio.CancelledError):
+        await call
+    trailing = [pair for pair in await call.trailing_metadata() or () if pair[0].startswith("x-")]
+    return await call.code(), await call.details(), trailing
 
 
 async def unary(channel, checks):
@@ -119,21 +174,99 @@ async def unary(channel, checks):
 
 
 async def aborted(channel, checks):
-    with pytest.raises(grpc.aio.AioRpcError) as error:
-        await channel.unary_unary("/test.Service/Unary")(b"abort")
-    return error.value.code(), error.value.details()
+    return await status(channel.unary_unary("/test.Service/Unary")(b"abort"))
 
 
 async def too_large(channel, checks):
-    with pytest.raises(grpc.aio.AioRpcError) as error:
-        await channel.unary_unary("/test.Service/Unary")(bytes(10_001))
-    return error.value.code(), error.value.details()
+    return await status(channel.unary_unary("/test.Service/Unary")(bytes(10_001)))
+
+
+async def too_large_inflated(channel, checks):
+    call = channel.unary_unary("/test.Service/Unary")
+    return (await status(call(bytes(50_000), compression=grpc.Compression.Gzip)))[0]
 
 
 async def unknown(channel, checks):
-    with pytest.raises(grpc.aio.AioRpcError) as error:
-        await channel.unary_unary("/test.Service/Nothing")(b"")
-    return error.value.code(), error.value.details()
+    return await status(channel.unary_unary("/test.Service/Nothing")(b""))
+
+
+async def code_that_is_set(channel, checks):
+    return await status(channel.unary_unary("/test.Service/Code")(b""))
+
+
+async def metadata(channel, checks):
+    sent = (("x-text", "a"), ("x-text", "b, c"), ("x-bytes-bin", b"\0,\xff"), ("x-empty", ""))
+    call = channel.unary_unary("/test.Service/Metadata")(b"", metadata=sent, timeout=100)
+    initial = [pair for pair in await call.initial_metadata() if pair[0].startswith("x-")]
+    return initial, await call, await status(call)
+
+
+async def compressed(channel, checks):
+    call = channel.unary_unary("/test.Service/Length")
+    return [
+        await call(b"abc" * 3000, compression=compression)
+        for compression in (grpc.Compression.Gzip, grpc.Compression.Deflate)
+    ]
+
+
+async def deadlines(channel, checks):
+    remaining = channel.unary_unary("/test.Service/Remaining")
+    found = [await remaining(b""), await remaining(b"", timeout=1000)]
+    ended = await status(channel.unary_unary("/test.Service/Wait")(b"", timeout=0.2))
+    while not channel.servicer.ended:
+        await asyncio.sleep(0.02)
+    return found, ended, len(channel.servicer.ended)
+
+
+async def cancelled(channel, checks):
+    call = channel.unary_unary("/test.Service/Wait")(b"")
+    await asyncio.sleep(0.2)
+    call.cancel()
+    while not channel.servicer.ended:
+        await asyncio.sleep(0.02)
+    return (await status(call))[0], len(channel.servicer.ended)
+
+
+async def failing_stream(channel, checks):
+    call = channel.stream_stream("/test.Service/Both")()
+    await call.write(b"a")
+    answer = await call.read()
+    await call.write(b"fail")
+    return answer, await call.code(), await call.details()
+
+
+async def large_messages(channel, checks):
+    message = bytes(100 * 2**20)
+    assert len(await channel.stream_stream("/test.Service/Both")(iter([message])).read()) == (
+        2 * len(message)
+    )
+    return await channel.unary_unary("/test.Service/Length")(message)
+
+
+async def large_metadata(channel, checks):
+    call = channel.unary_unary("/test.Service/Unary")
+    value = "v" * 100_000
+    ended = await status(call(b"a", metadata=[("x-question", value)]))
+    assert ended[2] == [("x-answer", value)]
+    return ended
+
+
+async def metadata_over_the_limit(channel, checks):
+    call = channel.unary_unary("/test.Service/Unary")
+    other = channel.unary_unary("/test.Service/Length")(b"abc")
+    code, details, _ = await status(call(b"a", metadata=[("x-question", "v" * 100_000)]))
+    return code, details.partition("(")[0], await other, await status(call(b"a"))
+
+
+async def a_thousand_streams(channel, checks):
+    method = channel.stream_stream("/test.Service/Both")
+    calls = [method() for _ in range(1000)]
+    for call in calls:
+        await call.write(b"a")
+    assert {await call.read() for call in calls} == {b"aa"}
+    for call in calls:
+        await call.done_writing()
+    return {await call.code() for call in calls}
 
 
 async def streams(channel, checks):
@@ -182,7 +315,18 @@ async def services(channel, checks):
 
 
 @pytest.mark.parametrize(
-    "test", [unary, aborted, too_large, unknown, streams, health_states, services]
-)
+    "test",
+    [
+        unary, aborted, too_large, too_large_inflated, unknown, code_that_is_set, metadata,
+        compressed, deadlines, cancelled, failing_stream, streams, health_states, services,
+        metadata_over_the_limit,
+    ],
+)  # fmt: skip
 def test_the_same_as_on_grpc_aio(test):
     assert run(GrpcServer, test) == run(Reference, test)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("test", [large_messages, large_metadata, a_thousand_streams])
+def test_the_same_as_on_grpc_aio_at_length(test):
+    assert run(GrpcServer, test, LARGE) == run(Reference, test, LARGE)

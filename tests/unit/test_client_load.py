@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from client.codec import HttpBody
 from client.endpoint import Endpoint, endpoint
 from client.load import hpack, http1, http2, plot, precise_loop, table
 from client.load.caller import EXPIRED
@@ -111,9 +112,11 @@ def test_time_outs_and_replaced_connections_are_said(capsys):
 
 def test_requests_have_the_prefix_and_the_headers_of_the_endpoint():
     made = endpoint("https://h/eu", None, "rest", token="t", headers={"X-Tenant": "a"})
-    lines = http1.request(made, "/v1/models/m:predict", b"{}").split(b"\r\n")
+    lines = http1.request(made, "/v1/models/m:predict", HttpBody(b"{}", {"X-A": "b"})).split(
+        b"\r\n"
+    )
     assert lines[0] == b"POST /eu/v1/models/m:predict HTTP/1.1"
-    assert {b"Host: h:443", b"X-Tenant: a", b"Authorization: Bearer t"} <= set(lines)
+    assert {b"Host: h:443", b"X-A: b", b"X-Tenant: a", b"Authorization: Bearer t"} <= set(lines)
     block = http2.headers(endpoint("dns:///h:9", None, "grpc", token="t"), "/a/B")
     assert b"Bearer t" in block
     assert b"h:9" in block

@@ -32,8 +32,12 @@ def outcome(parse, body, wanted):
     return found, is_row
 
 
+def quick(body):
+    return numbers.parse(body) or document.parse(body)
+
+
 def assert_same(body, wanted):
-    assert outcome(numbers.parse, body, wanted) == outcome(document.parse, body, wanted)
+    assert outcome(quick, body, wanted) == outcome(document.parse, body, wanted)
 
 
 def is_fast(body):
@@ -94,7 +98,7 @@ def test_any_text_comes_to_the_same(pieces, around, dtype):
 @pytest.mark.parametrize(
     "text",
     ["[]", "[[]]", "[1,[2]]", "[[1],2]", "[[1,2],[3]]", "[1[,2]]", "[[1],[2],]", "[1 [2]]"]
-    + ["[NaN]", "[true]", '["a"]', "[{}]", "[1][2]", "[" * 65 + "1" + "]" * 65],
+    + ["[1NaN]", "[NaN1]", "[NaN 1]", "[-]", "[\x01]", "[NaN,\x01]", "[true]", '["a"]', "[{}]", "[1][2]", "[" * 65 + "1" + "]" * 65],
 )  # fmt: skip
 def test_what_is_not_a_regular_array_is_left_to_the_plain_way(text):
     body = f'{{"instances":{text}}}'.encode()

@@ -52,7 +52,7 @@ class V2Api:
                 return _wrong_method(path, "POST")
             header_length = request.headers.get(_HEADER_LENGTH)
             return await self._core.infer(
-                RestInfer(spec, request.body, header_length, self._timeout)
+                RestInfer(spec, request.body, header_length, self._timeout, self._core.offload)
             )
         if match := _REPOSITORY.fullmatch(path):
             if request.method != "POST":

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import orjson
 
 from server.api.v2 import body, contents, inputs, json_tensors
 from server.api.v2.inputs import datatype_of, version_or_label
 from server.inference import predict
-from server.inference.core import Answer, Ask, ModelSpec
+from server.inference.ask import Answer, Ask, ModelSpec
+from server.inference.offload import LONG, Offload
 from server.inference.tasks import Predict, Task
 from server.inference.timeout import Timeout
 from server.models.servable import Servable
@@ -24,29 +27,45 @@ _METHOD = "ModelInfer"
 class RestInfer(Ask[Response]):
     """An inference by REST."""
 
-    __slots__ = ("_body", "_header_length", "_request", "_spec")
+    __slots__ = ("_body", "_header_length", "_offload", "_request", "_spec")
     face = "V2_REST"
     method = _METHOD
 
     def __init__(
-        self, spec: ModelSpec, content: bytes, header_length: str | None, timeout: Timeout
+        self,
+        spec: ModelSpec,
+        content: bytes,
+        header_length: str | None,
+        timeout: Timeout,
+        offload: Offload,
     ) -> None:
         super().__init__(spec.name, timeout=timeout)
         self._spec, self._body, self._header_length = spec, content, header_length
+        self._offload = offload
 
     async def parse(self) -> ModelSpec:
         """Parses the JSON, whose parameters name the signature."""
-        self._request = body.read(self._body, self._header_length)
+        content, length = self._body, self._header_length
+        if len(content) > LONG and length is None:
+            self._request = await self._offload(body.read, content, length)
+        else:
+            self._request = body.read(content, length)
         return self._spec._replace(signature=self._request.signature)
 
     async def task(self, servable: Servable) -> Task:
         """Reads the tensors in the dtypes of the signature, binary ones without a copy."""
         request = self._request
         signature = predict.find(servable, request.signature)
-        return Predict(request.arrays(signature), tuple(request.is_binary))
+        if request.is_long:
+            arrays = await self._offload(request.arrays, signature)
+        else:
+            arrays = request.arrays(signature)
+        return Predict(arrays, tuple(request.is_binary))
 
     async def render(self, answer: Answer) -> Response:
         """Renders JSON, and behind it the outputs that are binary."""
+        if is_long(answer.result.values()):
+            return await self._offload(self._rendered, answer)
         return self._rendered(answer)
 
     def _rendered(self, answer: Answer) -> Response:
@@ -81,16 +100,21 @@ class RestInfer(Ask[Response]):
         return Response(content, content_type="application/octet-stream", headers=headers)
 
 
+def is_long(arrays: Iterable[np.ndarray]) -> bool:
+    """Tells whether outputs take so long to render that the event loop shouldn't."""
+    return sum(array.nbytes for array in arrays) > LONG
+
+
 class GrpcInfer(Ask[pb.ModelInferResponse]):
     """An inference by gRPC."""
 
-    __slots__ = ("_request",)
+    __slots__ = ("_offload", "_request")
     face = "V2_GRPC"
     method = _METHOD
 
-    def __init__(self, request: pb.ModelInferRequest, context: Context) -> None:
+    def __init__(self, request: pb.ModelInferRequest, context: Context, offload: Offload) -> None:
         super().__init__(request.model_name, deadline=context.deadline)
-        self._request = request
+        self._request, self._offload = request, offload
 
     async def parse(self) -> ModelSpec:
         """Returns what the message is for."""
@@ -102,10 +126,19 @@ class GrpcInfer(Ask[pb.ModelInferResponse]):
         """Reads the tensors, raw ones without a copy."""
         request = self._request
         signature = predict.find(servable, contents.signature_name(request))
-        return Predict(contents.arrays(request, signature), contents.output_names(request))
+        if contents.is_long(request):
+            arrays = await self._offload(contents.arrays, request, signature)
+        else:
+            arrays = contents.arrays(request, signature)
+        return Predict(arrays, contents.output_names(request))
 
     async def render(self, answer: Answer) -> pb.ModelInferResponse:
         """Returns the outputs in the form in which the inputs came."""
+        if is_long(answer.result.values()):
+            return await self._offload(self._response, answer)
+        return self._response(answer)
+
+    def _response(self, answer: Answer) -> pb.ModelInferResponse:
         request, servable = self._request, answer.servable
         response = pb.ModelInferResponse(
             model_name=servable.name, model_version=str(servable.version), id=request.id

@@ -16,10 +16,13 @@ from typing import Any
 import numpy as np
 import orjson
 
-from server.api.v2 import inputs, json_tensors
+from server.api.tfs_rest import pieces
+from server.api.tfs_rest.pieces import Span
+from server.api.v2 import inputs, json_tensors, long_json
 from server.api.v2.inputs import Input
 from server.engines.signatures import Signature
 from server.errors import invalid
+from server.inference.offload import LONG
 from wire import datatypes, raw_tensors
 from wire.tensors import TensorError
 
@@ -39,6 +42,7 @@ class InferBody:
             without any, all are.
         is_binary_by_default: The same for outputs that nothing is said of.
         bare: The bytes of the only input.
+        is_long: Its values take so long to read that the event loop shouldn't.
     """
 
     id: str | None = None
@@ -47,6 +51,7 @@ class InferBody:
     is_binary: Mapping[str, bool] = field(default_factory=dict)
     is_binary_by_default: bool = True
     bare: bytes = b""
+    is_long: bool = False
 
     def arrays(self, signature: Signature) -> dict[str, np.ndarray]:
         """Returns the inputs in the signature's dtypes.
@@ -73,18 +78,20 @@ def read(body: bytes, header_length: str | None) -> InferBody:
     size = len(body) if header_length is None else _length(header_length, len(body))
     if header_length is not None and not size:
         return InferBody(bare=body)
-    document = _object(_parse(body[:size]), "the request")
+    document = _parse(body[:size])
     parameters = _object(document.get("parameters") or {}, "parameters")
     is_binary = _flag(parameters, "binary_data_output", default=False)
     found, rest = _inputs(document, memoryview(body)[size:])
     if rest:
         raise invalid(f"{len(rest)} bytes of binary data belong to no input")
+    has_bytes = any(one.datatype in inputs.LOOKED_AT for one in found)
     return InferBody(
         _id(document),
         inputs.signature_name(parameters),
         found,
         _outputs(document, is_binary),
         is_binary,
+        is_long=(len(body) if has_bytes else size) > LONG,
     )
 
 
@@ -94,16 +101,19 @@ def _length(text: str, size: int) -> int:
     return int(text)
 
 
-def _parse(text: bytes) -> Any:
+def _parse(text: bytes) -> Mapping[str, Any]:
     if not text:
         raise invalid("the request has no body")
+    if len(text) > pieces.LONG:
+        return pieces.read(text)
     try:
-        return orjson.loads(text)
+        document = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         try:
-            return json.loads(text)  # which takes NaN and Infinity, as Triton's parser does
+            document = json.loads(text)  # which takes NaN and Infinity, as Triton's parser does
         except (ValueError, RecursionError):
             raise invalid(f"the request is not JSON: {error}") from None
+    return _object(document, "the request")
 
 
 def _id(document: Mapping[str, Any]) -> str | None:
@@ -116,12 +126,15 @@ def _id(document: Mapping[str, Any]) -> str | None:
 def _inputs(document: Mapping[str, Any], binary: memoryview) -> tuple[list[Input], memoryview]:
     """Returns the inputs, and the binary data behind those of the last one."""
     listed = document.get("inputs")
+    if isinstance(listed, Span) and listed.is_list:
+        listed = long_json.elements(listed)
     if not isinstance(listed, list):
         raise invalid("inputs must be a list of tensors")
     found = []
     for index, entry in enumerate(listed):
         where = f"inputs[{index}]"
-        tensor = _object(entry, where)
+        is_long = isinstance(entry, Span) and not entry.is_list
+        tensor = _object(dict(entry.members()) if is_long else entry, where)
         name, shape = _text(tensor, "name", where), _shape(tensor, where)
         parameters = _object(tensor.get("parameters") or {}, f"{where}.parameters")
         inputs.refuse_unsupported(name, parameters)
@@ -136,7 +149,7 @@ def _inputs(document: Mapping[str, Any], binary: memoryview) -> tuple[list[Input
                     f"input {name}: {BINARY_SIZE} is {size}; {len(binary)} bytes of binary data "
                     "follow the JSON, or the inputs before"
                 )
-            if tensor.get("data"):
+            if tensor.get("data") not in (None, []):
                 raise invalid(f"input {name} has both data and {BINARY_SIZE}")
             read = functools.partial(raw_tensors.to_array, binary[:size], shape=shape)
             binary = binary[size:]

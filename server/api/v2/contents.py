@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,8 +12,11 @@ from server.api.v2 import inputs
 from server.api.v2.inputs import Input
 from server.engines.signatures import Signature, Tensor
 from server.errors import invalid
+from server.inference.offload import LONG
 from wire import datatypes, dtypes, raw_tensors, tensor_contents
 from wire import open_inference_pb2 as pb
+
+_LONG_TENSOR = LONG // 4  # elements
 
 
 def signature_name(request: pb.ModelInferRequest) -> str:
@@ -36,6 +40,20 @@ def output_names(request: pb.ModelInferRequest) -> Sequence[str]:
     for output in request.outputs:
         inputs.refuse_unsupported(output.name, output.parameters)
     return [output.name for output in request.outputs]
+
+
+def is_long(request: pb.ModelInferRequest) -> bool:
+    """Tells whether its values take so long to read that the event loop shouldn't."""
+    raw = request.raw_input_contents
+    if raw:
+        return any(
+            tensor.datatype in inputs.LOOKED_AT and len(data) > LONG
+            for tensor, data in zip(request.inputs, raw, strict=False)
+        )
+    return any(
+        math.prod(tensor.shape) > _LONG_TENSOR or tensor.contents.ByteSize() > LONG
+        for tensor in request.inputs
+    )
 
 
 def arrays(request: pb.ModelInferRequest, signature: Signature) -> dict[str, np.ndarray]:

@@ -17,6 +17,8 @@ from wire import datatypes, dtypes
 from wire.tensors import TensorError
 
 SIGNATURE_PARAMETER = "signature_name"
+# Data types whose raw form isn't taken as it is: their values are looked at one by one.
+LOOKED_AT = ("BYTES", "BOOL")
 
 _MAX_RANK = 64  # NumPy's
 _MAX_ELEMENTS = 2**31 - 1  # as in TensorFlow Serving's API

@@ -43,7 +43,7 @@ class InferenceService:
         self, request: pb.ModelInferRequest, context: Context
     ) -> pb.ModelInferResponse:
         """Runs a signature on named tensors."""
-        return await self._core.infer(GrpcInfer(request, context))
+        return await self._core.infer(GrpcInfer(request, context, self._core.offload))
 
     async def RepositoryIndex(self, request: pb.RepositoryIndexRequest, context: Any) -> Any:
         """Returns what is configured and how it is."""

@@ -20,6 +20,7 @@ _MAX_QUEUED = 64 * 1024  # bytes of heads that wait for the answer to an earlier
 # After a refusal, so that the client reads it before its sending fails (RFC 9112, 9.6).
 _LINGER_S = 2.0
 _LINGER_BYTES = 4 * 2**20
+_LARGE_PIECE = 64 * 1024  # of a body, which isn't copied
 _CONTINUE = Response(b"", 100)
 
 _Item = tuple[Request | None, Response | None, bool, int]  # asked, answer, keep alive, cost
@@ -52,6 +53,7 @@ class Connection(asyncio.Protocol):
         self._is_ending = False  # all is written
         self._lingers = 0  # bytes that may yet be thrown away
         self._is_at_end = False  # the peer sends no more
+        self._steps = 0  # of the reader when it was last waited for
         self._received = 0  # bytes of a body when it was last looked at
         self._unread = 0  # bytes of answers when they were last looked at
         self._since = self.deadline = 0.0
@@ -124,28 +126,20 @@ class Connection(asyncio.Protocol):
 
     # The reader's side.
 
-    def begins(self) -> None:
-        """Sets the deadline of a request's head."""
-        if self._task is None:
-            self.deadline = self._server.now() + self._server.usage.limits.headers_s
-
     def admit(self, request: Request) -> Response | None:
         """Asks the handler."""
         request.peer, request.is_local = self._peer, self._local
         return self._server.handler.admit(request)
 
-    def expects(self, has_body: bool, wants_word: bool) -> None:
-        """Sets the deadline of a request's body, and tells a client that waits to go on."""
-        if has_body:
-            self._received = 0
-            if self._task is None:
-                self.deadline = self._server.now() + self._server.usage.limits.body_s
-        if wants_word:
-            self._enqueue((None, _CONTINUE, True, 0))
+    def expects(self) -> None:
+        """Tells a client that waits to go on, in its turn."""
+        self._enqueue((None, _CONTINUE, True, 0))
 
-    def completes(self, request: Request, refusal: Response | None, keep_alive: bool) -> None:
+    def completes(
+        self, request: Request, refusal: Response | None, keep_alive: bool, cost: int
+    ) -> None:
         """Queues a request to be answered."""
-        self._enqueue((request, refusal, keep_alive, self._reader.cost))
+        self._enqueue((request, refusal, keep_alive, cost))
 
     # Deadlines, by the server's clock.
 
@@ -185,7 +179,7 @@ class Connection(asyncio.Protocol):
 
     # Reading.
 
-    def _read(self, data: bytes | bytearray) -> None:
+    def _read(self, data: bytes) -> None:
         """Feeds the reader, and keeps what follows once enough requests wait."""
         reader, position, size = self._reader, 0, len(data)
         try:
@@ -194,10 +188,15 @@ class Connection(asyncio.Protocol):
                     self._keep(memoryview(data)[position:])
                     return
                 end = reader.stride(data, position)
-                reader.feed(memoryview(data)[position:end] if position or end < size else data)
+                if end - position > _LARGE_PIECE:
+                    reader.feed(memoryview(data)[position:end])
+                else:
+                    reader.feed(data[position:end])
                 position = end
         except Refusal as refusal:
             self._refuse(refusal.response)
+        if reader.is_midway and self._task is None and reader.steps != self._steps:
+            self._wait()
 
     def _keep(self, data: bytes | memoryview) -> None:
         """Keeps what can't be read yet, and takes no more from the peer."""
@@ -276,7 +275,7 @@ class Connection(asyncio.Protocol):
             if self._unfed:
                 self._read_kept()
             if self._queue:
-                await asyncio.sleep(0)  # other connections have their turn
+                await server.turns.wait()
         self._task = None
         if self._is_at_end:
             self._end()
@@ -286,11 +285,13 @@ class Connection(asyncio.Protocol):
     def _wait(self) -> None:
         """Waits for the next request, or for the rest of one that has begun."""
         limits, reader = self._server.usage.limits, self._reader
-        self._since = self._server.now()
-        patience = limits.idle_s
+        now = self._server.now()
         if reader.is_midway:
-            patience = limits.body_s if reader.has_head else limits.headers_s
-        self.deadline = self._since + patience
+            self._steps, self._received = reader.steps, reader.body_bytes
+            self.deadline = now + (limits.body_s if reader.has_head else limits.headers_s)
+        else:
+            self._since = now
+            self.deadline = now + limits.idle_s
 
     def _end(self) -> None:
         """Closes once all is sent, which a peer that doesn't read can't put off for long."""

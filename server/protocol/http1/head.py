@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 
@@ -37,12 +38,17 @@ def check(method: str, version: str, headers: Mapping[str, str]) -> None:
             raise malformed("HTTP/1.0 has no Transfer-Encoding")  # RFC 9112, 6.1
     else:
         raise Refusal(505, f"HTTP/{version} is not spoken here, HTTP/1.1 is")
-    if _HOST.fullmatch(host) is None:
+    if not _is_host(host):
         raise malformed("Host isn't one")
     if method == "CONNECT":
         raise Refusal(501, "CONNECT: this is no proxy")
     if "transfer-encoding" in headers and headers["transfer-encoding"].lower() != "chunked":
         raise Refusal(501, "Transfer-Encoding: only chunked is understood")  # RFC 9112, 6.1
+
+
+@functools.lru_cache(64)
+def _is_host(text: str) -> bool:
+    return _HOST.fullmatch(text) is not None
 
 
 def target(url: str, method: str) -> tuple[str, str]:

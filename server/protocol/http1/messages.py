@@ -9,7 +9,7 @@ from typing import Protocol
 
 from server.protocol.limits import Share, Usage
 
-_PHRASES = {status.value: status.phrase for status in http.HTTPStatus} | {
+PHRASES = {status.value: status.phrase for status in http.HTTPStatus} | {
     499: "Client Closed Request"
 }
 
@@ -46,7 +46,7 @@ class Response:
     def encode(self, date: bytes, *, keep_alive: bool, has_body: bool) -> bytes:
         """Returns the bytes of the response; `Date` and `Connection` are the connection's."""
         head = (
-            f"HTTP/1.1 {self.status} {_PHRASES.get(self.status, 'Unknown')}\r\n"
+            f"HTTP/1.1 {self.status} {PHRASES.get(self.status, 'Unknown')}\r\n"
             f"Content-Type: {self.content_type}\r\nContent-Length: {len(self.body)}\r\n"
         )
         for name, value in self.headers.items():

@@ -10,7 +10,7 @@ import httptools
 from server.errors import ServingError
 from server.protocol.http1 import head
 from server.protocol.http1.messages import Request, Response
-from server.protocol.http1.refusals import Refusal, error_response, malformed
+from server.protocol.http1.refusals import Refusal, error_response, malformed, too_large
 from server.protocol.limits import Limits, Share
 
 logger = logging.getLogger(__name__)
@@ -25,26 +25,33 @@ _SMALL_PIECE = 4096  # pieces of a body below that are put together: each has a 
 _HEADER_COST = 150  # bytes that a header takes beside its text
 _REQUEST_COST = 512
 _END_OF_HEAD = b"\r\n\r\n"
+_SPACE = " \t"
 
 
 class Receiver(Protocol):
     """Who gets the requests."""
 
-    def begins(self) -> None:
-        """A request begins."""
-
     def admit(self, request: Request) -> Response | None:
         """Its headers are here. Returns an answer where it isn't let in."""
 
-    def expects(self, has_body: bool, wants_word: bool) -> None:
-        """It was let in; `wants_word`: its client waits for 100 (Continue)."""
+    def expects(self) -> None:
+        """It was let in, and its client waits for 100 (Continue)."""
 
-    def completes(self, request: Request, refusal: Response | None, keep_alive: bool) -> None:
-        """It is here as a whole."""
+    def completes(
+        self, request: Request, refusal: Response | None, keep_alive: bool, cost: int
+    ) -> None:
+        """It is here as a whole; `cost`: bytes of memory that its head takes, about."""
 
 
 class RequestReader:
-    """Reads the requests of one connection."""
+    """Reads the requests of one connection.
+
+    Attributes:
+        is_midway: A request has begun, and isn't complete.
+        has_head: Its head is here, and it was let in.
+        body_bytes: Of its body that are here.
+        steps: How many heads and bodies have begun so far.
+    """
 
     def __init__(self, receiver: Receiver, limits: Limits, share: Share) -> None:
         """Takes who gets the requests, and what their bodies are taken from."""
@@ -53,57 +60,60 @@ class RequestReader:
         self._share = share
         self._parser = httptools.HttpRequestParser(self)
         self._failure: Refusal | None = None
-        self._unfinished = 0
-        self._has_advanced = False
+        self.steps = 0
         self._start()
 
     def _start(self) -> None:
         self.is_midway = False
         self.has_head = False
         self.body_bytes = 0
-        self._wire_bytes = 0
+        self._fed_bytes = 0
         self._is_upgrade = False
         self._url = b""
         self._headers: dict[str, str] = {}
-        self._head_bytes = 0
         self._header_count = 0
         self._pieces: list[bytes | bytearray] = []
         self._length: int | None = 0
         self._refusal: Response | None = None
 
     def stride(self, data: bytes | bytearray, start: int) -> int:
-        """Returns where to cut what has come: a request's head, or a body, and no byte beyond.
+        """Returns where to cut what has come: about a request's head, or at the end of its body.
 
-        So one that isn't to be read yet stays as it came, and its client's alone.
+        So of what isn't to be read yet, the most stays as it came.
         """
         if self.has_head:
             if self._length is None:
                 return start + _CHUNKS_STRIDE
             return start + max(self._length - self.body_bytes, 1)
-        end = data.find(_END_OF_HEAD, start, start + _LONGEST_USUAL_HEAD)
-        if end < start + _SHORTEST_HEAD:
-            return start + _HEAD_STRIDE
-        return end + len(_END_OF_HEAD)
+        if len(data) - start > _HEAD_STRIDE:
+            end = data.find(_END_OF_HEAD, start, start + _LONGEST_USUAL_HEAD)
+            if end >= start + _SHORTEST_HEAD:
+                return end + len(_END_OF_HEAD)
+        return start + _HEAD_STRIDE
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Takes bytes as they came.
+        """Takes bytes as they came, cut by `stride`.
 
         Raises:
             Refusal: they are wrong or too many; the reader is of no more use.
         """
-        self._has_advanced = False
-        if self.has_head and self._length is None:
-            self._wire_bytes += len(data)
+        # Counted as they come: the parser keeps a name, a value or a chunk's extension until it is
+        # whole, and tells nobody.
+        if not self.has_head:
+            self._fed_bytes += len(data)
+            if self._fed_bytes > self._limits.header_bytes + _HEAD_STRIDE:
+                raise self._too_many_headers()
+        elif self._length is None:
+            self._fed_bytes += len(data)
             allowed = self._limits.header_bytes + _WIRE_FACTOR * self.body_bytes
-            if self._wire_bytes > allowed + _CHUNKS_STRIDE:
-                raise malformed("its chunks are mostly extensions")  # RFC 9112, 7.1.1
+            if self._fed_bytes > allowed + 2 * _CHUNKS_STRIDE:
+                raise self._too_many_headers()  # RFC 9112, 7.1.1: or extensions
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._without_upgrade()
             if rest := data[upgrade.args[0] :]:
                 self.feed(rest)
-            return
         except httptools.HttpParserCallbackError as error:
             if self._failure is None:
                 logger.exception("reading a request failed")
@@ -111,50 +121,40 @@ class RequestReader:
             raise self._failure from None
         except httptools.HttpParserError as error:
             raise malformed(str(error)) from None
-        # A name, a value or a chunk's extension is told of once it is whole; the parser keeps it.
-        self._unfinished = 0 if self._has_advanced else self._unfinished + len(data)
-        if self._unfinished > self._limits.header_bytes:
-            raise self._too_many_headers()
-
-    @property
-    def cost(self) -> int:
-        """Bytes of memory that the head takes, about."""
-        return _REQUEST_COST + self._head_bytes + _HEADER_COST * self._header_count
 
     # The parser's side.
 
     def on_message_begin(self) -> None:
         """Starts a request."""
-        if not self._is_upgrade:
-            self._receiver.begins()
-        self._start()
         self.is_midway = True
-        self._has_advanced = True
+        self.steps += 1
 
     def on_url(self, url: bytes) -> None:
         """Collects the request target, which comes in pieces."""
         self._url += url
-        self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collects a header; a trailer field is none, whatever its name (RFC 9110, 6.5.1)."""
         self._header_count += 1
-        self._count(len(name) + len(value))
-        if self._header_count > self._limits.header_count:
-            self._fail(self._too_many_headers())
         if self.has_head:
+            if self._header_count > self._limits.header_count:
+                self._fail(self._too_many_headers())
             return
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")
-        if key in self._headers:
+        key, headers = name.decode("latin-1").lower(), self._headers
+        text = value.decode("latin-1")
+        if key in headers:
             if key in head.SINGLE:
                 self._fail(malformed(f"more than one {key}"))
-            text = f"{self._headers[key]}, {text}"
-        self._headers[key] = text
+            text = f"{headers[key]}, {text.strip(_SPACE)}"
+            if len(text) > self._limits.header_bytes:
+                self._fail(self._too_many_headers())
+        headers[key] = text.strip(_SPACE)
 
     def on_headers_complete(self) -> None:
         """Looks at the head, and asks whether to let the request in, before any of its body."""
         parser, headers = self._parser, self._headers
-        self._has_advanced = True
+        if self._header_count > self._limits.header_count:
+            self._fail(self._too_many_headers())
         method = parser.get_method().decode("latin-1")
         if parser.should_upgrade() and method != "CONNECT":
             self._is_upgrade = True
@@ -164,26 +164,29 @@ class RequestReader:
             path, query = head.target(self._url.decode("latin-1"), method)
         except Refusal as refusal:
             self._fail(refusal)
-        self._request = Request(method, path, query, headers, share=self._share)
+        request = self._request = Request(method, path, query, headers, share=self._share)
         self.has_head = True
-        is_chunked = "transfer-encoding" in headers
-        self._length = None if is_chunked else int(headers.get("content-length", 0))
-        has_body = is_chunked or self._length != 0
-        self._refusal = self._receiver.admit(self._request)
+        self.steps += 1
+        has_body = False
+        if "transfer-encoding" in headers:
+            self._length, has_body = None, True
+        elif "content-length" in headers:
+            self._length = int(headers["content-length"])
+            has_body = self._length != 0
+        self._refusal = self._receiver.admit(request)
         if has_body:
             if self._refusal is not None:
                 self._fail(self._refusal)
             if self._length is not None and self._length > self._limits.message_bytes:
-                self._fail(self._too_large())
-        if self._refusal is None:
-            self._receiver.expects(has_body, "expect" in headers and has_body)
+                self._fail(too_large(self._limits.message_bytes))
+            if "expect" in headers:
+                self._receiver.expects()
 
     def on_body(self, data: bytes) -> None:
         """Keeps a piece of the body, within the limits."""
-        self._has_advanced = True
         size = len(data)
         if self.body_bytes + size > self._limits.message_bytes:
-            self._fail(self._too_large())
+            self._fail(too_large(self._limits.message_bytes))
         try:
             self._share.take(size)
         except ServingError as error:
@@ -201,15 +204,15 @@ class RequestReader:
         """Hands on the request."""
         if self._is_upgrade:
             return
-        self._has_advanced = True
         pieces, request = self._pieces, self._request
         if pieces:
             only = pieces[0]
             is_whole = len(pieces) == 1 and isinstance(only, bytes)
             request.body = only if is_whole else b"".join(pieces)  # type: ignore[assignment]
-        self._pieces = []
-        self.is_midway = self.has_head = False
-        self._receiver.completes(request, self._refusal, self._parser.should_keep_alive())
+        cost = _REQUEST_COST + self._fed_bytes + _HEADER_COST * self._header_count
+        refusal = self._refusal
+        self._start()
+        self._receiver.completes(request, refusal, self._parser.should_keep_alive(), cost)
 
     def _without_upgrade(self) -> None:
         """Reads the request as if it asked for no upgrade, which a server may (RFC 9110, 7.8).
@@ -223,13 +226,8 @@ class RequestReader:
             if name != "upgrade":
                 lines.append(f"{name}: {value}".encode("latin-1"))
         self._parser = httptools.HttpRequestParser(self)
+        self._start()
         self.feed(b"\r\n".join(lines) + _END_OF_HEAD)
-
-    def _count(self, size: int) -> None:
-        self._has_advanced = True
-        self._head_bytes += size
-        if self._head_bytes > self._limits.header_bytes:
-            self._fail(self._too_many_headers())
 
     def _too_many_headers(self) -> Refusal:
         limits = self._limits
@@ -237,11 +235,6 @@ class RequestReader:
             431,
             f"Request headers are too large: {limits.header_bytes} bytes and "
             f"{limits.header_count} headers are the most",
-        )
-
-    def _too_large(self) -> Refusal:
-        return Refusal(
-            413, f"Request body is too large: {self._limits.message_bytes} bytes are the most"
         )
 
     def _fail(self, failure: Refusal | Response) -> None:

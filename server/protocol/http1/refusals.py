@@ -27,3 +27,8 @@ def error_response(status: int, problem: str) -> Response:
 def malformed(problem: str) -> Refusal:
     """Returns the refusal of what isn't HTTP/1.1 (RFC 9112)."""
     return Refusal(400, f"Malformed HTTP request: {problem}")
+
+
+def too_large(limit: int) -> Refusal:
+    """Returns the refusal of a body that is longer than a limit in bytes."""
+    return Refusal(413, f"Request body is too large: {limit} bytes are the most")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from server.protocol.http1.connection import Connection
 from server.protocol.http1.messages import Handler, Request, Response
 from server.protocol.http1.refusals import error_response
+from server.protocol.http1.turns import Turns
 from server.protocol.limits import MIB, Usage
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class HttpServer:
         """
         self.loop = asyncio.get_running_loop()
         self.now = self.loop.time
+        self.turns = Turns()
         self._set_date()
         tls = self._options.tls
         self._server = await self.loop.create_server(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support import attacks, exports
+from tests.support import attacks, exports, needs
 from tests.support.servers import ServerProcess
 
 
@@ -14,8 +14,10 @@ def models(tmp_path_factory):
     return base
 
 
-@pytest.fixture(scope="package", params=["own"])
+@pytest.fixture(scope="package", params=["own", "library"])
 def transport(request):
+    if request.param == "library":
+        needs.package("uvicorn", "library")
     return request.param
 
 

@@ -32,63 +32,79 @@ def is_closed(peer, patience_s):
     return True
 
 
+def rows(count):
+    return b'{"inputs": [' + b",".join([b"[1,1,1,1]"] * count) + b"]}"
+
+
 @pytest.mark.slow
-def test_peers_that_read_nothing(server):
-    """Ask for large answers on small windows."""
-    rows = 200_000
-    body = b'{"inputs": [' + b",".join([b"[1,1,1,1]"] * rows) + b"]}"
+@pytest.mark.xfail(strict=True, reason="JSON is parsed and rendered on the loop, seconds at a time")
+def test_peers_that_ask_for_large_answers_and_read_nothing(server):
+    body = rows(400_000)
     with attacks.attack(server):
         peers = [attacks.connect(server, receive_bytes=4096) for _ in range(8)]
         for peer in peers:
             peer.sendall(attacks.post(PREDICT, attacks.bearer(), body))
-            peer.setblocking(False)
-        more = [attacks.connect(server, receive_bytes=4096) for _ in range(500)]
-        for peer in more:  # small answers, without a token, but endlessly many
-            peer.setblocking(False)
-            for _ in range(50):
-                try:
-                    peer.send(GET * 1000)
-                except OSError:
-                    break
-        time.sleep(2)
-        for peer in (*peers, *more):
+        time.sleep(3)
+        for peer in peers:
             peer.close()
+
+
+@pytest.mark.slow
+def test_peers_that_pipeline_and_read_nothing(server):
+    """Small answers, without a token, but endlessly many."""
+    with attacks.attack(server):
+        peers = [attacks.connect(server, receive_bytes=4096) for _ in range(300)]
+        for peer in peers:
+            flood(peer, 50)
+        time.sleep(5)
+        for peer in peers:
+            peer.close()
+
+
+def flood(peer, count):
+    """Sends thousands of requests at once, as far as the peer takes them."""
+    peer.setblocking(False)
+    for _ in range(count):
+        try:
+            peer.send(GET * 1000)
+        except OSError:
+            return
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_peers_that_read_nothing_are_ended(server):
-    body = b'{"inputs": [' + b",".join([b"[1,1,1,1]"] * 200_000) + b"]}"
     with attacks.attack(server):
         peers = [attacks.connect(server, receive_bytes=4096) for _ in range(2)]
-        peers[0].sendall(attacks.post(PREDICT, attacks.bearer(), body))
-        peers[1].setblocking(False)
-        for _ in range(1000):
-            try:
-                peers[1].send(GET * 1000)
-            except OSError:
-                break
-        deadline = time.monotonic() + 90
-        while connections(server) and time.monotonic() < deadline:
+        peers[0].sendall(attacks.post(PREDICT, attacks.bearer(), rows(200_000)))
+        flood(peers[1], 1000)
+        start = time.monotonic()
+        time.sleep(3)
+        while any(holds(server, peer) for peer in peers) and time.monotonic() < start + 120:
             time.sleep(0.5)
-        assert connections(server) == 0
+        print(f"ended after {time.monotonic() - start:.0f} s")
+        assert not any(holds(server, peer) for peer in peers)
         for peer in peers:
             peer.close()
 
 
-def connections(server):
-    """How many connections to the REST port the server has, but for those of a moment ago."""
-    port = f":{server.rest_port:04X}"
+def holds(server, peer):
+    """Whether the server has the other end of a connection."""
+    ours = f":{peer.getsockname()[1]:04X}"
     with open(f"/proc/{server.process.pid}/net/tcp") as file:
         rows = [line.split() for line in file][1:]
-    inodes = {row[9] for row in rows if row[1].endswith(port) and row[3] == "01"}
-    held = set()
-    for name in os.listdir(f"/proc/{server.process.pid}/fd"):
-        try:
-            held.add(os.readlink(f"/proc/{server.process.pid}/fd/{name}"))
-        except OSError:
-            continue
-    return sum(f"socket:[{inode}]" in held for inode in inodes if inode != "0")
+    (inode,) = {row[9] for row in rows if row[2].endswith(ours)} or {"0"}
+    folder = f"/proc/{server.process.pid}/fd"
+    return inode != "0" and any(
+        link(f"{folder}/{name}") == f"socket:[{inode}]" for name in os.listdir(folder)
+    )
+
+
+def link(path):
+    try:
+        return os.readlink(path)
+    except OSError:
+        return None
 
 
 @pytest.mark.slow

@@ -125,15 +125,15 @@ def test_shapes_that_dont_fit_are_invalid(server, predict, shape):
          "Unrecognized servable version label: old"),
         ("scaled:predict", {"signature_name": "s", "inputs": 1}, 400,
          'Serving signature name: "s" not found in signature def'),
-        ("scaled:predict", b"[1]", 400, "JSON Value: [\n    1\n] Is not object"),
+        ("scaled:predict", b"[1]", 400, "JSON Value: [1] Is not object"),
         ("scaled:predict", {"signature_name": 1, "inputs": 1}, 400,
          'JSON Value: {\n    "signature_name": 1,\n    "inputs": 1\n} not formatted correctly. '
          "'signature_name' key must be a string value."),
         ("scaled:predict", {"inputs": 1, "instances": [1]}, 400,
-         'JSON Value: {\n    "inputs": 1,\n    "instances": [\n        1\n    ]\n} Not formatted '
+         'JSON Value: {\n    "inputs": 1,\n    "instances": [1]\n} Not formatted '
          "correctly expecting only one of 'inputs' or 'instances' keys to exist "),
         ("scaled:predict", {"instances": 1}, 400,
-         'JSON Value: {\n    "instances": 1\n} Excepting \'instances\' to be an list/array'),
+         'JSON Value: {\n    "instances": 1\n} Expecting \'instances\' to be an list/array'),
         ("scaled:predict", {"instances": []}, 400,
          'JSON Value: {\n    "instances": []\n} No values in \'instances\' array'),
         ("scaled:predict", {}, 400, "Missing 'inputs' or 'instances' key"),

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from tests.support import exports
-from tests.support.open_inference import Refused, Rest, raw, read_rest, strings
+from tests.support import exports, saved_models
+from tests.support.open_inference import DATATYPES, Refused, Rest, raw, read_rest, strings
 
 X = np.float32([[1, 2, 3, 4], [-0.5, 0, 1e-3, 7]])
 INFER = "/v2/models/scaled/infer"
@@ -158,3 +158,52 @@ def test_bytes_that_are_no_text(server, channel):
     head = {"parameters": {"signature_name": "string"}, "inputs": [tensor]}
     with pytest.raises(Refused, match=r"bytes that aren't UTF-8.*binary_data"):
         Rest(server, binary=True).post("/v2/models/every_dtype/infer", head, [raw(x)])
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "int64", "string", "bool"])
+def test_long_json_is_read_in_pieces(server, dtype, nested):
+    shape = (30_000, 5)
+    x = saved_models.random(dtype, shape)
+    if dtype == "string":
+        x[0, 0] = b"s" * 400_000  # longer than a piece
+    data = [v.decode() for v in x.ravel()] if dtype == "string" else x.ravel().tolist()
+    if nested:
+        data = [data[start : start + 5] for start in range(0, len(data), 5)]
+    path = "/v2/models/every_dtype/infer"
+    tensor = {"name": "x", "datatype": DATATYPES[x.dtype.name], "shape": shape, "data": data}
+    head = {"inputs": [tensor], "parameters": {"signature_name": dtype}, "id": "7"}
+    rest = Rest(server, binary=False)
+    answer = rest.post(path, head)
+    assert answer.id == "7"
+    assert answer["y"].tolist() == x.tolist()
+    for wrong in ([30_000, 4], [30_000, 6], [1 << 29, 3], [150_001], [10**8]):
+        tensor["shape"] = wrong
+        with pytest.raises(Refused) as caught:
+            rest.post(path, head)
+        assert (caught.value.code, "input x: " in caught.value.message) == (
+            "INVALID_ARGUMENT", True,
+        )  # fmt: skip
+    tensor["shape"] = shape
+    data[-1] = [{}] if not nested else [data[0][0]] * 4 + [{}]
+    with pytest.raises(Refused, match=r"takes \w+( or \w+)?, not (object|list)"):
+        rest.post(path, head)
+
+
+def test_long_json_of_one_long_row(server):
+    x = np.arange(200_000, dtype=np.float32).reshape(1, 2, 100_000)
+    tensor = {"name": "x", "datatype": "FP32", "shape": x.shape, "data": x.tolist()}
+    rest = Rest(server, binary=False)
+    answer = rest.post("/v2/models/every_dtype/infer", {"inputs": [tensor]})
+    np.testing.assert_array_equal(answer["y"], x)
+    for shape in ([1, 2, 99_999], [1, 1, 200_000], [2, 2, 50_000]):
+        with pytest.raises(Refused, match="input x: data"):
+            rest.post("/v2/models/every_dtype/infer", {"inputs": [tensor | {"shape": shape}]})
+
+
+def test_long_documents_that_are_no_json(server):
+    text = b'{"inputs": [{"name": "inputs", "datatype": "FP32", "shape": [250000, 4], "data": ['
+    body = text + b"1," * 1_000_000
+    for end in (b"", b"1]", b"x]}]}", b"1}]}"):
+        status, _, found = server.rest(INFER, body + end)
+        assert (status, list(json.loads(found))) == (400, ["error"])

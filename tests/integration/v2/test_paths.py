@@ -9,14 +9,20 @@ import pytest
 from wire import open_inference_pb2 as pb
 from wire.services import INFERENCE_METHODS
 
-SCALED = {
-    "name": "scaled",
-    "versions": ["1", "3"],
-    "platform": "tensorflow_savedmodel",
-    "inputs": [{"name": "inputs", "datatype": "FP32", "shape": [-1, 4]}],
-    "outputs": [{"name": "output_0", "datatype": "FP32", "shape": [-1, 3]}],
-    "properties": {"signature_name": "serving_default", "signatures": "serving_default"},
-}
+
+def scaled(version):
+    return {
+        "name": "scaled",
+        "versions": ["1", "3"],
+        "platform": "tensorflow_savedmodel",
+        "inputs": [{"name": "inputs", "datatype": "FP32", "shape": [-1, 4]}],
+        "outputs": [{"name": "output_0", "datatype": "FP32", "shape": [-1, 3]}],
+        "properties": {
+            "version": version,
+            "signature_name": "serving_default",
+            "signatures": "serving_default",
+        },
+    }
 
 
 @pytest.fixture
@@ -55,11 +61,14 @@ def test_live_and_ready(server, call):
 
 
 def test_a_models_metadata(server, call):
-    for path in ("/v2/models/scaled", "/v2/models/scaled/versions/1", "/v2/models/s%63aled"):
-        assert get(server, path) == SCALED
-    for version in ("", "1", "stable"):
+    for path, version in (
+        ("scaled", "3"), ("scaled/versions/1", "1"), ("scaled/versions/stable", "1"),
+        ("s%63aled", "3"),
+    ):  # fmt: skip
+        assert get(server, f"/v2/models/{path}") == scaled(version)
+    for version, told in (("", "3"), ("1", "1"), ("stable", "1")):
         answer = call("ModelMetadata", name="scaled", version=version)
-        assert answer == pb.ModelMetadataResponse(**SCALED)
+        assert answer == pb.ModelMetadataResponse(**scaled(told))
 
 
 def test_dtypes_ranks_and_signatures_in_metadata(server):

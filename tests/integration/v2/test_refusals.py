@@ -117,7 +117,7 @@ BODIES = [
     ({"inputs": [TENSOR | {"data": None}]}, "has neither data nor binary_data_size"),
     ({"inputs": [TENSOR | {"data": "1"}]}, "data must be a list"),
     ({"inputs": [TENSOR | {"data": [1, 2, 3]}]}, "data have 3 values; shape [1, 4] needs 4"),
-    ({"inputs": [TENSOR | {"data": [[1, 2], [3, 4]]}]}, "data differ from shape [1, 4] in axis 0"),
+    ({"inputs": [TENSOR | {"data": [[1, 2], [3, 4]]}]}, "data differ from their shape in axis 0"),
     ({"inputs": [TENSOR | {"data": [[1, 2, [3], 4]]}]}, "float32 takes integer or fraction, not l"),
     ({"inputs": [TENSOR | {"data": [1, 2, 3, "4"]}]}, "takes integer or fraction, not string"),
     ({"inputs": [TENSOR | {"data": [1, 2, 3, True]}]}, "takes integer or fraction, not boolean"),
