@@ -14,6 +14,7 @@ from server.api.tfs_rest import document, examples, numbers, rendering, syntax, 
 from server.engines.signatures import Signature, Tensor
 from server.errors import ServingError
 from wire import dtypes
+from wire import serving_pb2 as pb
 
 
 def signature(**inputs):
@@ -138,7 +139,8 @@ def test_what_follows_the_root_is_ignored():
     [
         ("16777217", "float32", 16777216.0), ("123456789", "float32", 123456792.0),
         ("1e300", "float32", math.inf), ("-1e39", "float32", -math.inf),
-        ("9007199254740993", "float64", 9007199254740992.0), ("18446744073709551615", "float32", 2.0**64),
+        ("9007199254740993", "float64", 9007199254740992.0),
+        ("18446744073709551615", "float32", 2.0**64),
         ("3.40282347e+38", "float32", float(np.finfo(np.float32).max)),
         ("70000.0", "float16", math.inf), ("300", "uint8", 44), ("-1", "uint8", 255),
     ],
@@ -325,3 +327,26 @@ def test_examples_keep_kinds_and_context():
 def test_long_values_are_cut_in_error_texts():
     assert len(document.text([[1] * 1000] * 1000)) < 5000
     assert len(document.text("x" * 10**6)) < 5000
+
+
+@pytest.mark.parametrize(
+    "shape", [(5,), (3, 4), (1, 50), (7, 1, 3), (2, 30, 2), (9, 0), (0, 3), (60, 2)]
+)
+@pytest.mark.parametrize("dtype", ["float32", "int64", "bool"])
+def test_long_answers_are_rendered_in_blocks(monkeypatch, shape, dtype):
+    array = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+    outputs = {"y": array}, {"y": array, "z_bytes": np.full((shape[0], 2), b"a", object)}
+    expected = [(rendering.predictions(found), rendering.columns(found)) for found in outputs]
+    monkeypatch.setattr(rendering, "LONG", 4)
+    assert expected == [(rendering.predictions(o), rendering.columns(o)) for o in outputs]
+    assert json.loads(expected[0][0])["predictions"] == array.tolist()
+
+
+def test_results_are_rendered_in_blocks(monkeypatch):
+    result = pb.RegressionResult(regressions=[{"value": value} for value in (0.5, 2.0, 0.1)])
+    monkeypatch.setattr(rendering, "LONG", 2)
+    assert rendering.regressions(result) == b'{\n    "results": [0.5, 2.0, 0.1]\n}'
+
+
+def test_an_error_is_printed_as_the_official_server_prints_it():
+    assert rendering.error('no "x"') == b'{\n    "error": "no \\"x\\""\n}'

@@ -41,11 +41,14 @@ class RestApi:
                     ask, spec = target
                     core = self._core
                     return await core.infer(ask(spec, request.body, self._timeout, core.offload))
-            elif request.method in ("GET", "HEAD") and not request.query:
-                if match := _MODEL.fullmatch(request.path):
-                    return self._describe(match)
-            target = f"{request.path}?{request.query}" if request.query else request.path
-            raise invalid(f"Malformed request: {request.method} {target}")
+            elif (
+                request.method in ("GET", "HEAD")
+                and not request.query
+                and (match := _MODEL.fullmatch(request.path))
+            ):
+                return self._describe(match)
+            asked = f"{request.path}?{request.query}" if request.query else request.path
+            raise invalid(f"Malformed request: {request.method} {asked}")
         except ServingError as error:
             return Response(rendering.error(error.message), error.http_status)
 

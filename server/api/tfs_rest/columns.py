@@ -56,11 +56,8 @@ def _group(group: pieces.Group, stack: dense.Stack, tensor: Tensor, level: int) 
     values = group.values()
     if not isinstance(values, list):
         raise dense.too_deep()
-    array = dense.regular(values, tensor)
-    if array is not None and stack.takes(array):
-        return array
-    shape = dense.shape_of(values[0]) if stack.shape is None else list(stack.shape)
-    return dense.slowly(values, [len(values), *shape], tensor, level)
+    shape = dense.shape_of(values[0]) if stack.shape is None else stack.shape
+    return dense.entries(values, shape, tensor, level)
 
 
 def _check(entry: np.ndarray, stack: dense.Stack, level: int) -> None:

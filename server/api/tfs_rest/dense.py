@@ -1,11 +1,12 @@
 """JSON lists as one tensor, in TensorFlow Serving's rules.
 
-Source: tensorflow_serving/util/json_tensor.cc. Regular lists of one kind of value are converted as a
-whole; whatever isn't clear-cut there goes value by value, which also finds the official error.
+Source: tensorflow_serving/util/json_tensor.cc. Regular lists of one kind of value are converted as
+a whole; whatever isn't clear-cut there goes value by value, which also finds the official error.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
@@ -18,6 +19,7 @@ from server.errors import Code, ServingError, invalid
 from wire import dtypes
 
 MAX_STRINGS = 2**22  # of a tensor: each takes some fifty bytes besides its own
+FEW = 16  # values or rows that are looked at one by one
 _BOOL = dtypes.number("bool")
 _NUMBERS = ({int}, {float}, {int, float})
 
@@ -29,8 +31,32 @@ def read(value: Any, tensor: Tensor) -> np.ndarray:
         ServingError: INVALID_ARGUMENT, a value or the lists' lengths don't fit; UNIMPLEMENTED,
             the dtype has no form in JSON.
     """
-    array = regular(value, tensor) if isinstance(value, list) else None
-    return slowly(value, shape_of(value), tensor) if array is None else array
+    if not isinstance(value, list) or not value:
+        return slowly(value, shape_of(value), tensor)
+    array = regular(value, tensor)
+    return entries(value, shape_of(value[0]), tensor) if array is None else array
+
+
+def entries(values: list[Any], shape: Sequence[int], tensor: Tensor, level: int = 0) -> np.ndarray:
+    """Returns a list's values, all of one shape, as a tensor.
+
+    Args:
+        values: At least one.
+        shape: Of each.
+        tensor: Whose values these are.
+        level: How many lists the list is in, for error texts.
+
+    Raises:
+        ServingError: as `read`.
+    """
+    array = regular(values, tensor)
+    if array is not None and array.shape[1:] == tuple(shape):
+        return array
+    if len(values) <= FEW:
+        return slowly(values, [len(values), *shape], tensor, level)
+    half = len(values) // 2  # so that the first wrong one is soon found
+    parts = values[:half], values[half:]
+    return np.concatenate([entries(part, shape, tensor, level) for part in parts])
 
 
 def shape_of(value: Any) -> list[int]:

@@ -8,7 +8,6 @@ order mark, strings that aren't UTF-8) and then goes through the standard librar
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import re
@@ -109,9 +108,8 @@ def value(body: bytes) -> Any:
     """
     if not body:
         raise ParseError("The document is empty")
-    if not _TAKEN_BY_PYTHON.search(body):
-        with contextlib.suppress(ValueError, RecursionError):
-            return _parse_slowly(body)
+    if (found := parse_quirky(body)) is not None:
+        return found
     try:
         extent = syntax.check(body)
     except syntax.SyntaxProblem as problem:
@@ -119,6 +117,16 @@ def value(body: bytes) -> Any:
     if extent.depth > _MAX_DEPTH:
         return _members(body, extent) if extent.members else Unparsed()
     return _parse_slowly(body[: extent.end])
+
+
+def parse_quirky(body: bytes) -> Any:
+    """Parses what Python's parser takes as RapidJSON does; None where it doesn't, or is null."""
+    if _TAKEN_BY_PYTHON.search(body):
+        return None
+    try:
+        return _parse_slowly(body)
+    except (ValueError, RecursionError):
+        return None
 
 
 def not_object(root: Any) -> ServingError:
@@ -209,7 +217,7 @@ def _string(value: str) -> str:
 
 
 def _decimal(value: float) -> str:
-    """Prints a double as RapidJSON does (internal/dtoa.h, Prettify); NaN and infinity as nothing."""
+    """Prints a double as RapidJSON does (dtoa.h, Prettify); NaN and infinity as nothing."""
     if not math.isfinite(value):
         return ""
     sign = "-" if math.copysign(1, value) < 0 else ""

@@ -1,8 +1,8 @@
 """Predict requests of plain numbers, read without an object a number.
 
-simdjson validates and converts a list as a whole, in any of the three ways in which a request may hold
-numbers: lists of lists, rows that name their inputs, a list an input. Whatever isn't clear-cut
-(ragged lists, rows that differ in their keys, numbers beyond 64 bits, errors of any kind) is left to
+simdjson validates and converts a list as a whole, in each of the ways in which a request may hold
+numbers: lists of lists, rows that name their inputs, a list an input. What isn't clear-cut
+(ragged lists, rows of other keys than the first, numbers beyond 64 bits, errors) is left to
 `document` and `tensors`, so that values and error texts are theirs.
 """
 
@@ -12,7 +12,7 @@ import functools
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import simdjson
@@ -36,6 +36,8 @@ _WORDS = (
     (b"-Infinity", b"\x03"), (b"Infinity", b"\x02"), (b"-Inf", b"\x03"), (b"Inf", b"\x02"),
     (b"-NaN", b"\x01"), (b"NaN", b"\x01"),
 )  # fmt: skip
+_FEW = 8
+_NONE = np.empty(0, np.int64)
 _NON_FINITE = np.array([0, math.nan, math.inf, -math.inf])
 _MARKS = bytes(range(16, 16 + _MAX_NAMES))
 _IN_NUMBERS = b"0123456789+-.eE\x01\x02\x03" + _SPACE
@@ -49,24 +51,29 @@ _parser = simdjson.Parser()
 _shapes: dict[int, tuple[bytes, tuple[int, ...]]] = {}  # by the length of the brackets
 
 
-class Numbers(NamedTuple):
+class Numbers:
     """A list of a document.
 
     Attributes:
         array: int64 or float64.
-        is_integer: No number has a fraction or an exponent.
     """
 
-    array: np.ndarray
-    is_integer: bool
+    __slots__ = ("_flat", "_range", "array")
+
+    def __init__(self, array: np.ndarray, flat: _Flat, start: int = 0, end: int = 0) -> None:
+        """Takes the numbers, and which of each row of all numbers they are."""
+        self.array, self._flat, self._range = array, flat, slice(start, end)
 
     def of(self, tensor: Tensor) -> np.ndarray | None:
         """Returns it in a tensor's dtype; None where that takes other numbers."""
-        found = dense.of_dtype(self.array, tensor)
-        if found is None and self.is_integer and self.array.dtype.kind == "f":
-            if np.abs(self.array).max() <= _EXACT:
-                return dense.of_dtype(self.array.astype(np.int64), tensor)
-        return found
+        array = self.array
+        found = dense.of_dtype(array, tensor)
+        if found is not None or array.dtype.kind != "f":
+            return found
+        # Doubles, because of the numbers beside them, as integers.
+        if self._flat.fractions[self._range].any() or np.abs(array).max() > _EXACT:
+            return None
+        return dense.of_dtype(array.astype(np.int64), tensor)
 
 
 Found = Numbers | Mapping[str, Numbers]
@@ -96,7 +103,9 @@ def parse(body: bytes) -> Envelope | None:
     members, name = found
     text = body[start:end]
     numbers = read(text) if name is None else _columns(text, name)
-    return None if numbers is None else Envelope(members, numbers, body)
+    if numbers is None or (name is None and "inputs" in members and isinstance(numbers, Mapping)):
+        return None
+    return Envelope(members, numbers, body)
 
 
 def read(text: bytes) -> Found | None:
@@ -110,7 +119,7 @@ def read(text: bytes) -> Found | None:
     flat = _flat(clean, has_words)
     if flat is None or flat.array.size != math.prod(shape):
         return None
-    return Numbers(flat.array.reshape(shape), flat.is_integer)
+    return Numbers(flat.array.reshape(shape), flat, 0, 1)
 
 
 def _columns(text: bytes, name: str) -> Mapping[str, Numbers] | None:
@@ -146,13 +155,10 @@ def _rows(text: bytes) -> Mapping[str, Numbers] | None:
     if not 0 < opening < closing or b"\\" in text:
         return None
     first = list(_NAME.finditer(text, opening, closing))
-    number = text.count(b"{")
-    if not 0 < len(first) <= _MAX_NAMES or text.count(b'"') != 2 * len(first) * number:
+    if not 0 < len(first) <= _MAX_NAMES:
         return None
     names: list[str] = []
     for index, match in enumerate(first):
-        if text.count(match[0]) < number:
-            return None
         text = text.replace(match[0], _MARKS[index : index + 1])
         try:
             names.append(match[1].decode())
@@ -163,39 +169,42 @@ def _rows(text: bytes) -> Mapping[str, Numbers] | None:
     clean, has_words = _without_words(text)
     skeleton = clean.translate(None, _IN_NUMBERS)
     unit = skeleton[1 : skeleton.find(b"}") + 1]
+    number = (len(skeleton) - 1) // (len(unit) + 1)
     if skeleton != b"[" + (unit + b",") * (number - 1) + unit + b"]":
         return None
     shapes = _shapes_in(unit, len(names))
     if shapes is None:
         return None
     clean = clean.translate(_BRACKETS, _MARKS)
-    flat = _flat(clean, has_words, sum(map(math.prod, shapes)))
-    return None if flat is None else _by_name(flat, names, shapes, number)
-
-
-class _Flat(NamedTuple):
-    """Numbers in their order; `fractions` tells which of a row have a fraction, where some do."""
-
-    array: np.ndarray
-    is_integer: bool
-    fractions: np.ndarray | None
-
-
-def _by_name(
-    flat: _Flat, names: list[str], shapes: list[tuple[int, ...]], number: int
-) -> Mapping[str, Numbers] | None:
     width = sum(map(math.prod, shapes))
-    if flat.array.size != number * width:
+    flat = _flat(clean, has_words, width)
+    if flat is None or flat.array.size != number * width:
         return None
     table = flat.array.reshape(number, width)
-    found = {}
+    found: dict[str, Numbers] = {}
     start = 0
     for name, shape in zip(names, shapes, strict=True):
         end = start + math.prod(shape)
-        is_integer = flat.fractions is None or not flat.fractions[start:end].any()
-        found[name] = Numbers(table[:, start:end].reshape(number, *shape), is_integer)
+        found[name] = Numbers(table[:, start:end].reshape(number, *shape), flat, start, end)
         start = end
     return found
+
+
+class _Flat:
+    """Numbers in their order, in rows of a width."""
+
+    def __init__(self, array: np.ndarray, text: bytes, width: int, others: np.ndarray) -> None:
+        """Takes the numbers, their text, and which of them are none of those in the text."""
+        self.array = array
+        self._text, self._width, self._others = text, width, others
+
+    @functools.cached_property
+    def fractions(self) -> np.ndarray:
+        """Tells which of a row have a fraction or an exponent somewhere, or are no numbers."""
+        codes = np.frombuffer(self._text, np.uint8)
+        points = np.flatnonzero((codes == ord(".")) | ((codes | 0x20) == ord("e")))
+        found = np.concatenate((_indices(self._text, points), self._others))
+        return np.bincount(found % self._width, minlength=self._width) > 0
 
 
 def _shapes_in(unit: bytes, count: int) -> list[tuple[int, ...]] | None:
@@ -243,23 +252,25 @@ def _members(around: bytes) -> tuple[dict[str, Any], str | None] | None:
 
 def _without_words(text: bytes) -> tuple[bytes, bool]:
     """Puts a byte in place of each NaN and infinity; tells whether there are any."""
-    if not (b"N" in text or b"I" in text):
+    has_infinity = b"I" in text
+    if not (has_infinity or b"N" in text):
         return text, False
     if b"\x01" in text or b"\x02" in text or b"\x03" in text:
         return b"", False  # no JSON anyway
-    for word, mark in _WORDS:
+    for word, mark in _WORDS if has_infinity else _WORDS[-2:]:
         text = text.replace(word, mark)
     return text, True
 
 
-def _flat(text: bytes, has_words: bool, width: int = 0) -> _Flat | None:
+def _flat(text: bytes, has_words: bool, width: int = 1) -> _Flat | None:
     """Converts the numbers of nested lists, none of them empty, in their order.
 
     Args:
         text: Lists and numbers.
         has_words: With bytes for words.
-        width: How many make a row, for which fractions are told apart; 0: they aren't.
+        width: How many make a row.
     """
+    indices = _NONE
     if has_words:
         words = _word_positions(text)
         if not words.size:
@@ -275,15 +286,10 @@ def _flat(text: bytes, has_words: bool, width: int = 0) -> _Flat | None:
     except (ValueError, TypeError, RuntimeError):
         return None
     array = np.frombuffer(buffer, np.float64 if has_fractions else np.int64)
-    fractions = None
-    if has_fractions and width:
-        fractions = _fractions(text, width)
     if has_words:
         array = array.copy()
         array[indices] = values
-        if fractions is not None:
-            fractions[indices % width] = True
-    return _Flat(array, not has_fractions, fractions)
+    return _Flat(array, text, width, indices)
 
 
 def _word_positions(text: bytes) -> np.ndarray:
@@ -298,15 +304,10 @@ def _word_positions(text: bytes) -> np.ndarray:
 
 def _indices(text: bytes, positions: np.ndarray) -> np.ndarray:
     """Returns which number each position belongs to: as many commas are before it."""
-    commas = np.flatnonzero(np.frombuffer(text, np.uint8) == ord(","))
-    return np.searchsorted(commas, positions)
-
-
-def _fractions(text: bytes, width: int) -> np.ndarray:
-    """Tells which columns of rows have a number with a fraction or an exponent."""
-    codes = np.frombuffer(text, np.uint8)
-    points = np.flatnonzero((codes == ord(".")) | ((codes | 0x20) == ord("e")))
-    return np.bincount(_indices(text, points) % width, minlength=width) > 0
+    if len(positions) <= _FEW:
+        return np.array([text.count(b",", 0, position) for position in positions], np.int64)
+    commas = np.frombuffer(text, np.uint8) == ord(",")
+    return np.cumsum(commas, dtype=np.int32)[positions]
 
 
 def _known_shape(brackets: bytes) -> tuple[int, ...] | None:

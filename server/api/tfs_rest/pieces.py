@@ -168,6 +168,8 @@ class Group(NamedTuple):
             ServingError: INVALID_ARGUMENT, they aren't JSON.
         """
         found = document.parse_piece(self.text)
+        if found is None:
+            found = document.parse_quirky(self.text)
         if found is not None:
             return found
         try:
@@ -208,10 +210,14 @@ def read(body: bytes) -> dict[str, Any]:
     opener = body[start : start + 1]
     if opener == b"[":
         raise document.not_object(head(Span(body, start, None)))
-    if opener == b'"':
-        raise document.not_object(head(Text(body, start, len(body))))
     if opener != b"{":
-        raise document.not_object(document.value(body[: start + _MAX_NUMBER]))
+        try:
+            value = document.value(body[: start + _MAX_NUMBER])
+        except document.ParseError:
+            if opener != b'"' or len(body) <= start + _MAX_NUMBER:
+                raise
+            value = document.Unparsed()  # a longer string
+        raise document.not_object(value)
     root: dict[str, Any] = {}
     for name, value in Span(body, start, None).members():
         root.setdefault(name, value)
@@ -335,7 +341,7 @@ class _Scan:
         return inside
 
     def _unquote(self, quotes: np.ndarray, escapes: np.ndarray) -> None:
-        """Takes the escaped quotation marks away: each second backslash of a run escapes nothing."""
+        """Takes escaped quotation marks away: each second backslash of a run escapes nothing."""
         size = len(quotes)
         if self._is_escaped:
             quotes[0] = False

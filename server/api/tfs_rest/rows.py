@@ -60,9 +60,14 @@ class Rows:
         if not self.count:
             self._begin(instances[0])
         arrays = self._regular(instances)
-        if arrays is None or not self._add(arrays):
-            arrays = self._slowly(instances)
-            self._add(arrays)
+        if arrays is not None and self._add(arrays):
+            return
+        if len(instances) <= dense.FEW:
+            self._add(self._slowly(instances))
+            return
+        half = len(instances) // 2  # so that the first wrong one is soon found
+        self.add(instances[:half])
+        self.add(instances[half:])
 
     def finish(self) -> dict[str, np.ndarray]:
         """Returns the inputs.
@@ -133,7 +138,7 @@ class Rows:
         )
 
     def _slowly(self, instances: list[Any]) -> dict[str, np.ndarray]:
-        """Converts instances one by one, each in its members' order, as the official server does."""
+        """Converts instances one by one, each in its members' order, as the official one does."""
         entries: dict[str, list[np.ndarray]] = {}
         for index, row in enumerate(instances, self.count):
             if is_named(row) is not self._is_named:
