@@ -19,36 +19,43 @@ h11 = needs.package("h11", "test")
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 
 # Why we refuse what h11 takes: our words, and whose rule it is.
-STRICTER = (
-    ("Invalid method encountered", "llhttp has a list of methods; RFC 9110, 9.1 lets it"),
-    ("CONNECT: this is no proxy", "RFC 9110, 9.3.6"),
-    ("its target isn't a path", "RFC 9112, 3.2: four forms"),
-    ("a fragment in its target", "RFC 9112, 3.2: no form has one"),
-    ("Invalid characters in url", "RFC 3986, 2: h11 takes any printable byte"),
-    ("Unexpected (space|start|char)", "llhttp's parser of targets"),
-    ("Host isn't one", "RFC 9112, 3.2: an invalid Host is 400"),
-    ("is not spoken here", "RFC 9110, 15.6.6; h11 leaves versions to its user"),
-    ("Invalid HTTP version", "the same"),
-    ("Expect: only 100-continue", "RFC 9110, 10.1.1"),
-    ("more than one authorization", "RFC 9110, 5.3: it isn't a list"),
-    ("Content-Length can't be present", "RFC 9112, 6.3: both may be a smuggler's"),
-    ("Transfer-Encoding can't be present", "the same"),
-    ("Content-Length", "RFC 9112, 6.3: repeated values may be refused"),
-    ("Invalid character in Content-Length", "the same, as a list"),
-    ("HTTP/1.0 has no Transfer-Encoding", "RFC 9112, 6.1: faulty framing"),
-    ("Transfer-Encoding", "RFC 9112, 6.1: what isn't chunked at the end, or in doubt"),
-    ("Missing expected (CR|LF)", "RFC 9112, 2.2: a bare LF may be taken, and needn't"),
-    ("Invalid header (value|token|field)", "RFC 9112, 5.2 and 9110, 5.5: folding and controls"),
-    ("Unexpected whitespace after header value", "RFC 9112, 5.2: folding"),
-    ("Invalid (line|header) folding", "the same"),
-    ("Expected (LF|CR|CRLF|HTTP)", "RFC 9112, 2.2"),
-    ("Invalid character in chunk", "RFC 9112, 7.1.1: whitespace and what extensions may hold"),
-    ("chunk", "the same"),
-    ("Data after `Connection: close`", "RFC 9112, 9.6: nothing is read after it"),
-    ("Pause on CONNECT/Upgrade|HTTP/2 Connection Preface", "RFC 9113, 3.4"),
-)
+STRICTER = {
+    "Invalid method encountered": "llhttp has a list of methods; RFC 9110, 9.1 lets it",
+    "Expected space after method": "the same",
+    "Expected HTTP/2 Connection Preface": "the same, for PRI",
+    "CONNECT: this is no proxy": "RFC 9110, 9.3.6",
+    "its target isn't a path": "RFC 9112, 3.2: it has one of four forms",
+    "a fragment in its target": "the same; no form has one",
+    "Invalid characters in url": "RFC 3986, 2: h11 takes any printable byte",
+    "Unexpected start char in url": "the same",
+    "Unexpected char in url": "the same",
+    "Host isn't one": "RFC 9112, 3.2: an invalid Host is 400",
+    "is not spoken here": "RFC 9110, 15.6.6; h11 leaves versions to its user",
+    "Invalid HTTP version": "the same",
+    "Expect: only 100-continue": "RFC 9110, 10.1.1",
+    "more than one authorization": "RFC 9110, 5.3: it is no list",
+    "Content-Length can't be present": "RFC 9112, 6.1: both may be a smuggler's",
+    "Transfer-Encoding can't be present": "the same",
+    "Duplicate Content-Length": "RFC 9112, 6.3: the same number again may be refused",
+    "Invalid character in Content-Length": "the same, as a list",
+    "HTTP/1.0 has no Transfer-Encoding": "RFC 9112, 6.1: its framing is faulty",
+    "Invalid `Transfer-Encoding` header value": "llhttp looks at trailers, too",
+    "Invalid header value char": "RFC 9110, 5.5: control characters, which h11 takes but for NUL",
+    "Invalid header field char": "RFC 9112, 2.2: a bare LF may end a line, and needn't",
+    "Missing expected CR after header": "the same",
+    "Missing expected LF after header": "the same",
+    "Expected CRLF after version": "the same",
+    "Unexpected whitespace after header": "RFC 9112, 5.2: folding, which may be refused",
+    "Invalid character in chunk extension": "RFC 9112, 7.1.1: what an extension may hold",
+    "Invalid character in chunk size": "the same: whitespace after the size",
+    "Expected LF after chunk size": "RFC 9112, 2.2: no bare CR",
+}
 # Why we take what h11 refuses: h11's words, and whose rule it is.
-LAXER: tuple[tuple[str, str], ...] = ()
+LAXER = {
+    r"illegal request line: bytearray\(b'[A-Z]+ +\S+ +HTTP/1.[01]'\)": "RFC 9112, 3: any spaces",
+    r"illegal request line\Z": "llhttp leaves out bare CRs there, too",
+    "no request line received": "RFC 9112, 2.2: empty lines before a request are left out",
+}
 
 
 class Recorder:
@@ -82,7 +89,8 @@ def ours(pieces):
                 reader.feed(piece[position:end])
                 position = end
     except Refusal as refusal:
-        return recorder.requests, refusal.response.body.decode()
+        if not recorder.is_over:  # of what follows the last request, nothing matters
+            return recorder.requests, refusal.response.body.decode()
     return recorder.requests, ""
 
 
@@ -99,7 +107,8 @@ def theirs(pieces):
                     body += bytes(event.data)
                 elif isinstance(event, h11.EndOfMessage):
                     requests.append(described(head, body))
-                    answer = h11.Response(status_code=200, headers=[("Content-Length", "0")])
+                    status = 405 if head.method == b"CONNECT" else 200
+                    answer = h11.Response(status_code=status, headers=[("Content-Length", "0")])
                     connection.send(answer)
                     connection.send(h11.EndOfMessage())
                     if connection.our_state is not h11.DONE:
@@ -122,34 +131,35 @@ def described(head, body):
     return head.method.decode(), target.removesuffix("?"), headers, body
 
 
-def without_upgrade(found):
-    """The header that we leave out as if it hadn't been sent; h11 only tells of it."""
+def comparable(found):
+    """Without Upgrade, which we leave out as if it hadn't been sent; h11 writes codings small."""
     requests, reason = found
-    return [
-        (method, target, {k: v for k, v in headers.items() if k != "upgrade"}, body)
-        for method, target, headers, body in requests
-    ], reason
+    for _, _, headers, _ in requests:
+        headers.pop("upgrade", None)
+        if coding := headers.get("transfer-encoding"):
+            headers["transfer-encoding"] = coding.lower()
+    return requests, reason
 
 
 def difference(pieces):
     """Returns what isn't explained; None where all is."""
-    mine, why = without_upgrade(ours(pieces))
-    other, other_why = without_upgrade(theirs(pieces))
+    mine, why = comparable(ours(pieces))
+    other, other_why = comparable(theirs(pieces))
     same = min(len(mine), len(other))
     if mine[:same] != other[:same]:
         return f"different requests: {mine[:same]} {other[:same]}"
     if len(mine) < len(other):
-        if not why:
+        if not why and other[same][0] != "PRI":  # after which the rest of a preface is waited for
             return f"we wait, h11 has {other[same:]}"
-        if not any(re.search(pattern, why) for pattern, _ in STRICTER):
+        if why and not any(text in why for text in STRICTER):
             return f"we refuse what h11 takes: {why}"
-    if len(mine) > len(other) and not any(re.search(p, other_why) for p, _ in LAXER):
+    if len(mine) > len(other) and not any(re.match(text, other_why) for text in LAXER):
         return f"h11 refuses what we take: {other_why or 'it waits'}: {mine[same:]}"
     return None
 
 
 @pytest.mark.parametrize(
-    "count", [20_000, pytest.param(2_000_000, marks=[pytest.mark.long, pytest.mark.timeout(14400)])]
+    "count", [5_000, pytest.param(2_000_000, marks=[pytest.mark.long, pytest.mark.timeout(14400)])]
 )
 def test_requests_are_read_as_h11_reads_them(count):
     choice = random.Random(SEED)
@@ -162,14 +172,18 @@ def test_requests_are_read_as_h11_reads_them(count):
         problem = difference(pieces)
         assert problem is None, f"{problem}\n{n}: {pieces}"
         requests, why = ours([data])
-        assert (requests, bool(why)) == (lambda a: (a[0], bool(a[1])))(ours(pieces))
+        in_pieces, why_in_pieces = ours(pieces)
+        assert (requests, bool(why)) == (in_pieces, bool(why_in_pieces)), pieces
         accepted += len(requests)
         refused += bool(why)
     print(f"{count} connections: {accepted} requests accepted, {refused} connections refused")
     assert accepted > count / 10 < refused
 
 
-CASES = (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",)
+CASES = (
+    b"GET / HTTP/1.1\r\nA:b\r\nA:\r\nHost: a\r\n\r\n",  # a list that ends with an empty value
+    b"PUT / HTTP/1.1\r\nConnection: close\r\nHost: a\r\nContent-Length: 1\r\n\r\n\nGET /",
+)
 
 
 @pytest.mark.parametrize("data", CASES)

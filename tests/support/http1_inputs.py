@@ -1,7 +1,16 @@
 """HTTP/1 as clients send it, as nobody should, and cut anywhere."""
 
 METHODS = (b"GET", b"POST", b"HEAD", b"OPTIONS", b"PUT", b"DELETE")
-TARGETS = (b"/", b"/x?y=z", b"/v1/models/m:predict", b"*", b"http://a/b", b"/%2e%2e/", b"/a#b", b"a")
+TARGETS = (
+    b"/",
+    b"/x?y=z",
+    b"/v1/models/m:predict",
+    b"*",
+    b"http://a/b",
+    b"/%2e%2e/",
+    b"/a#b",
+    b"a",
+)
 HEADERS = (
     b"Host: a", b"Host: a", b"Host: a", b"Host: a:80", b"Host:", b"host:\ta ", b"Host: [::1]:8501",
     b"A: b", b"A:b", b"A:  b\t", b"A:", b"Accept: x, y", b"Accept: z", b"Connection: close",
@@ -11,8 +20,8 @@ HEADERS = (
     b"Transfer-Encoding: chunked", b"Transfer-Encoding: Chunked", b"Transfer-Encoding: identity",
     b"Transfer-Encoding: gzip, chunked", b"Transfer-Encoding: chunked, chunked",
     b"Transfer-Encoding:\x0bchunked", b"Authorization: Bearer t", b"Expect: 100-continue",
-    b"Expect: x", b"X\xe9: y", b"X: \xe9\xff", b"X: a\tb", b"X: \x01", b"X: \x7f", b"X y: z", b"X : y",
-    b" folded", b"\tfolded", b": none", b"X", b'Cookie: a="b"; c=d', b"Transfer-Encoding : chunked",
+    b"Expect: x", b"X\xe9: y", b"X: \xe9\xff", b"X: a\tb", b"X: \x01", b"X: \x7f", b"X y: z",
+    b"X : y", b" folded", b"\tfolded", b": none", b"X", b'Cookie: a="b"; c', b"Transfer-Encoding : chunked",
 )  # fmt: skip
 TOKENS = (
     b"\r\n", b"\n", b"\r", b"\0", b" ", b"\t", b":", b"\r\n\r\n", b"0\r\n\r\n", b";", b",", b"\x80",
@@ -55,7 +64,9 @@ def chunked(choice, content):
     pieces = []
     while content:
         size = choice.randint(1, len(content))
-        extension = choice.choice((b"", b"", b"", b";a", b";a=b", b';a="b"', b" ;a", b"; a = b", b" "))
+        extension = choice.choice(
+            (b"", b"", b"", b";a", b";a=b", b';a="b"', b" ;a", b"; a = b", b" ")
+        )
         digits = choice.choice((b"%x", b"%X", b"0%x")) % size
         pieces.append(digits + extension + b"\r\n" + content[:size] + b"\r\n")
         content = content[size:]
@@ -88,4 +99,5 @@ def cut(choice, data):
     """Returns data in pieces."""
     count = choice.choice((0, 0, 1, 2, 5, len(data)))
     places = sorted(choice.randrange(len(data) + 1) for _ in range(count)) if data else []
-    return [data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True)]
+    pieces = (data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True))
+    return [piece for piece in pieces if piece]
