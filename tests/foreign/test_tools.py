@@ -133,7 +133,7 @@ def test_h2load_gets_all_its_answers(tmp_path):
         ("--header-table-size=0",),
         ("--header-table-size=100", "--encoder-header-table-size=100"),
         ("--padding=200",),
-        ("--window-bits=1",),
+        ("--window-bits=10",),
         ("--max-concurrent-streams=1",),
         ("--no-dep",),
     ],
