@@ -177,13 +177,13 @@ def _compare(
     from client import Client
     from client.check import CheckPlan, check
     from client.latency import milliseconds
+    from client.model_spec import ModelSpec
     from client.report import progress
-    from client.servable import Servable
 
     name = "gRPC" if api == "grpc" else "REST"
     with clock.stage(f"predict with {model} over {name} and compare with JAX"):
         samples = _test_images(model_path / model / str(version))
-        plan = CheckPlan(Servable(model), "serving_default", len(samples), BATCH_SIZE)
+        plan = CheckPlan(ModelSpec(model), "serving_default", len(samples), BATCH_SIZE)
         with Client("localhost", server.ports[api], "grpc" if api == "grpc" else "rest") as client:
             client.wait_until_ready(model, version=version)
             with progress(plan.count, shown=True) as advance:

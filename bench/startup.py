@@ -16,7 +16,7 @@ import psutil
 from artifact import golden
 from bench.embedded import Embedded, serve
 from client.grpc import predict_request
-from client.servable import Servable
+from client.model_spec import ModelSpec
 from wire.services import PREDICTION_METHODS
 
 _REPEATS = 3
@@ -85,8 +85,8 @@ def _connected(running: Embedded) -> Iterator[Callable[[bytes], Any]]:
 def _request(version_dir: Path, batch_size: int) -> bytes:
     case = max(golden.read(version_dir).values(), key=lambda c: len(next(iter(c.inputs.values()))))
     inputs = {name: array[:batch_size] for name, array in case.inputs.items()}
-    servable = Servable(version_dir.parent.name)
-    message: bytes = predict_request(servable, inputs, "serving_default").SerializeToString()
+    spec = ModelSpec(version_dir.parent.name)
+    message: bytes = predict_request(spec, inputs, "serving_default").SerializeToString()
     return message
 
 

@@ -14,12 +14,13 @@ from bench.machine import CpuWatch, cpu_seconds
 from bench.subjects import Subject
 from client import grpc as client_grpc
 from client import rest
+from client.codec import HttpBody
 from client.endpoint import Endpoint
 from client.load import http1, http2
 from client.load.generator import generate
 from client.load.plan import LoadPlan
 from client.load.workload import Workload
-from client.servable import Servable
+from client.model_spec import ModelSpec
 from wire import serving_pb2 as pb
 from wire import tensors
 from wire.services import PREDICTION_METHODS
@@ -115,7 +116,7 @@ class Traffic:
     ) -> LoadPlan:
         return LoadPlan(
             Endpoint(subject.host, subject.ports[cell.api], cell.api),  # type: ignore[arg-type]
-            Servable(self._model),
+            ModelSpec(self._model),
             concurrency=cell.concurrency,
             batch_size=cell.batch_size,
             duration=seconds,
@@ -136,14 +137,15 @@ class Traffic:
             requests = [
                 http2.message(
                     client_grpc.predict_request(
-                        plan.servable, {self._input: batch}, _SIGNATURE
+                        plan.spec, {self._input: batch}, _SIGNATURE
                     ).SerializeToString()
                 )
                 for batch in batches
             ]
         else:
-            path = rest.path(plan.servable, ":predict")
-            requests = [http1.request(plan.endpoint, path, _json(batch)) for batch in batches]
+            path = rest.path(plan.spec, ":predict")
+            bodies = [HttpBody(_json(batch), rest.JSON) for batch in batches]
+            requests = [http1.request(plan.endpoint, path, body) for body in bodies]
 
         def agrees(index: int, body: bytes) -> bool:
             expected = self._expected[self._indices(index, size)]

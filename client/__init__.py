@@ -12,18 +12,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from client.async_client import AsyncClient
     from client.client import Client
     from client.errors import ServingError, Unavailable
     from client.probe import connect
     from client.results import Classification, Prediction, Regression, VersionStatus
+    from client.retry import Retry
     from client.signature import ArraySpec, ServedSignature
 
 __all__ = [
     "ArraySpec",
+    "AsyncClient",
     "Classification",
     "Client",
     "Prediction",
     "Regression",
+    "Retry",
     "ServingError",
     "ServedSignature",
     "Unavailable",
@@ -31,8 +35,10 @@ __all__ = [
     "connect",
 ]
 _HOMES = {
+    "AsyncClient": "async_client",
     "Client": "client",
     "connect": "probe",
+    "Retry": "retry",
     "ServingError": "errors",
     "Unavailable": "errors",
     "ArraySpec": "signature",

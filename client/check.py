@@ -11,9 +11,9 @@ import numpy as np
 from client import samples as sources
 from client.client import Client
 from client.errors import Unavailable
+from client.model_spec import ModelSpec
 from client.results import Prediction
 from client.samples import Samples
-from client.servable import Servable
 from client.verify import Comparison
 
 _SWAPS = 5  # how often a run starts anew because another version took over in the middle
@@ -28,7 +28,7 @@ class CheckPlan:
         batch_size: Samples a request; divides `count`.
     """
 
-    servable: Servable
+    spec: ModelSpec
     signature: str
     count: int
     batch_size: int
@@ -87,7 +87,7 @@ def check(
         SampleError: the source has nothing for the version that is served.
         ServingError: a refusal. Unavailable: nobody answers.
     """
-    chosen = plan.servable
+    chosen = plan.spec
     for _ in range(_SWAPS):
         version = client.served_version(chosen.model, version=chosen.version, label=chosen.label)
         try:
@@ -122,15 +122,15 @@ def _check_version(
             raise _VersionChanged
         outcome.seconds.append(seconds)
         if samples.reference and outcome.comparison:
-            where = f"{plan.servable.model}/{version}, samples {start} to {start + len(indices)}"
+            where = f"{plan.spec.model}/{version}, samples {start} to {start + len(indices)}"
             expected = samples.reference(inputs, indices)
             outcome.comparison.add(prediction.outputs, expected, where)
         scores = _scores(samples, prediction)
         if scores is not None:
             outcome.classes += scores.argmax(axis=1).tolist()
         advance(len(indices))
-    if not is_named:  # TensorFlow Serving's REST API doesn't say who answered
-        chosen = plan.servable
+    if not is_named:  # by a server whose REST API tells no versions at all
+        chosen = plan.spec
         served = client.served_version(chosen.model, version=chosen.version, label=chosen.label)
         if served != version:
             raise _VersionChanged
@@ -142,10 +142,10 @@ def _predict(
 ) -> tuple[Prediction, float]:
     started = perf_counter()
     prediction = client.predict(
-        plan.servable.model,
+        plan.spec.model,
         inputs.get("", inputs),
-        version=plan.servable.version,
-        label=plan.servable.label,
+        version=plan.spec.version,
+        label=plan.spec.label,
         signature=plan.signature,
     )
     return prediction, perf_counter() - started

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeVar, overload
 
-from client.arrays import to_array
-from client.endpoint import DEFAULT_PORTS, Api, Endpoint
-from client.errors import ServingError, Unavailable
+from client import many, steps
+from client.api import Api
+from client.calls import Calls
+from client.deadline import Deadline
+from client.endpoint import Endpoint, endpoint
+from client.model_spec import ModelSpec
 from client.results import Classification, Prediction, Regression, VersionStatus
 from client.retry import Retry
-from client.servable import Servable
 from client.signature import DEFAULT, ServedSignature
 
-if TYPE_CHECKING:
-    from client.grpc import Grpc
-    from client.rest import Rest
-
-Answer = TypeVar("Answer")
-# A server may do without metadata; then inputs and outputs are taken as they are.
-_NO_METADATA = ("UNIMPLEMENTED", "INVALID_ARGUMENT", "INTERNAL", "UNKNOWN")
+Result = TypeVar("Result")
 
 
 class Client:
     """A connection to a model server; usable from several threads.
 
-    Works with TensorFlow Serving and with this project's server. Calls that find the server
+    Works with TensorFlow Serving, with servers of the Open Inference Protocol, and with this
+    project's. Calls that find the server
     unavailable are tried again until their deadline; no other error is.
 
     Example:
@@ -34,16 +30,21 @@ class Client:
             print(client.predict("mnist_flax", images).outputs)
 
     Args:
-        host: Name or address.
-        port: TCP port; TensorFlow Serving's, 8501 or 8500, by default.
-        api: `"rest"` or `"grpc"`.
-        timeout: Seconds that a call may take, its repeated tries included.
+        server: Name or address of the host. For REST also a URL, `https://host[:port][/prefix]`;
+            for gRPC also a target as gRPC names them, such as `dns:///host:port`, whose servers get
+            calls in turn.
+        port: TCP port, where `server` holds none; TensorFlow Serving's, 8501 or 8500, by default.
+        api: `"rest"` or `"grpc"`: TensorFlow Serving's; `"v2"` or `"v2-grpc"`: the Open Inference
+            Protocol by REST or gRPC, which Triton, KServe, MLServer and OpenVINO speak.
+        timeout: Seconds that a call may take: its repeated tries, the look at the signature and the
+            connection included.
         retry: How to try again; `Retry(tries=1)` doesn't.
         tls: Encrypt with the system's authorities.
         ca_file: Encrypt; PEM file of the authorities to trust.
         cert_file: PEM file of the client's certificate, for servers that ask for one.
         key_file: PEM file of its key.
         token: Bearer token to send.
+        headers: Headers to send with each call, by name; over gRPC they are its metadata.
 
     Raises:
         ValueError: an impossible combination of these.
@@ -52,7 +53,7 @@ class Client:
 
     def __init__(
         self,
-        host: str = "localhost",
+        server: str = "localhost",
         port: int | None = None,
         api: Api = "rest",
         *,
@@ -63,14 +64,22 @@ class Client:
         cert_file: str | None = None,
         key_file: str | None = None,
         token: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ):
-        if port is None:
-            port = DEFAULT_PORTS.get(api, 0)
-        self.endpoint = Endpoint(host, port, api, tls, ca_file, cert_file, key_file, token)
-        self.timeout = timeout
-        self._retry = retry or Retry()
-        self._transport = _connect(self.endpoint)
-        self._signatures: dict[Servable, dict[str, ServedSignature] | None] = {}
+        self.endpoint = endpoint(
+            server,
+            port,
+            api,
+            tls=tls,
+            ca_file=ca_file,
+            cert_file=cert_file,
+            key_file=key_file,
+            token=token,
+            headers=headers,
+        )
+        self.timeout = Deadline(timeout).timeout
+        self._calls = Calls(self.endpoint.kind.make_codec(str(self.endpoint)), retry or Retry())
+        self._carrier = _carrier(self.endpoint)
 
     def predict(
         self,
@@ -91,76 +100,116 @@ class Client:
             version: Number; the latest by default.
             label: Version label, in place of a number.
             signature: Name of the signature.
-            timeout: Seconds, in place of the client's.
+            timeout: Seconds for all of it, in place of the client's.
 
         Raises:
             ServingError: the server's refusal, with its code.
             Unavailable: nobody answers, or the server is too busy.
             ValueError: inputs that can't be sent.
         """
-        servable = Servable(model, version, label)
-        known = self._signature(servable, signature)
-        if known is not None:
-            arrays = known.named_inputs(inputs)
-        else:
-            named = inputs if isinstance(inputs, Mapping) else {"inputs": inputs}
-            arrays = {name: to_array(value) for name, value in named.items()}
+        spec = ModelSpec(model, version, label)
+        return self._run(self._calls.predict(spec, inputs, signature, self._deadline(timeout)))
 
-        def signature_of(served: int | None) -> ServedSignature | None:
-            if served is None:
-                return known
-            try:
-                return self._signature(Servable(model, served), signature)
-            except ServingError:  # that version has gone since it answered
-                return known
+    @overload
+    def predict_many(
+        self,
+        model: str,
+        requests: Iterable[Any],
+        *,
+        in_flight: int = 8,
+        collect_errors: Literal[False] = False,
+        version: int | None = None,
+        label: str | None = None,
+        signature: str = DEFAULT,
+        timeout: float | None = None,
+    ) -> Iterator[Prediction]: ...
 
-        try:
-            return self._call(
-                lambda left: self._transport.predict(
-                    servable, arrays, signature, signature_of, left
-                ),
-                timeout,
+    @overload
+    def predict_many(
+        self,
+        model: str,
+        requests: Iterable[Any],
+        *,
+        in_flight: int = 8,
+        collect_errors: Literal[True],
+        version: int | None = None,
+        label: str | None = None,
+        signature: str = DEFAULT,
+        timeout: float | None = None,
+    ) -> Iterator[Prediction | Exception]: ...
+
+    def predict_many(
+        self,
+        model: str,
+        requests: Iterable[Any],
+        *,
+        in_flight: int = 8,
+        collect_errors: bool = False,
+        version: int | None = None,
+        label: str | None = None,
+        signature: str = DEFAULT,
+        timeout: float | None = None,
+    ) -> Iterator[Any]:
+        """Runs a model for each of many requests, several at once; yields answers in their order.
+
+        Requests are taken from the iterable as answers are taken from the result, up to four times
+        `in_flight` ahead. A result that isn't used to its end should be closed.
+
+        Example:
+            for prediction in client.predict_many("mnist_flax", batches, in_flight=32):
+                print(prediction.output.argmax(axis=1))
+
+        Args:
+            model: Name in the server.
+            requests: The inputs of each, as for `predict`.
+            in_flight: Requests under way at once, at most; each has a thread.
+            collect_errors: Whether a request's error (a ServingError or ValueError) is yielded in
+                its answer's place. Else the first one is raised, and nothing more is sent.
+            version: Number; the latest by default.
+            label: Version label, in place of a number.
+            signature: Name of the signature.
+            timeout: Seconds for each request, in place of the client's.
+
+        Raises:
+            ServingError: the first refusal. ValueError: inputs that can't be sent.
+        """
+
+        def call(inputs: Any) -> Prediction:
+            return self.predict(
+                model, inputs, version=version, label=label, signature=signature, timeout=timeout
             )
-        except ServingError as error:
-            if error.code in ("INVALID_ARGUMENT", "FAILED_PRECONDITION", "NOT_FOUND"):
-                self._signatures.pop(servable, None)  # a newer version may take something else
-            raise
+
+        return many.in_order(call, requests, in_flight, collect=collect_errors)
 
     def classify(
         self,
         model: str,
-        examples: Sequence[dict[str, Any]],
+        examples: Sequence[Mapping[str, Any]],
         *,
-        context: dict[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
         version: int | None = None,
         label: str | None = None,
         signature: str | None = None,
         timeout: float | None = None,
     ) -> Classification:
         """Classifies examples, each a dictionary of features; raises as `predict` does."""
-        servable = Servable(model, version, label)
-        return self._call(
-            lambda left: self._transport.classify(servable, examples, context, signature, left),
-            timeout,
-        )
+        spec, deadline = ModelSpec(model, version, label), self._deadline(timeout)
+        return self._run(self._calls.classify(spec, examples, context, signature, deadline))
 
     def regress(
         self,
         model: str,
-        examples: Sequence[dict[str, Any]],
+        examples: Sequence[Mapping[str, Any]],
         *,
-        context: dict[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
         version: int | None = None,
         label: str | None = None,
         signature: str | None = None,
         timeout: float | None = None,
     ) -> Regression:
         """Regresses examples, each a dictionary of features; raises as `predict` does."""
-        servable = Servable(model, version, label)
-        return self._call(
-            lambda left: self._transport.regress(servable, examples, context, signature, left),
-            timeout,
-        )
+        spec, deadline = ModelSpec(model, version, label), self._deadline(timeout)
+        return self._run(self._calls.regress(spec, examples, context, signature, deadline))
 
     def status(
         self,
@@ -171,9 +220,8 @@ class Client:
         timeout: float | None = None,
     ) -> list[VersionStatus]:
         """Returns the states of a model's versions, newest first; raises as `predict` does."""
-        servable = Servable(model, version, label)
-        states = self._call(lambda left: self._transport.status(servable, left), timeout)
-        return sorted(states, key=lambda entry: entry.version, reverse=True)
+        spec = ModelSpec(model, version, label)
+        return self._run(self._calls.status(spec, self._deadline(timeout)))
 
     def metadata(
         self,
@@ -184,23 +232,24 @@ class Client:
         timeout: float | None = None,
     ) -> dict[str, ServedSignature]:
         """Returns a model's signatures by name; raises as `predict` does."""
-        servable = Servable(model, version, label)
-        return self._call(lambda left: self._transport.metadata(servable, left), timeout)
+        spec = ModelSpec(model, version, label)
+        return self._run(self._calls.metadata(spec, self._deadline(timeout)))
 
     def served_version(
-        self, model: str, *, version: int | None = None, label: str | None = None
+        self,
+        model: str,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        timeout: float | None = None,
     ) -> int:
         """Returns the newest version that answers requests, of those asked for.
 
         Raises:
             Unavailable: none does yet; says what state they are in. Else as `predict`.
         """
-        states = self.status(model, version=version, label=label)
-        available = [state.version for state in states if state.available]
-        if available:
-            return max(available)
-        seen = ", ".join(f"version {s.version} is {s.state} {s.error}".rstrip() for s in states)
-        raise Unavailable(f"{Servable(model, version, label)} answers no requests: {seen}")
+        spec = ModelSpec(model, version, label)
+        return self._run(self._calls.served_version(spec, self._deadline(timeout)))
 
     def wait_until_ready(
         self,
@@ -216,22 +265,12 @@ class Client:
             Unavailable: it isn't ready after `timeout` seconds; says what was seen last.
             ServingError: the server refuses to tell (not for an unknown model: it may come).
         """
-        end = time.monotonic() + timeout
-        pause = 0.02
-        while True:
-            try:
-                return self.served_version(model, version=version, label=label)
-            except ServingError as error:
-                if error.code not in ("UNAVAILABLE", "NOT_FOUND", "DEADLINE_EXCEEDED"):
-                    raise
-                if time.monotonic() + pause >= end:
-                    raise Unavailable(f"not ready after {timeout:g} s: {error.message}") from None
-            time.sleep(pause)
-            pause = min(2 * pause, 0.5)
+        spec = ModelSpec(model, version, label)
+        return self._run(self._calls.wait_until_ready(spec, Deadline(timeout), self.timeout))
 
     def close(self) -> None:
         """Closes the connection."""
-        self._transport.close()
+        self._carrier.close()
 
     def __enter__(self) -> Client:
         return self
@@ -239,26 +278,18 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _signature(self, servable: Servable, name: str) -> ServedSignature | None:
-        if servable not in self._signatures:
-            try:
-                found = self._call(lambda left: self._transport.metadata(servable, left), None)
-            except ServingError as error:
-                if error.code not in _NO_METADATA:
-                    raise
-                found = None
-            self._signatures[servable] = found
-        return (self._signatures[servable] or {}).get(name)
+    def _deadline(self, timeout: float | None) -> Deadline:
+        return Deadline(self.timeout if timeout is None else timeout)
 
-    def _call(self, attempt: Callable[[float], Answer], timeout: float | None) -> Answer:
-        return self._retry.call(attempt, self.timeout if timeout is None else timeout)
+    def _run(self, call: steps.Steps[Result]) -> Result:
+        return steps.run(call, self._carrier)
 
 
-def _connect(endpoint: Endpoint) -> Rest | Grpc:
-    if endpoint.api == "grpc":
-        from client.grpc import Grpc
+def _carrier(endpoint: Endpoint) -> steps.Carrier:
+    if endpoint.kind.carrier == "grpc":
+        from client.grpc_carrier import GrpcCarrier
 
-        return Grpc(endpoint)
-    from client.rest import Rest
+        return GrpcCarrier(endpoint)
+    from client.http_carrier import HttpCarrier
 
-    return Rest(endpoint)
+    return HttpCarrier(endpoint)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from client.arrays import to_array
 from wire import serving_pb2 as pb
 
 
-def to_input(examples: Sequence[dict[str, Any]], context: dict[str, Any] | None) -> pb.Input:
+def to_input(examples: Sequence[Mapping[str, Any]], context: Mapping[str, Any] | None) -> pb.Input:
     """Converts dictionaries of features (a number, a string, bytes or lists of them)."""
     converted = [_example(example) for example in examples]
     if context:
@@ -23,7 +23,7 @@ def to_input(examples: Sequence[dict[str, Any]], context: dict[str, Any] | None)
     return pb.Input(example_list=pb.ExampleList(examples=converted))
 
 
-def _example(features: dict[str, Any]) -> pb.Example:
+def _example(features: Mapping[str, Any]) -> pb.Example:
     return pb.Example(
         features=pb.Features(feature={name: _feature(v) for name, v in features.items()})
     )

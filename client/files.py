@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from client.client import Client
-from client.servable import Servable
+from client.model_spec import ModelSpec
 from client.signature import DEFAULT, ServedSignature
 from wire import methods
 
@@ -34,12 +34,12 @@ class Seen:
     outputs: Mapping[str, np.ndarray]
 
 
-def send(client: Client, servable: Servable, signature: str, files: Sequence[Path]) -> Seen:
+def send(client: Client, spec: ModelSpec, signature: str, files: Sequence[Path]) -> Seen:
     """Sends the content of files in one request.
 
     Args:
         client: Connected to the server.
-        servable: Which version of which model.
+        spec: Which version of which model.
         signature: One with a string for its only input; in place of the default one, if that
             isn't such a signature, the model's only one that is.
         files: PNG or JPEG.
@@ -51,14 +51,14 @@ def send(client: Client, servable: Servable, signature: str, files: Sequence[Pat
     """
     contents = np.empty(len(files), object)
     contents[:] = [path.read_bytes() for path in files]
-    model, version, label = servable.model, servable.version, servable.label
+    model, version, label = spec.model, spec.version, spec.label
     known = client.metadata(model, version=version, label=label)
-    name = _choose(known, str(servable), signature)
+    name = _choose(known, str(spec), signature)
     answer = client.predict(model, contents, version=version, label=label, signature=name)
     return Seen(files, name, answer.version, answer.outputs)
 
 
-def print_json(servable: Servable, seen: Seen) -> None:
+def print_json(spec: ModelSpec, seen: Seen) -> None:
     """Prints one object, with the outputs of each file."""
     rows = [
         {"file": str(path)}
@@ -68,7 +68,7 @@ def print_json(servable: Servable, seen: Seen) -> None:
     print(
         json.dumps(
             {
-                "model": servable.model,
+                "model": spec.model,
                 "version": seen.version,
                 "signature": seen.signature,
                 "images": rows,
@@ -77,9 +77,9 @@ def print_json(servable: Servable, seen: Seen) -> None:
     )
 
 
-def print_table(servable: Servable, seen: Seen) -> None:
+def print_table(spec: ModelSpec, seen: Seen) -> None:
     """Prints a row a file: its classes with their scores, or the outputs as they are."""
-    answered = servable if seen.version is None else Servable(servable.model, seen.version)
+    answered = spec if seen.version is None else ModelSpec(spec.model, seen.version)
     table = Table(title=f"{answered}, signature {seen.signature}", title_justify="left")
     table.add_column("file", overflow="fold")
     table.add_column("seen")
@@ -94,7 +94,7 @@ def print_table(servable: Servable, seen: Seen) -> None:
     Console(highlight=False, markup=False).print(table)
 
 
-def _choose(signatures: Mapping[str, ServedSignature], servable: str, wanted: str) -> str:
+def _choose(signatures: Mapping[str, ServedSignature], spec: str, wanted: str) -> str:
     taking = [
         name
         for name, entry in signatures.items()
@@ -106,7 +106,7 @@ def _choose(signatures: Mapping[str, ServedSignature], servable: str, wanted: st
     if wanted == DEFAULT and len(taking) == 1:
         return taking[0]
     there = f"choose one with --signature: {', '.join(taking)}" if taking else "it has none that do"
-    raise ValueError(f"{servable}: signature {wanted} takes no image files; {there}")
+    raise ValueError(f"{spec}: signature {wanted} takes no image files; {there}")
 
 
 def _plain(value: Any) -> Any:

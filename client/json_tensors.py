@@ -70,7 +70,7 @@ def from_json(value: Any, spec: ArraySpec | None) -> np.ndarray:
     return array
 
 
-def example_to_json(example: dict[str, Any]) -> dict[str, Any]:
+def example_to_json(example: Mapping[str, Any]) -> dict[str, Any]:
     """Converts the features of one example for classify and regress."""
     return {name: to_json(to_array(value)) for name, value in example.items()}
 

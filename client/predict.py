@@ -12,7 +12,7 @@ from client import exits, flags
 
 if TYPE_CHECKING:
     from client.check import CheckPlan, Source
-    from client.servable import Servable
+    from client.model_spec import ModelSpec
 
 EXAMPLES = """\
 examples:
@@ -21,6 +21,8 @@ examples:
   python -m client.predict --model_dir models           compare with the golden examples there
   python -m client.predict --model_dir models --against jax --count_images 256 --batch_size 16
   python -m client.predict --host serving.example --tls --label stable --json
+  python -m client.predict --host https://serving.example/models --header 'X-Tenant: blue'
+  python -m client.predict --grpc --host dns:///serving.example:8500    all its addresses in turn
   python -m client.predict --image digit.png photo.jpg  files, to a signature that decodes them
 
 exit code: 0 all outputs agree with JAX (or none was compared), 1 some don't, or the model failed,
@@ -53,9 +55,9 @@ def run(options: argparse.Namespace) -> int:
     try:
         with flags.connect(options) as client:
             if options.image:
-                servable = _servable(options)
-                seen = files.send(client, servable, options.signature, options.image)
-                (files.print_json if options.json else files.print_table)(servable, seen)
+                spec = _spec(options)
+                seen = files.send(client, spec, options.signature, options.image)
+                (files.print_json if options.json else files.print_table)(spec, seen)
                 return 0
             plan, source = _plan(options), _source(options)
             with report.progress(plan.count, shown=not options.json) as advance:
@@ -77,15 +79,13 @@ def run(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> CheckPlan:
     from client.check import CheckPlan
 
-    return CheckPlan(
-        _servable(options), options.signature, options.count_images, options.batch_size
-    )
+    return CheckPlan(_spec(options), options.signature, options.count_images, options.batch_size)
 
 
-def _servable(options: argparse.Namespace) -> Servable:
-    from client.servable import Servable
+def _spec(options: argparse.Namespace) -> ModelSpec:
+    from client.model_spec import ModelSpec
 
-    return Servable(options.model, options.version, options.label)
+    return ModelSpec(options.model, options.version, options.label)
 
 
 def _source(options: argparse.Namespace) -> Source:

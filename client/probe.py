@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 
+from client.api import Api
 from client.client import Client
-from client.endpoint import Api, Endpoint
+from client.endpoint import Endpoint, is_target
 from client.errors import Unavailable
 from client.retry import Retry
 
@@ -17,10 +18,12 @@ def connect(
 ) -> Client:
     """Finds out whether a port speaks REST or gRPC, and returns a client of it.
 
-    The port is asked unencrypted; with TLS, say which API it is: `Client(…, api, tls=True)`.
+    The port is asked unencrypted; with TLS, say which API it is: `Client(…, api, tls=True)`. A URL
+    is REST's and a target gRPC's: they are taken at their word.
 
     Args:
-        address: `HOST:PORT`, an IPv6 address in brackets.
+        address: `HOST:PORT`, an IPv6 address in brackets; or a URL, or gRPC's target, as for
+            `Client`.
         timeout: Seconds that the question, and later each call, may take.
         retry: As for `Client`; the question itself isn't repeated.
         token: Bearer token to send with the calls.
@@ -29,6 +32,10 @@ def connect(
         ValueError: it is no address.
         Unavailable: the port is closed, the host unknown, or nothing answers there.
     """
+    if is_target(address):
+        return Client(address, api="grpc", timeout=timeout, retry=retry, token=token)
+    if "://" in address:
+        return Client(address, api="rest", timeout=timeout, retry=retry, token=token)
     host, port = split(address)
     api = api_at(host, port, timeout)
     return Client(host, port, api, timeout=timeout, retry=retry, token=token)

@@ -35,7 +35,7 @@ def print_json(plan: CheckPlan, endpoint: Endpoint, outcome: Outcome) -> None:
     comparison = outcome.comparison
     error = comparison.max_abs_err if comparison else None
     fields = {
-        "model": plan.servable.model,
+        "model": plan.spec.model,
         "version": outcome.version,
         "api": endpoint.api,
         "count": plan.count,
@@ -55,7 +55,7 @@ def print_report(plan: CheckPlan, endpoint: Endpoint, outcome: Outcome) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column()
-    table.add_row("model", f"{plan.servable.model}, version {outcome.version}")
+    table.add_row("model", f"{plan.spec.model}, version {outcome.version}")
     table.add_row("server", str(endpoint))
     requests = len(outcome.seconds)
     table.add_row("sent", f"{plan.count} samples in {requests} requests of {plan.batch_size}")

@@ -1,37 +1,47 @@
-"""TensorFlow Serving's REST API: one session, arrays in, arrays out."""
+"""TensorFlow Serving's REST API: arrays to JSON and back."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from http.client import HTTPException, RemoteDisconnected
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-import requests
-from requests.adapters import HTTPAdapter
 
-from client import errors, json_tensors, signature
-from client.endpoint import Endpoint
-from client.results import Classification, Prediction, Regression, VersionStatus
-from client.servable import Servable
+from client import json_tensors, signature
+from client.codec import (
+    Description,
+    HttpBody,
+    HttpExchange,
+    HttpReply,
+    Predicted,
+    UnlikeSignature,
+)
+from client.model_spec import ModelSpec
+from client.replies import Replies
+from client.results import Classification, Regression, VersionStatus
 from client.signature import ServedSignature
 
+Read = TypeVar("Read")
+
 # This project's server names the version that answered; TensorFlow Serving doesn't.
-VERSION_HEADER = "X-Model-Version"
-# What a web server says that has no such page; a model server's answer has an `error` beside it.
-_NO_SUCH_PAGE = (404, 405, 501)
+VERSION_HEADER = "x-model-version"
+# The name of an output that neither the answer nor a signature names.
+UNNAMED = ""
 # What reading JSON of another form raises.
 _NOT_OURS = (AttributeError, KeyError, TypeError, ValueError)
+_LARGE = 64 * 1024  # bytes of JSON
+# The headers of a body.
+JSON = {"Content-Type": "application/json"}
 
 
-def path(servable: Servable, verb: str = "") -> str:
+def path(spec: ModelSpec, verb: str = "") -> str:
     """Returns the path of a model, a version or a label, with a verb such as `:predict`."""
-    base = f"/v1/models/{servable.model}"
-    if servable.version is not None:
-        base += f"/versions/{servable.version}"
-    elif servable.label is not None:
-        base += f"/labels/{servable.label}"
+    base = f"/v1/models/{spec.model}"
+    if spec.version is not None:
+        base += f"/versions/{spec.version}"
+    elif spec.label is not None:
+        base += f"/labels/{spec.label}"
     return base + verb
 
 
@@ -48,188 +58,158 @@ def predict_body(
 def read_outputs(answer: Any, signature: ServedSignature | None) -> dict[str, np.ndarray]:
     """Converts a predict call's parsed answer to arrays by output name.
 
-    An answer with one output doesn't name it: the signature does.
+    An answer with one output doesn't name it: the signature does, or else it is `UNNAMED`.
+
+    Raises:
+        UnlikeSignature: the answer's outputs aren't those of the signature, or their values don't
+            fit its dtypes.
     """
-    specs = signature.outputs if signature else {}
     outputs = answer["outputs"]
-    if isinstance(outputs, dict) and "b64" not in outputs:
-        return {name: json_tensors.from_json(v, specs.get(name)) for name, v in outputs.items()}
-    name = next(iter(specs)) if len(specs) == 1 else "output_0"
-    return {name: json_tensors.from_json(outputs, specs.get(name))}
+    if signature is None:
+        if not isinstance(outputs, dict) or _is_bytes(outputs):
+            outputs = {UNNAMED: outputs}
+        return {name: json_tensors.from_json(value, None) for name, value in outputs.items()}
+    specs = signature.outputs
+    if len(specs) == 1 and (not isinstance(outputs, dict) or _is_bytes(outputs)):
+        outputs = {next(iter(specs)): outputs}
+    if not isinstance(outputs, dict):
+        raise UnlikeSignature(f"an output without a name, where there are {', '.join(specs)}")
+    if outputs.keys() != specs.keys():
+        raise UnlikeSignature(f"outputs {', '.join(outputs)}, where there are {', '.join(specs)}")
+    try:
+        return {name: json_tensors.from_json(v, specs[name]) for name, v in outputs.items()}
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise UnlikeSignature(str(error)) from None
 
 
-class Rest:
-    """Calls over HTTP. Each method makes one try and takes its deadline in seconds."""
+class RestCodec:
+    """The API's requests and answers; see `client.codec.Codec`."""
 
-    def __init__(self, endpoint: Endpoint):
-        self._endpoint = endpoint
-        self._base = f"{'https' if endpoint.secure else 'http'}://{endpoint.address}"
-        self._session = session = requests.Session()
-        session.mount(self._base, HTTPAdapter(pool_maxsize=64))
-        session.trust_env = not endpoint.is_loopback
-        if endpoint.ca_file:
-            session.verify = endpoint.ca_file
-        if endpoint.cert_file and endpoint.key_file:
-            session.cert = (endpoint.cert_file, endpoint.key_file)
-        if endpoint.token:  # as `auth`, which a .netrc doesn't override
-            session.auth = _Bearer(endpoint.token)
+    names_outputs = False
+
+    def __init__(self, server: str):
+        """Takes the server's name for errors."""
+        self._replies = Replies(server, "TensorFlow Serving's REST API")
 
     def predict(
         self,
-        servable: Servable,
+        spec: ModelSpec,
         inputs: Mapping[str, np.ndarray],
         signature_name: str,
-        signature_of: Callable[[int | None], ServedSignature | None],
-        timeout: float,
-    ) -> Prediction:
-        """Sends a predict call.
+        signature: ServedSignature | None,
+    ) -> HttpExchange[Predicted]:
+        """Returns a predict call."""
 
-        Args:
-            servable: Whom to ask.
-            inputs: Arrays by input name.
-            signature_name: Name of the signature.
-            signature_of: Gives the signature of the version that answered, as far as it is known;
-                of the one asked for where the version is None.
-            timeout: Seconds.
-        """
-        body = predict_body(inputs, signature_name, signature_of(None))
-        answer, version = self._post(servable, ":predict", body, timeout)
-        try:
-            return Prediction(read_outputs(answer, signature_of(version)), version)
-        except (KeyError, TypeError, ValueError) as error:
-            raise errors.ServingError("INTERNAL", f"can't read the answer: {error}") from None
+        def read(reply: HttpReply) -> Predicted:
+            answer = self._replies.parse(reply)
+            if "outputs" not in answer:
+                raise self._replies.other_api("no outputs")
+            is_large = len(reply.content) > _LARGE
+            return Predicted(_version(reply), lambda known: read_outputs(answer, known), is_large)
+
+        return HttpExchange(
+            path(spec, ":predict"),
+            read,
+            lambda: HttpBody(predict_body(inputs, signature_name, signature), JSON),
+        )
 
     def classify(
         self,
-        servable: Servable,
-        examples: Sequence[dict[str, Any]],
-        context: dict[str, Any] | None,
+        spec: ModelSpec,
+        examples: Sequence[Mapping[str, Any]],
+        context: Mapping[str, Any] | None,
         signature_name: str | None,
-        timeout: float,
-    ) -> Classification:
-        """Sends a classify call."""
-        body = _examples_body(examples, context, signature_name)
-        answer, version = self._post(servable, ":classify", body, timeout)
-        results = [[(str(label), float(score)) for label, score in r] for r in answer["results"]]
-        return Classification(results, version)
+    ) -> HttpExchange[Classification]:
+        """Returns a classify call."""
+
+        def read(results: Any, version: int | None) -> Classification:
+            found = [[(str(label), float(score)) for label, score in each] for each in results]
+            return Classification(found, version)
+
+        return self._about_examples(spec, ":classify", examples, context, signature_name, read)
 
     def regress(
         self,
-        servable: Servable,
-        examples: Sequence[dict[str, Any]],
-        context: dict[str, Any] | None,
+        spec: ModelSpec,
+        examples: Sequence[Mapping[str, Any]],
+        context: Mapping[str, Any] | None,
         signature_name: str | None,
-        timeout: float,
-    ) -> Regression:
-        """Sends a regress call."""
-        body = _examples_body(examples, context, signature_name)
-        answer, version = self._post(servable, ":regress", body, timeout)
-        return Regression(np.array(answer["results"], np.float32), version)
+    ) -> HttpExchange[Regression]:
+        """Returns a regress call."""
 
-    def status(self, servable: Servable, timeout: float) -> list[VersionStatus]:
-        """Asks for the states of a model's versions, newest first."""
-        answer, _ = self._call("GET", path(servable), None, timeout)
-        try:
-            return [
-                VersionStatus(
-                    int(entry["version"]),
-                    entry["state"],
-                    entry.get("status", {}).get("error_message", ""),
-                )
-                for entry in answer["model_version_status"]
-            ]
-        except _NOT_OURS:
-            raise self._other_api("no states of versions") from None
+        def read(results: Any, version: int | None) -> Regression:
+            return Regression(np.array(results, np.float32), version)
 
-    def metadata(self, servable: Servable, timeout: float) -> dict[str, ServedSignature]:
-        """Asks for a model's signatures by name."""
-        answer, _ = self._call("GET", path(servable, "/metadata"), None, timeout)
-        try:
-            signatures = answer["metadata"]["signature_def"]["signature_def"]
-            return {name: signature.from_json(value) for name, value in signatures.items()}
-        except _NOT_OURS:
-            raise self._other_api("no signatures") from None
+        return self._about_examples(spec, ":regress", examples, context, signature_name, read)
 
-    def close(self) -> None:
-        """Closes the connections."""
-        self._session.close()
+    def status(self, spec: ModelSpec) -> HttpExchange[list[VersionStatus]]:
+        """Returns the question for the states of a model's versions."""
 
-    def _post(
-        self, servable: Servable, verb: str, body: bytes, timeout: float
-    ) -> tuple[Any, int | None]:
-        answer, header = self._call("POST", path(servable, verb), body, timeout)
-        return answer, int(header) if header else servable.version
+        def read(reply: HttpReply) -> list[VersionStatus]:
+            answer = self._replies.parse(reply)
+            try:
+                return [
+                    VersionStatus(
+                        int(entry["version"]),
+                        entry["state"],
+                        entry.get("status", {}).get("error_message", ""),
+                    )
+                    for entry in answer["model_version_status"]
+                ]
+            except _NOT_OURS:
+                raise self._replies.other_api("no states of versions") from None
 
-    def _call(
-        self, method: str, path: str, body: bytes | None, timeout: float
-    ) -> tuple[Any, str | None]:
-        headers = {"Content-Type": "application/json"} if body else {}
-        try:
-            response = self._session.request(
-                method,
-                self._base + path,
-                data=body,
-                headers=headers,
-                timeout=timeout,
-                allow_redirects=False,
-            )
-        except requests.ReadTimeout:
-            message = f"no answer from {self._endpoint} within {timeout:.3g} s"
-            raise errors.ServingError("DEADLINE_EXCEEDED", message) from None
-        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
-            raise errors.Unavailable(f"{self._endpoint}: {_reason(error)}") from None
-        except requests.RequestException as error:
-            raise errors.ServingError("INTERNAL", f"{self._endpoint}: {error}") from None
-        try:
-            answer = json.loads(response.content)
-        except ValueError:
-            answer = None
-        if response.status_code != 200:
-            text = answer.get("error") if isinstance(answer, dict) else None
-            if text is None and response.status_code in _NO_SUCH_PAGE:
-                raise self._other_api(f"HTTP {response.status_code} without an error in JSON")
-            text = text or response.text[:200].strip() or response.reason
-            raise errors.error(errors.http_code(response.status_code), str(text))
-        if not isinstance(answer, dict):
-            raise self._other_api("no JSON object")
-        return answer, response.headers.get(VERSION_HEADER)
+        return HttpExchange(path(spec), read)
 
-    def _other_api(self, seen: str) -> errors.ServingError:
-        """The error with the code that a gRPC server of other services answers with."""
-        message = f"{self._endpoint} doesn't answer as TensorFlow Serving's REST API does ({seen})"
-        return errors.ServingError("UNIMPLEMENTED", message)
+    def describe(self, spec: ModelSpec) -> HttpExchange[Description]:
+        """Returns the question for a version's signatures."""
+
+        def read(reply: HttpReply) -> Description:
+            answer = self._replies.parse(reply)
+            try:
+                found = answer["metadata"]["signature_def"]["signature_def"]
+                signatures = {name: signature.from_json(value) for name, value in found.items()}
+                # Source: get_model_metadata_impl.cc, which names the version that it describes.
+                version = answer.get("model_spec", {}).get("version")
+                number = spec.version if version is None else int(version)
+            except _NOT_OURS:
+                raise self._replies.other_api("no signatures") from None
+            return Description(number, signatures)
+
+        return HttpExchange(path(spec, "/metadata"), read)
+
+    def _about_examples(
+        self,
+        spec: ModelSpec,
+        verb: str,
+        examples: Sequence[Mapping[str, Any]],
+        context: Mapping[str, Any] | None,
+        signature_name: str | None,
+        convert: Callable[[Any, int | None], Read],
+    ) -> HttpExchange[Read]:
+        body: dict[str, Any] = {"examples": [json_tensors.example_to_json(e) for e in examples]}
+        if context:
+            body["context"] = json_tensors.example_to_json(context)
+        if signature_name:
+            body["signature_name"] = signature_name
+
+        def read(reply: HttpReply) -> Read:
+            answer = self._replies.parse(reply)
+            version = _version(reply)
+            try:
+                return convert(answer["results"], spec.version if version is None else version)
+            except _NOT_OURS:
+                raise self._replies.other_api("no results") from None
+
+        return HttpExchange(
+            path(spec, verb), read, lambda: HttpBody(json.dumps(body).encode(), JSON)
+        )
 
 
-class _Bearer(requests.auth.AuthBase):
-    def __init__(self, token: str):
-        self._header = f"Bearer {token}"
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = self._header
-        return request
+def _version(reply: HttpReply) -> int | None:
+    text = reply.headers.get(VERSION_HEADER, "")
+    return int(text) if text.isdecimal() else None
 
 
-def _examples_body(
-    examples: Sequence[dict[str, Any]], context: dict[str, Any] | None, signature_name: str | None
-) -> bytes:
-    body: dict[str, Any] = {"examples": [json_tensors.example_to_json(e) for e in examples]}
-    if context:
-        body["context"] = json_tensors.example_to_json(context)
-    if signature_name:
-        body["signature_name"] = signature_name
-    return json.dumps(body).encode()
-
-
-def _reason(error: BaseException) -> str:
-    """Returns the innermost cause, which is the one that a user can act on."""
-    cause: BaseException = error
-    while True:
-        inner = cause.__cause__ or cause.__context__ or getattr(cause, "reason", None)
-        if not isinstance(inner, BaseException):
-            break
-        cause = inner
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror
-    if isinstance(cause, HTTPException) and not isinstance(cause, RemoteDisconnected):
-        return "what answers there doesn't speak HTTP; is it the gRPC port?"
-    return str(cause) or type(cause).__name__
+def _is_bytes(value: dict[str, Any]) -> bool:
+    return value.keys() == {"b64"} and isinstance(value["b64"], str)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from client.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    from client.load.http1 import Http1
+    from client.load.http2_link import Link
 
 BROKEN = "UNAVAILABLE"
 EXPIRED = "DEADLINE_EXCEEDED"
@@ -20,8 +25,20 @@ class Answer:
     body: bytes = b""
 
 
+# What a connection says of a call that its server never touched: it may go by another one,
+REFUSED = Answer("REFUSED")
+# or by the same one, a little later.
+BUSY = Answer("BUSY")
+
+
 class Caller(Protocol):
-    """A connection to a server that carries prepared requests."""
+    """Carries prepared requests to a server, and opens a connection again when it was closed.
+
+    Attributes:
+        sent_away: Connections that the server asked to be replaced.
+    """
+
+    sent_away: int
 
     async def call(self, request: bytes) -> Answer:
         """Sends one request; every trouble is a code in the answer, not an exception."""
@@ -31,6 +48,34 @@ class Caller(Protocol):
 
     def close(self) -> None:
         """Closes the connection."""
+
+
+async def open_connection(
+    protocol: Http1 | Link, endpoint: Endpoint, context: ssl.SSLContext | None, timeout: float
+) -> Answer | None:
+    """Connects a protocol, and waits until it is ready.
+
+    Returns:
+        None, or the answer to the calls that have waited for it: nobody is there, or nobody has
+        answered within `timeout` seconds.
+    """
+    loop = asyncio.get_running_loop()
+    failure = Answer(BROKEN)
+    try:
+        async with asyncio.timeout(timeout):
+            await loop.create_connection(
+                lambda: protocol, endpoint.host, endpoint.port, ssl=context
+            )
+            if await protocol.ready:
+                return None
+    except TimeoutError as error:
+        protocol.close()
+        if error.errno is None:  # ETIMEDOUT is the system's, and may come early
+            failure = Answer(EXPIRED)
+    except OSError:
+        protocol.close()
+    await asyncio.sleep(0.05)  # no busy loop while nobody listens
+    return failure
 
 
 def tls(endpoint: Endpoint, protocol: str) -> ssl.SSLContext | None:

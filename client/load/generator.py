@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import selectors
 import time
 from collections.abc import Callable
 from time import perf_counter
 
 import numpy as np
 
+from client.load import descriptors, precise_loop
 from client.load.caller import Caller
 from client.load.plan import LoadPlan
 from client.load.recorder import Recorder
@@ -19,7 +19,7 @@ from client.load.workload import Workload
 
 # Seconds since the start, answers so far.
 Watcher = Callable[[float, int], None]
-_LOOK = 0.2  # seconds between looks at the progress and at calls that are overdue
+_LOOK = 0.2  # seconds between looks at the progress and at calls that are overdue, at most
 
 
 def generate(plan: LoadPlan, workload: Workload, watch: Watcher | None = None) -> Result:
@@ -32,18 +32,11 @@ def generate(plan: LoadPlan, workload: Workload, watch: Watcher | None = None) -
 
     Raises:
         OSError: a certificate file can't be read.
+        ValueError: the system doesn't allow so many connections.
     """
-    with asyncio.Runner(loop_factory=_open_loop if plan.rate else _closed_loop) as runner:
+    descriptors.allow(_connections(plan))
+    with asyncio.Runner(loop_factory=precise_loop.make if plan.rate else _closed_loop) as runner:
         return runner.run(_generate(plan, workload, watch or (lambda seconds, answered: None)))
-
-
-def _open_loop() -> asyncio.AbstractEventLoop:
-    """Returns a loop whose waits end within microseconds.
-
-    The others round each wait up to the next millisecond, and the open loop, which waits for
-    every request's turn, would report that as the server's latency.
-    """
-    return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
 
 def _closed_loop() -> asyncio.AbstractEventLoop:
@@ -56,8 +49,8 @@ def _closed_loop() -> asyncio.AbstractEventLoop:
 
 
 async def _generate(plan: LoadPlan, workload: Workload, watch: Watcher) -> Result:
-    callers = [_caller(plan, workload) for _ in range(plan.connections or plan.concurrency)]
-    recorder = Recorder()
+    callers = [_caller(plan, workload) for _ in range(_connections(plan))]
+    recorder = Recorder(plan.timeout)
     start = perf_counter()
     schedule = Schedule(plan, start)
     watching = asyncio.create_task(_watch(plan, start, callers, recorder, watch))
@@ -74,7 +67,8 @@ async def _generate(plan: LoadPlan, workload: Workload, watch: Watcher) -> Resul
         watching.cancel()
         for caller in callers:
             caller.close()
-    return _result(plan, workload, schedule, recorder, cpu)
+    sent_away = sum(caller.sent_away for caller in callers)
+    return _result(plan, workload, schedule, recorder, cpu, sent_away)
 
 
 async def _work(
@@ -99,7 +93,7 @@ async def _watch(
     plan: LoadPlan, start: float, callers: list[Caller], recorder: Recorder, watch: Watcher
 ) -> None:
     while True:
-        await asyncio.sleep(_LOOK)
+        await asyncio.sleep(min(_LOOK, plan.timeout / 10))
         now = perf_counter()
         for caller in callers:
             caller.expire(now - plan.timeout)
@@ -113,18 +107,27 @@ async def _cpu_share(warmup: float, duration: float) -> float:
     return (time.process_time() - cpu) / (perf_counter() - wall)
 
 
+def _connections(plan: LoadPlan) -> int:
+    return plan.connections or plan.concurrency
+
+
 def _caller(plan: LoadPlan, workload: Workload) -> Caller:
-    if plan.endpoint.api == "grpc":
+    if plan.endpoint.kind.carrier == "grpc":
         from client.load.http2 import Http2
 
-        return Http2(plan.endpoint, workload.path, keep_bodies=plan.verify)
+        return Http2(plan.endpoint, workload.path, keep_bodies=plan.verify, timeout=plan.timeout)
     from client.load.http1 import Http1
 
-    return Http1(plan.endpoint, keep_bodies=plan.verify)
+    return Http1(plan.endpoint, keep_bodies=plan.verify, timeout=plan.timeout)
 
 
 def _result(
-    plan: LoadPlan, workload: Workload, schedule: Schedule, recorder: Recorder, cpu: float
+    plan: LoadPlan,
+    workload: Workload,
+    schedule: Schedule,
+    recorder: Recorder,
+    cpu: float,
+    sent_away: int,
 ) -> Result:
     left = schedule.left()
     left = left[left >= schedule.measured_from]
@@ -137,4 +140,5 @@ def _result(
         recorder.errors(schedule.measured_from),
         len(left),
         cpu,
+        sent_away,
     )

@@ -8,31 +8,35 @@ from typing import cast
 
 import httptools
 
+from client.codec import HttpBody
 from client.endpoint import Endpoint
 from client.errors import http_code
-from client.load.caller import BROKEN, EXPIRED, Answer, tls
+from client.load.caller import BROKEN, EXPIRED, Answer, open_connection, tls
 
 
-def request(endpoint: Endpoint, path: str, body: bytes) -> bytes:
+def request(endpoint: Endpoint, path: str, body: HttpBody) -> bytes:
     """Returns a whole POST request."""
     lines = [
-        f"POST {path} HTTP/1.1",
-        f"Host: {endpoint.address}",
-        "Content-Type: application/json",
-        f"Content-Length: {len(body)}",
+        f"POST {endpoint.prefix}{path} HTTP/1.1",
+        f"Host: {endpoint.authority}",
+        f"Content-Length: {len(body.content)}",
     ]
-    if endpoint.token:
-        lines.append(f"Authorization: Bearer {endpoint.token}")
-    return "\r\n".join([*lines, "", ""]).encode() + body
+    lines += [f"{name}: {value}" for name, value in (*body.headers.items(), *endpoint.all_headers)]
+    return "\r\n".join([*lines, "", ""]).encode() + body.content
 
 
 class Http1(asyncio.Protocol):
     """A connection that carries one request at a time and opens again when it was closed."""
 
-    def __init__(self, endpoint: Endpoint, *, keep_bodies: bool):
+    sent_away = 0  # HTTP/1.1 has no such thing; a closed connection is simply opened again
+
+    def __init__(self, endpoint: Endpoint, *, keep_bodies: bool, timeout: float):
         self._endpoint = endpoint
         self._tls = tls(endpoint, "http/1.1")
         self._keep_bodies = keep_bodies
+        self._timeout = timeout
+        self.ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.ready.set_result(True)  # as soon as it is connected
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._waiting: asyncio.Future[Answer] | None = None
@@ -44,14 +48,11 @@ class Http1(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self._sent = perf_counter()
         if self._transport is None or self._transport.is_closing():
-            try:
-                await loop.create_connection(
-                    lambda: self, self._endpoint.host, self._endpoint.port, ssl=self._tls
-                )
-            except OSError:
-                await asyncio.sleep(0.05)  # no busy loop while nobody listens
+            failure = await open_connection(self, self._endpoint, self._tls, self._timeout)
+            if failure is not None:
+                return failure
+            if self._transport is None:  # lost again already
                 return Answer(BROKEN)
-        assert self._transport is not None
         self._waiting = loop.create_future()
         self._transport.write(request)
         return await self._waiting

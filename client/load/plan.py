@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from client.endpoint import Endpoint
-from client.servable import Servable
+from client.model_spec import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class LoadPlan:
     """
 
     endpoint: Endpoint
-    servable: Servable
+    spec: ModelSpec
     signature: str = "serving_default"
     concurrency: int = 8
     batch_size: int = 1
@@ -43,6 +43,10 @@ class LoadPlan:
     verify: bool = False
 
     def __post_init__(self) -> None:
+        if not self.endpoint.host:
+            raise ValueError(
+                f"{self.endpoint.address}: load goes to one host and port, or to dns:///HOST:PORT"
+            )
         if self.connections is None:
             return
         if self.connections > self.concurrency:
@@ -50,7 +54,7 @@ class LoadPlan:
                 f"{self.connections} connections for {self.concurrency} requests in flight: "
                 "some would never be used"
             )
-        if self.endpoint.api == "rest" and self.connections < self.concurrency:
+        if self.endpoint.kind.carrier == "http" and self.connections < self.concurrency:
             raise ValueError(
                 "over REST a connection carries one request at a time: "
                 f"{self.concurrency} in flight need as many connections, not {self.connections}"

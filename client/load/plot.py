@@ -33,7 +33,7 @@ def save(result: Result, path: Path) -> None:
     plan = result.plan
     loop = f"{plan.concurrency} in flight" if plan.rate is None else f"{plan.rate:g} req/s offered"
     figure.suptitle(
-        f"{plan.servable.model} over {plan.endpoint.api_name}, "
+        f"{plan.spec.model} over {plan.endpoint.api_name}, "
         f"batch {plan.batch_size}, {loop}: {result.requests_per_second:,.0f} requests/s",
         color=_INK,
     )

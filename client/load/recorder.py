@@ -7,11 +7,20 @@ from collections import Counter
 
 import numpy as np
 
+from client.load.caller import EXPIRED
+
 
 class Recorder:
-    """Keeps start and end of every answered request, and the codes of the failed ones."""
+    """Keeps start and end of every request that was answered or timed out, and codes of failures.
 
-    def __init__(self) -> None:
+    A request that timed out would have taken at least as long as it was given, so that is its
+    latency: leaving it out would make a server look the better, the more it keeps waiting.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        """Takes the seconds that a request is given."""
+        self._timeout = timeout
+        self._late: list[tuple[float, float]] = []
         self._starts = array("d")
         self._ends = array("d")
         self._failed: list[tuple[float, str]] = []
@@ -23,6 +32,8 @@ class Recorder:
             self._ends.append(end)
         else:
             self._failed.append((start, code))
+            if code == EXPIRED:
+                self._late.append((start, max(end - start, self._timeout)))
 
     @property
     def answered(self) -> int:
@@ -32,7 +43,8 @@ class Recorder:
     def latencies(self, measured_from: float) -> np.ndarray:
         """Returns the seconds of each request that was meant to start in the measured time."""
         starts, ends = np.array(self._starts), np.array(self._ends)
-        return (ends - starts)[starts >= measured_from]
+        late = [seconds for start, seconds in self._late if start >= measured_from]
+        return np.concatenate([(ends - starts)[starts >= measured_from], late])
 
     def completed(self, measured_from: float, end: float) -> int:
         """Returns how many answers came in the measured time."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from client.latency import milliseconds
+from client.load.caller import EXPIRED
 from client.load.plan import LoadPlan
 
 
@@ -17,13 +18,16 @@ class Result:
 
     Attributes:
         version: The version that was served when the run began.
-        latencies: Seconds of each answered request that was meant to start in the measured time.
-            In the open loop they run from the intended start, and requests that never started
-            are in it with the time they had waited when the run ended.
+        latencies: Seconds of each request that was meant to start in the measured time, and was
+            answered or timed out; one that timed out has at least its timeout. In the open loop
+            they run from the intended start, and requests that never started are in it with the
+            time they had waited when the run ended.
         completed: Answers that came in the measured time.
         errors: Requests by code that weren't answered; MISMATCH for a wrong answer.
         unsent: Requests of the open loop that never started.
         generator_cpu: The generator's own CPU time, as a share of one core.
+        sent_away: HTTP/2 connections that the server asked to be replaced (GOAWAY), the warm-up's
+            included; what it hadn't taken was sent again, and is no error.
     """
 
     plan: LoadPlan
@@ -33,6 +37,7 @@ class Result:
     errors: dict[str, int]
     unsent: int
     generator_cpu: float
+    sent_away: int = 0
 
     @property
     def requests_per_second(self) -> float:
@@ -43,6 +48,11 @@ class Result:
     def examples_per_second(self) -> float:
         """Answered examples per second."""
         return self.requests_per_second * self.plan.batch_size
+
+    @property
+    def timed_out(self) -> int:
+        """Requests that got no answer in time; they are in the latencies."""
+        return self.errors.get(EXPIRED, 0)
 
     @property
     def ok(self) -> bool:
@@ -57,7 +67,7 @@ class Result:
         """Returns the figures as one flat object."""
         plan = self.plan
         return {
-            "model": plan.servable.model,
+            "model": plan.spec.model,
             "version": self.version,
             "api": plan.endpoint.api,
             "loop": "closed" if plan.rate is None else "open",
@@ -74,7 +84,9 @@ class Result:
                 for name, value in self.percentiles().items()
             },
             "errors": self.errors,
+            "timed_out": self.timed_out,
             "unsent": self.unsent,
+            "sent_away": self.sent_away,
             "generator_cpu": round(self.generator_cpu, 3),
             "ok": self.ok,
         }

@@ -52,7 +52,7 @@ def print_result(result: Result) -> None:
         gaps = "Poisson" if plan.poisson else "even"
         loop = f"open loop, {plan.rate:g} req/s ({gaps}), at most {plan.concurrency} in flight"
     console.print(
-        f"[bold]{plan.servable.model}[/bold] version {result.version} on {plan.endpoint}: "
+        f"[bold]{plan.spec.model}[/bold] version {result.version} on {plan.endpoint}: "
         f"{loop}, batches of {plan.batch_size}, {plan.duration:g} s after {plan.warmup:g} s"
     )
     table = Table()
@@ -68,6 +68,17 @@ def print_result(result: Result) -> None:
     console.print(table)
     for code, count in sorted(result.errors.items()):
         console.print(f"[red]{count:,} requests: {code}[/red]")
+    if result.timed_out:
+        console.print(
+            f"[yellow]the {result.timed_out:,} that timed out are in the percentiles with at least "
+            f"the {plan.timeout:g} s that each was given: a latency from there on is a lower bound"
+            "[/yellow]"
+        )
+    if result.sent_away:
+        console.print(
+            f"the server sent {result.sent_away:,} connections away (GOAWAY); what it hadn't taken "
+            "was sent again by new ones"
+        )
     if plan.verify and result.ok:
         console.print("[green]every answer was right[/green]")
     if result.unsent:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from server.api.pages.pages import Pages
 from server.api.tfs_rest import rendering
 from server.api.tfs_rest.api import RestApi
-from server.errors import Code, ServingError, invalid
+from server.api.v2.api import V2Api
+from server.errors import Code, ServingError
 from server.inference.core import Core
 from server.protocol.guard import Guard
-from server.protocol.http1.messages import Handler, Request, Response
+from server.protocol.http1 import content
+from server.protocol.http1.messages import Request, Response
+from server.telemetry import tracing
 
 # Source: tensorflow_serving/model_servers/http_rest_api_util.cc, AddCORSHeaders
 _CORS = {
@@ -29,7 +31,7 @@ class FrontOptions:
 
     Attributes:
         cors: Send CORS headers and answer preflight requests.
-        max_body_bytes: Longest body after decompression.
+        max_body_bytes: Longest body, inflated.
         timeout_s: Longest time for an answer.
         prometheus_path: Where metrics are; empty: only at `/metrics`.
     """
@@ -47,18 +49,47 @@ class Front:
         self._core = core
         self._options = options
         self._guard = guard
-        self._api: Handler = RestApi(core, timeout_s=options.timeout_s)
-        self._pages: Handler = Pages(core, prometheus_path=options.prometheus_path)
+        self._api = RestApi(core, timeout_s=options.timeout_s)
+        self._v2 = V2Api(core, timeout_s=options.timeout_s)
+        self._pages = Pages(core, guard, prometheus_path=options.prometheus_path)
+
+    def admit(self, request: Request) -> Response | None:
+        """Looks at a request whose body isn't here yet; returns an answer where it isn't let in."""
+        if request.method == "OPTIONS" and self._options.cors:
+            return None
+        try:
+            self._guard.check(
+                request.path, request.headers.get("authorization", ""), is_local=request.is_local
+            )
+        except ServingError as error:
+            response = _failed(error)
+            if error.code is Code.UNAUTHENTICATED:
+                response.headers = {"WWW-Authenticate": "Bearer"}
+            return self._noted(request, response, time.perf_counter())
+        return None
 
     async def __call__(self, request: Request) -> Response:
-        """Returns the answer to any request."""
+        """Returns the answer to any request that was let in."""
         start = time.perf_counter()
         try:
             response = await self._route(request)
         except ServingError as error:
-            response = Response(rendering.error(error.message), error.http_status)
-            if error.code is Code.UNAUTHENTICATED:
-                response.headers = {"WWW-Authenticate": "Bearer"}
+            response = _failed(error)
+        return self._noted(request, response, start)
+
+    async def _route(self, request: Request) -> Response:
+        if request.method == "OPTIONS" and self._options.cors:
+            return Response(b"")
+        if "content-encoding" in request.headers:
+            await content.decode(request, self._options.max_body_bytes)
+        if request.path[:4].lower() == "/v1/":
+            return await self._api(request)
+        if request.path[:4] in ("/v2", "/v2/"):
+            return await self._v2(request)
+        return await self._pages(request)
+
+    def _noted(self, request: Request, response: Response, start: float) -> Response:
+        """Adds what all answers say, and writes the access log."""
         milliseconds = (time.perf_counter() - start) * 1e3
         extra: Mapping[str, str] = _CORS if self._options.cors else {}
         response.headers = {
@@ -78,34 +109,10 @@ class Front:
                 milliseconds=round(milliseconds, 3),
                 bytes_in=len(request.body),
                 bytes_out=len(response.body),
+                trace=tracing.trace_id(request.headers.get("traceparent", "")),
             )
         return response
 
-    async def _route(self, request: Request) -> Response:
-        if request.method == "OPTIONS" and self._options.cors:
-            return Response(b"")
-        self._guard.check(
-            request.path, request.headers.get("authorization", ""), is_local=request.is_local
-        )
-        if encoding := request.headers.get("content-encoding", ""):
-            request.body = self._decompressed(request.body, encoding.lower())
-        if request.path[:4].lower() == "/v1/":
-            return await self._api(request)
-        return await self._pages(request)
 
-    def _decompressed(self, body: bytes, encoding: str) -> bytes:
-        if encoding == "identity":
-            return body
-        if encoding not in ("gzip", "x-gzip", "deflate"):
-            raise invalid(f"Content-Encoding {encoding} is not supported; gzip and deflate are")
-        limit = self._options.max_body_bytes
-        inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)  # either header
-        try:
-            found = inflater.decompress(body, limit + 1)
-        except zlib.error as error:
-            raise invalid(f"the body is not {encoding}: {error}") from None
-        if len(found) > limit:
-            raise ServingError(Code.RESOURCE_EXHAUSTED, f"the body inflates to over {limit} bytes")
-        if not inflater.eof:
-            raise invalid(f"the {encoding} body is truncated")
-        return found
+def _failed(error: ServingError) -> Response:
+    return Response(rendering.error(error.message), error.http_status)

@@ -67,6 +67,16 @@ class Guard:
         """Whether anybody may ask for what doesn't change the server."""
         return self._token is None
 
+    def trusts(self, authorization: str) -> bool:
+        """Tells whether who sends this header may be told what the server serves.
+
+        For what is on an open path and says more to those who might ask for it elsewhere.
+        """
+        return self._token is None or any(
+            token is not None and token.matches(authorization)
+            for token in (self._token, self._admin_token)
+        )
+
     def check(self, path: str, authorization: str, *, is_local: bool) -> None:
         """Lets a request pass.
 

@@ -9,12 +9,10 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from types import TracebackType
-from typing import TextIO
-
-import orjson
 
 from server.errors import Code, ServingError
 from server.models.repository import Repository
+from server.telemetry.access_log import AccessLog
 from server.telemetry.metrics import (
     Count,
     Counter,
@@ -80,7 +78,7 @@ class Observation:
 class Observer:
     """Counts requests under official names and under ours, and writes the access log."""
 
-    def __init__(self, repository: Repository, access_log: TextIO | None = None) -> None:
+    def __init__(self, repository: Repository, access_log: AccessLog | None = None) -> None:
         self._repository = repository
         self._access_log = access_log
         self.recent: deque[tuple[float, float]] = deque(maxlen=_RECENT)
@@ -181,9 +179,7 @@ class Observer:
     def log(self, **entry: object) -> None:
         """Writes a line of JSON to the access log, where there is one."""
         if self._access_log is not None:
-            line = orjson.dumps({"time": time.time(), **entry}, default=str).decode()
-            self._access_log.write(line + "\n")
-            self._access_log.flush()
+            self._access_log.write(entry)
 
     def lines(self) -> list[list[str]]:
         """Renders each metric in Prometheus's text format."""

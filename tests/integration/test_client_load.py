@@ -14,7 +14,7 @@ from client.load.__main__ import main
 from client.load.generator import generate
 from client.load.plan import LoadPlan
 from client.load.workload import prepare
-from client.servable import Servable
+from client.model_spec import ModelSpec
 from tests.support import peer as official
 from tests.support.versions import publish_half_plus_two
 
@@ -48,7 +48,7 @@ def client(request, peer):
 
 def load(client, model_dir=None, faults=(), peer=None, **plan):
     brief = {"duration": 0.5, "warmup": 0.0} | plan
-    made = LoadPlan(client.endpoint, Servable("half_plus_two"), **brief)
+    made = LoadPlan(client.endpoint, ModelSpec("half_plus_two"), **brief)
     workload = prepare(client, made, model_dir)
     if faults:
         peer.faults[:] = faults
@@ -100,6 +100,7 @@ def test_a_late_answer_is_a_deadline_exceeded(client, peer):
     faults = ["slow"]
     result = load(client, faults=faults, peer=peer, timeout=0.7, duration=1.5, concurrency=2)
     assert result.errors == {"DEADLINE_EXCEEDED": 1}
+    assert result.latencies.max() >= 0.7
     assert result.completed > 10
 
 
@@ -111,12 +112,12 @@ def test_a_broken_connection_is_opened_again(peer):
 
 
 def test_a_server_that_goes_away_is_an_error_by_code(client):
-    made = LoadPlan(client.endpoint, Servable("half_plus_two"), duration=0.5, warmup=0.0)
+    made = LoadPlan(client.endpoint, ModelSpec("half_plus_two"), duration=0.5, warmup=0.0)
     workload = prepare(client, made, None)
     with official.serve() as gone:
         port = gone.port(client.endpoint.api)
     nobody = Client("localhost", port, client.endpoint.api).endpoint
-    result = generate(LoadPlan(nobody, made.servable, duration=0.5, warmup=0.0), workload)
+    result = generate(LoadPlan(nobody, made.spec, duration=0.5, warmup=0.0), workload)
     assert result.errors.keys() == {"UNAVAILABLE"}
     assert result.completed == 0
 

@@ -48,7 +48,7 @@ def test_predict_gives_what_tensorflow_gives(client):
     prediction = client.predict("half_plus_two", {"x": x})
     assert prediction.outputs["y"].dtype == np.float32
     np.testing.assert_array_equal(prediction.outputs["y"], official.half_plus_two(x).numpy())
-    assert prediction.version == (official.VERSION if client.endpoint.api == "grpc" else None)
+    assert prediction.version == official.VERSION
 
 
 @pytest.mark.parametrize("x", [[1, 2, 5], [1.0, 2.0, 5.0], np.array([1.0, 2.0, 5.0])])

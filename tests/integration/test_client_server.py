@@ -9,9 +9,9 @@ import pytest
 from client import Client, ServingError
 from client.check import CheckPlan, check
 from client.load.__main__ import main as load
+from client.model_spec import ModelSpec
 from client.predict import main as predict
 from client.samples import find
-from client.servable import Servable
 from tests.support import exports, needs, saved_models
 from tests.support.servers import ServerProcess
 
@@ -118,7 +118,7 @@ def test_a_swap_in_the_middle_of_a_run_starts_it_anew(scaled):
             return find("scaled", served, "serving_default", model_dir=base, against=None)
 
         with connect(server, api) as client:
-            plan = CheckPlan(Servable("scaled"), "serving_default", 32, 4)
+            plan = CheckPlan(ModelSpec("scaled"), "serving_default", 32, 4)
             outcome = check(client, plan, source, swap)
         assert swapped.is_set()
         assert outcome.version == version

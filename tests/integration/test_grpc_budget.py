@@ -67,7 +67,7 @@ class Served:
 
     async def __aexit__(self, *_):
         await self.server.close(5)
-        assert (self.usage.body_bytes, self.usage.connections) == (0, 0)
+        assert (self.usage.body_bytes, len(self.usage.connections)) == (0, 0)
 
     def channel(self):
         options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
@@ -257,12 +257,12 @@ def test_a_drain_waits_neither_for_watches_nor_for_the_deaf():
             watch = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"")
             assert await watch.read()
             _, writer = await served.raw()
-            await until(lambda: served.usage.connections == 2)
+            await until(lambda: len(served.usage.connections) == 2)
             # The deaf peer gets five seconds for an answer; the grace would be a minute.
             await served.server.close(60)
             assert await watch.code() == grpc.StatusCode.UNAVAILABLE
             writer.close()
-        assert served.usage.connections == 0
+        assert not served.usage.connections
 
     run(main)
 

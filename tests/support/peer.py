@@ -32,6 +32,7 @@ from tensorflow_serving.apis import (
 )
 
 VERSION = 7
+PREFIX = "/behind/a/proxy"  # REST works with and without it
 ECHO_DTYPES = {"numbers": tf.float32, "counts": tf.int64, "flags": tf.bool, "words": tf.string}
 
 
@@ -175,6 +176,11 @@ def handler(peer):
             peer.connections += 1
             super().setup()
 
+        def parse_request(self):
+            understood = super().parse_request()
+            self.path = self.path.removeprefix(PREFIX) if understood else ""
+            return understood
+
         def do_GET(self):
             name = self.path.removeprefix("/v1/models").strip("/").split("/")[0]
             if name not in ("half_plus_two", "echo"):
@@ -206,10 +212,11 @@ def handler(peer):
                 self.serve(body)
 
         def serve(self, body):
-            name, verb = self.path.split("/")[-1].split(":")
-            if name not in ("half_plus_two", "echo"):
-                error = f"Servable not found for request: Latest({name})"
-                self.answer(404, {"error": error})
+            path, verb = self.path.removeprefix("/v1/models/").split(":")
+            name, _, version = path.partition("/versions/")
+            if name not in ("half_plus_two", "echo") or version not in ("", str(VERSION)):
+                asked = f"Specific({name}, {version})" if version else f"Latest({name})"
+                self.answer(404, {"error": f"Servable not found for request: {asked}"})
             elif verb == "predict":
                 columns = body["inputs"]
                 if not isinstance(columns, dict):

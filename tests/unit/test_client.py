@@ -11,10 +11,11 @@ from hypothesis.extra import numpy as npst
 
 from artifact.manifest import Tolerance
 from client import digits, json_tensors, latency, samples, signature
-from client.endpoint import Endpoint
-from client.errors import ServingError, Unavailable
+from client.deadline import Deadline
+from client.endpoint import Endpoint, endpoint
+from client.errors import ServingError
+from client.model_spec import ModelSpec
 from client.retry import Retry
-from client.servable import Servable
 from client.signature import ArraySpec, ServedSignature
 from client.verify import Comparison
 
@@ -30,8 +31,10 @@ def fresh_modules(code):
 
 def test_the_client_needs_neither_tensorflow_nor_jax():
     loaded = fresh_modules(
-        "import client, client.check, client.report\n"
-        "for api in ('rest', 'grpc'): client.Client('localhost', 1, api).close()"
+        "import asyncio, client, client.check, client.report\n"
+        "for api in ('rest', 'grpc'):\n"
+        "    client.Client('localhost', 1, api).close()\n"
+        "    asyncio.run(client.AsyncClient('localhost', 1, api).close())"
     )
     assert {"numpy", "grpc", "requests"} <= loaded
     assert not loaded & {"tensorflow", "tensorflow_serving", "jax", "jaxlib", "matplotlib"}
@@ -149,34 +152,32 @@ def test_metadata_as_json_and_as_protobuf_agree():
     assert found.outputs["y"] == ArraySpec(None, "string")
 
 
-def test_only_unavailable_is_tried_again():
-    answers = [Unavailable("busy"), Unavailable("busy"), "fine"]
-    retry = Retry(first_wait=0.001)
-
-    def attempt(left):
-        assert 0 < left <= 5
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    assert retry.call(attempt, 5) == "fine"
-    answers[:] = [ServingError("INTERNAL", "broken"), "never"]
-    with pytest.raises(ServingError, match="broken"):
-        retry.call(attempt, 5)
-    assert answers == ["never"]
+def test_pauses_grow_and_end():
+    pauses = list(Retry(tries=5, first_wait=0.1, longest_wait=0.3).pauses())
+    assert len(pauses) == 5
+    assert pauses.pop() is None
+    for pause, least in zip(pauses, (0.1, 0.2, 0.3, 0.3), strict=True):
+        assert least <= pause <= 1.5 * least
+    assert list(Retry(tries=1).pauses()) == [None]
+    for wrong in ({"tries": 0}, {"first_wait": -1.0}):
+        with pytest.raises(ValueError, match="at least"):
+            Retry(**wrong)
 
 
-def test_no_try_starts_behind_the_deadline():
-    tries = []
-
-    def attempt(left):
-        tries.append(left)
-        raise Unavailable("busy")
-
-    with pytest.raises(Unavailable):
-        Retry(tries=100, first_wait=10).call(attempt, 1)
-    assert len(tries) == 1
+def test_a_deadline_ends():
+    deadline = Deadline(60)
+    assert 59 < deadline.left() <= 60
+    assert deadline.allows(1)
+    assert not deadline.allows(61)
+    assert deadline.within(1).left() <= 1
+    assert deadline.within(100).left() <= 60
+    past = Deadline(1e-9)
+    assert past.expired
+    with pytest.raises(ServingError, match="DEADLINE_EXCEEDED: no answer from there within 1e-09"):
+        past.left("there")
+    for wrong in (0, -1, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="above 0"):
+            Deadline(wrong)
 
 
 @pytest.mark.parametrize(
@@ -197,9 +198,58 @@ def test_addresses():
     assert Endpoint("10.0.0.1", 8501, "rest").address == "10.0.0.1:8501"
 
 
+@pytest.mark.parametrize(
+    ("server", "port", "api", "address", "prefix", "secure"),
+    [
+        ("h", None, "rest", "h:8501", "", False),
+        ("h", None, "grpc", "h:8500", "", False),
+        ("http://h", None, "rest", "h:80", "", False),
+        ("https://h/eu/models/", None, "rest", "h:443", "/eu/models", True),
+        ("https://h:9/eu", None, "rest", "h:9", "/eu", True),
+        ("https://[::1]/eu", 7, "rest", "[::1]:7", "/eu", True),
+        ("dns:///h", None, "grpc", "dns:///h:8500", "", False),
+        ("dns:///h:9", None, "grpc", "dns:///h:9", "", False),
+        ("dns://8.8.8.8/h", 9, "grpc", "dns://8.8.8.8/h:9", "", False),
+        ("dns:h", None, "grpc", "dns:h:8500", "", False),
+        ("dns:///[::1]:9", None, "grpc", "dns:///[::1]:9", "", False),
+        ("ipv4:10.0.0.1:8500,10.0.0.2:8500", None, "grpc", None, "", False),
+        ("unix:/run/model.sock", None, "grpc", None, "", False),
+    ],
+)
+def test_servers_are_named_in_several_ways(server, port, api, address, prefix, secure):
+    found = endpoint(server, port, api)
+    assert (found.address, found.prefix, found.secure) == (address or server, prefix, secure)
+
+
+@pytest.mark.parametrize(
+    ("server", "port", "api", "more", "message"),
+    [
+        ("https://h", None, "grpc", {}, "is a URL; gRPC takes HOST or dns:///HOST:PORT"),
+        ("dns:///h", None, "rest", {}, "is a gRPC target; REST takes HOST or a URL"),
+        ("ftp://h", None, "rest", {}, "write it as https://HOST"),
+        ("https://", None, "rest", {}, "write it as https://HOST"),
+        ("https://u:p@h", None, "rest", {}, "has no place"),
+        ("https://h/?a=b", None, "rest", {}, "has no place"),
+        ("https://h:1", 2, "rest", {}, "one too many"),
+        ("dns:///h:1", 2, "grpc", {}, "one too many"),
+        ("unix:/a", 2, "grpc", {}, "one too many"),
+        ("dns:///", None, "grpc", {}, "names no host"),
+        ("http://h", None, "rest", {"tls": True}, "write https://"),
+        ("h", None, "rest", {"headers": {"a b": "c"}}, "no name of a header"),
+        ("h", None, "grpc", {"headers": {"a!": "c"}}, "no name of metadata"),
+        ("h", None, "grpc", {"headers": {"a-bin": "c"}}, "binary metadata"),
+        ("h", None, "rest", {"headers": {"a": "b\r\nc: d"}}, "printable ASCII on one line"),
+        ("h", None, "rest", {"headers": {"authorization": "b"}, "token": "t"}, "one of them"),
+    ],
+)
+def test_an_impossible_server_is_refused(server, port, api, more, message):
+    with pytest.raises(ValueError, match=message):
+        endpoint(server, port, api, **more)
+
+
 def test_a_version_and_a_label_exclude_each_other():
     with pytest.raises(ValueError, match="not both"):
-        Servable("m", 1, "stable")
+        ModelSpec("m", 1, "stable")
 
 
 def compare(served, expected, **tolerance):

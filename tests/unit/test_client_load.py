@@ -1,24 +1,28 @@
 """The load generator's parts that need no server."""
 
+import asyncio
+import socket
 import time
 
 import numpy as np
 import pytest
 
-from client.endpoint import Endpoint
-from client.load import hpack, plot
+from client.codec import HttpBody
+from client.endpoint import Endpoint, endpoint
+from client.load import hpack, http1, http2, plot, precise_loop, table
+from client.load.caller import EXPIRED
 from client.load.plan import LoadPlan
 from client.load.recorder import Recorder
 from client.load.result import Result
 from client.load.schedule import Schedule
 from client.load.workload import fitting
-from client.servable import Servable
+from client.model_spec import ModelSpec
 from client.signature import ArraySpec, ServedSignature
 from tests.support import needs
 
 
 def plan(api="grpc", **changes):
-    return LoadPlan(Endpoint("localhost", 1, api), Servable("m"), **changes)
+    return LoadPlan(Endpoint("localhost", 1, api), ModelSpec("m"), **changes)
 
 
 def test_a_status_is_read_among_other_headers():
@@ -72,7 +76,7 @@ def test_the_closed_loop_starts_now_and_leaves_nothing():
 
 
 def test_the_warmup_counts_nowhere():
-    recorder = Recorder()
+    recorder = Recorder(10.0)
     recorder.add(0.5, 0.9, "OK")  # before
     recorder.add(0.9, 1.5, "OK")  # answered in the measured time, started before it
     recorder.add(1.0, 1.2, "OK")
@@ -82,6 +86,59 @@ def test_the_warmup_counts_nowhere():
     assert recorder.latencies(1.0) == pytest.approx([0.2, 0.7])
     assert recorder.completed(1.0, 2.0) == 2
     assert recorder.errors(1.0) == {"UNAVAILABLE": 1}
+
+
+def test_what_timed_out_has_at_least_its_timeout_as_its_latency():
+    recorder = Recorder(0.5)
+    recorder.add(0.9, 1.4, EXPIRED)  # the warm-up's
+    recorder.add(1.0, 1.1, "OK")
+    recorder.add(1.0, 1.7, EXPIRED)
+    recorder.add(1.0, 1.2, EXPIRED)  # the server's own deadline came first
+    recorder.add(1.0, 1.1, "UNAVAILABLE")
+    assert sorted(recorder.latencies(1.0)) == pytest.approx([0.1, 0.5, 0.7])
+    assert recorder.completed(1.0, 2.0) == 1
+    assert recorder.errors(1.0) == {EXPIRED: 2, "UNAVAILABLE": 1}
+
+
+def test_time_outs_and_replaced_connections_are_said(capsys):
+    result = Result(plan(timeout=3.0), 3, np.ones(4), 2, {EXPIRED: 2}, 0, 0.1, 5)
+    table.print_result(result)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "the 2 that timed out are in the percentiles with at least the 3 s" in shown
+    assert "sent 5 connections away (GOAWAY)" in shown
+    found = result.as_json()
+    assert (found["timed_out"], found["sent_away"], found["ok"]) == (2, 5, False)
+
+
+def test_requests_have_the_prefix_and_the_headers_of_the_endpoint():
+    made = endpoint("https://h/eu", None, "rest", token="t", headers={"X-Tenant": "a"})
+    lines = http1.request(made, "/v1/models/m:predict", HttpBody(b"{}", {"X-A": "b"})).split(
+        b"\r\n"
+    )
+    assert lines[0] == b"POST /eu/v1/models/m:predict HTTP/1.1"
+    assert {b"Host: h:443", b"X-A: b", b"X-Tenant: a", b"Authorization: Bearer t"} <= set(lines)
+    block = http2.headers(endpoint("dns:///h:9", None, "grpc", token="t"), "/a/B")
+    assert b"Bearer t" in block
+    assert b"h:9" in block
+
+
+def test_a_target_without_one_address_takes_no_load():
+    with pytest.raises(ValueError, match="one host and port"):
+        LoadPlan(endpoint("ipv4:127.0.0.1:1,127.0.0.1:2", None, "grpc"), ModelSpec("m"))
+
+
+def test_waits_of_the_precise_loop_end():
+    async def turns():
+        loop = asyncio.get_running_loop()
+        reader, writer = socket.socketpair()
+        with reader, writer:
+            reader.setblocking(False)
+            loop.call_later(0.0003, writer.send, b"a")
+            return await loop.sock_recv(reader, 1)
+
+    with asyncio.Runner(loop_factory=precise_loop.make) as runner:
+        assert runner.run(turns()) == b"a"
+        assert runner.run(asyncio.sleep(0.0005, "slept")) == "slept"
 
 
 def test_a_plan_that_cannot_be_is_refused():

@@ -11,7 +11,10 @@ from tests.support import needs
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-STANDARD = ("base", "overlays/three-replicas", "overlays/gpu", "overlays/object-storage")
+STANDARD = (
+    *("base", "overlays/three-replicas", "overlays/gpu"),
+    *("overlays/object-storage", "overlays/edge"),
+)
 
 
 def render(folder):
@@ -92,6 +95,29 @@ def test_object_storage_needs_no_shared_volume():
     for key in (("Job", "exporter"), ("Deployment", "model-server")):
         volumes = {volume["name"]: volume for volume in pod(found[key])["volumes"]}
         assert volumes["models"] == {"name": "models", "emptyDir": {}}
+
+
+def test_the_edge_is_the_one_of_compose():
+    for name in ("envoy.yaml", "certificate.yaml", "render.awk", "start"):
+        ours = (ROOT / "deploy/overlays/edge" / name).read_text()
+        assert ours == (ROOT / "docker/edge" / name).read_text(), name
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["edge"]
+    (edge,) = containers(manifests("overlays/edge")["Deployment", "edge"])
+    assert edge["command"] == compose["entrypoint"]
+    assert edge["image"] == compose["image"].replace("${ENVOY_TAG:-", "").rstrip("}")
+    env = {each["name"]: each["value"] for each in edge["env"]}
+    assert env["EDGE_HEALTH_PATH"] == "/v1/models/mnist_flax"
+
+
+def test_servers_behind_the_edge_answer_it_alone():
+    found = manifests("overlays/edge")
+    (rule,) = found["NetworkPolicy", "model-server"]["spec"]["ingress"]
+    edge = {"app.kubernetes.io/name": "edge"}
+    assert {"podSelector": {"matchLabels": edge}} in rule["from"]
+    assert {"podSelector": {}} not in rule["from"]
+    assert found["Service", "edge"]["spec"]["selector"] == edge
+    ports = {p["name"] for p in containers(found["Deployment", "edge"])[0]["ports"]}
+    assert found["Service", "edge"]["spec"]["ports"][0]["targetPort"] in ports
 
 
 def test_server_is_the_one_of_compose():

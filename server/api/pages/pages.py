@@ -13,19 +13,22 @@ from server.errors import Code, ServingError
 from server.inference.core import Core
 from server.models.model import Model
 from server.models.version import Version
+from server.protocol.guard import Guard
 from server.protocol.http1.messages import Request, Response
 from server.telemetry import report
 from wire import dtypes
 
 METRICS = "/metrics"
+_HEALTHY = b'{\n "status": "ok"\n}\n'
 
 
 class Pages:
     """Answers everything that isn't under `/v1/`."""
 
-    def __init__(self, core: Core, *, prometheus_path: str = "") -> None:
+    def __init__(self, core: Core, guard: Guard, *, prometheus_path: str = "") -> None:
         self._core = core
-        self._pages: dict[str, Callable[[], Awaitable[Response]]] = {
+        self._guard = guard
+        self._pages: dict[str, Callable[[Request], Awaitable[Response]]] = {
             "/": self._status,
             "/healthz": self._health,
             "/readyz": self._readiness,
@@ -51,41 +54,45 @@ class Pages:
         if request.method not in ("GET", "HEAD"):
             body = rendering.error(f"{request.path} takes GET alone")
             return Response(body, 405, headers={"Allow": "GET, HEAD"})
-        return await page()
+        return await page(request)
 
     def _models(self) -> list[Model]:
         models = self._core.repository.models
         return [models[name] for name in sorted(models)]
 
-    async def _health(self) -> Response:
-        return _json({"status": "ok"})
+    async def _health(self, _: Request) -> Response:
+        return Response(_HEALTHY)
 
-    async def _list(self) -> Response:
+    async def _list(self, _: Request) -> Response:
         return _json({"models": [*map(describe, self._models())]})
 
-    async def _openapi(self) -> Response:
+    async def _openapi(self, _: Request) -> Response:
         return _json(openapi.document(self._models()))
 
-    async def _status(self) -> Response:
+    async def _status(self, _: Request) -> Response:
         found = [one for one in await self._core.reports() if one is not None]
         return status_page.render(self._models(), sorted(r for one in found for r in one.recent))
 
-    async def _metrics(self) -> Response:
+    async def _metrics(self, _: Request) -> Response:
         page = report.metrics_page(await self._core.reports())
         return Response(page, content_type="text/plain; version=0.0.4")
 
-    async def _readiness(self) -> Response:
-        """Answers for all workers: a connection may reach any of them."""
+    async def _readiness(self, request: Request) -> Response:
+        """Answers for all workers: a connection may reach any of them.
+
+        Names of models are for those who may ask for them: probes come without a token.
+        """
         found = await self._core.reports()
         own = self._core.report()
         is_ready = all(one is not None and one.is_ready for one in found)
         body: dict[str, Any] = {"ready": is_ready, "draining": own.is_draining}
-        body["models"] = own.models
-        if len(found) > 1:
-            body["workers"] = [
-                {"ready": one.is_ready, "models": one.models} if one is not None else None
-                for one in found
-            ]
+        if self._guard.trusts(request.headers.get("authorization", "")):
+            body["models"] = own.models
+            if len(found) > 1:
+                body["workers"] = [
+                    {"ready": one.is_ready, "models": one.models} if one is not None else None
+                    for one in found
+                ]
         return _json(body, 200 if is_ready else 503)
 
 

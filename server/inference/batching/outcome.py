@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from server.inference.batching import tensors
-from server.inference.batching.lane import Batch, Request
+from server.inference.batching.lane import Batch, Request, Watched
 from server.inference.batching.tensors import Tensors
 
 # So few that the first clients read theirs and ask again while the others' are written.
@@ -33,6 +33,9 @@ def deliver(
 
 def timed(batch: Batch) -> tuple[Outcome, float]:
     """Runs a batch and returns each call's outputs or error, and the seconds that it took."""
+    for request in batch.requests:
+        if type(request.run) is Watched:
+            request.run.started(batch.size or request.rows, len(batch.requests))
     start = time.perf_counter()
     outcome = _run(batch)
     return outcome, time.perf_counter() - start

@@ -114,19 +114,18 @@ class Call(CallContext):
         Raises:
             ServingError: RESOURCE_EXHAUSTED.
         """
-        self._connection.take(size)
+        self._connection.share.take(size)
         self._held += size
 
     def _release(self) -> None:
         """Gives back all that the call keeps."""
         if self._held:
-            self._connection.held -= self._held
-            self._connection.usage.body_bytes -= self._held
+            self._connection.share.give(self._held)
             self._held = 0
 
     def _give(self, size: int) -> None:
         size = min(size, self._held)  # nothing is held any more after the end
-        self._connection.give(size)
+        self._connection.share.give(size)
         self._held -= size
 
     def _parsed(self, body: bytes) -> Any:
@@ -178,15 +177,8 @@ class UnaryCall(Call):
             size = message.announced(self._chunks, self._size)
             self._refuse(message.too_large(size, self._route.limit))
             return
-        # `_take`, without three calls of functions.
-        connection, usage = self._connection, self._connection.usage
-        held, total = connection.held + size, usage.body_bytes + size
-        if held <= connection.limits.connection_bytes and total <= usage.limits.total_bytes:
-            connection.held, usage.body_bytes = held, total
-            self._held += size
-            return
         try:
-            self._take(size)  # says which of the two it is
+            self._take(size)
         except ServingError as error:
             self._refuse(error)
 

@@ -1,28 +1,29 @@
-"""One HTTP/1.1 connection: keep-alive, pipelining, limits."""
+"""One HTTP/1.1 connection: keep-alive, pipelining, timeouts, and how it ends."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-import httptools
-
 from server.protocol import sockets
 from server.protocol.http1.messages import Request, Response
+from server.protocol.http1.reading import RequestReader
+from server.protocol.http1.refusals import Refusal
+from server.protocol.limits import Share
 
 if TYPE_CHECKING:
     from server.protocol.http1.server import HttpServer
 
-logger = logging.getLogger(__name__)
+_MAX_UNREAD = 16 * 1024  # bytes of answers that a peer may leave before we answer no more
+_MAX_QUEUED = 64 * 1024  # bytes of heads that wait for the answer to an earlier request
+# After a refusal, so that the client reads it before its sending fails (RFC 9112, 9.6).
+_LINGER_S = 2.0
+_LINGER_BYTES = 4 * 2**20
+_LARGE_PIECE = 64 * 1024  # of a body, which isn't copied
+_CONTINUE = Response(b"", 100)
 
-_MAX_HEADER_BYTES = 64 * 1024
-_MAX_PIPELINED = 32
-_BAD_REQUEST = Response(b'{ "error": "Malformed HTTP request" }', 400)
-_TOO_LARGE = Response(b'{ "error": "Request body is too large" }', 413)
-_HEADERS_TOO_LARGE = Response(b'{ "error": "Request headers are too large" }', 431)
-_TIMEOUT = Response(b'{ "error": "Request did not arrive in time" }', 408)
+_Item = tuple[Request | None, Response | None, bool, int]  # asked, answer, keep alive, cost
 
 
 class Connection(asyncio.Protocol):
@@ -30,61 +31,84 @@ class Connection(asyncio.Protocol):
 
     A request that breaks the protocol or a limit is answered once all before it are, and ends
     the connection.
+
+    Attributes:
+        deadline: The loop's time at which `expire` is due.
     """
 
     def __init__(self, server: HttpServer) -> None:
         self._server = server
-        self._parser = httptools.HttpRequestParser(self)
+        self._share = Share(server.usage)
+        self._reader = RequestReader(self, server.usage.limits, self._share)
         self._transport: asyncio.Transport | None = None
         self._peer = ""
-        self._is_local = False
-        self._queue: deque[tuple[Request, bool] | Response] = deque()
+        self._local = False
+        self._queue: deque[_Item] = deque()
+        self._queued = 0
+        self._unfed = bytearray()
         self._task: asyncio.Task[None] | None = None
         self._writable = asyncio.Event()
         self._writable.set()
-        self._is_broken = False
-        self._is_at_end = False
-        self.deadline = 0.0
-        self._start_message()
+        self._is_refused = False  # nothing more is read
+        self._is_ending = False  # all is written
+        self._lingers = 0  # bytes that may yet be thrown away
+        self._is_at_end = False  # the peer sends no more
+        self._steps = 0  # of the reader when it was last waited for
+        self._received = 0  # bytes of a body when it was last looked at
+        self._unread = 0  # bytes of answers when they were last looked at
+        self._since = self.deadline = 0.0
 
     @property
     def is_idle(self) -> bool:
         """Whether no request is being received or answered."""
-        return self._task is None and not self._in_message
+        return self._task is None and not self._reader.is_midway
+
+    @property
+    def waits_since(self) -> float | None:
+        """The loop's time since when it has had no request that was let in; None: it has one."""
+        return self._since if self._task is None and not self._reader.has_head else None
+
+    def shed(self) -> None:
+        """Ends at once and without an answer."""
+        if self._transport is not None:
+            self._transport.abort()
 
     # The transport's side.
 
     def connection_made(self, transport: Any) -> None:
-        """Registers the connection, or closes it where there are too many."""
-        if len(self._server.connections) >= self._server.options.max_connections:
+        """Registers the connection, or ends it where there are too many."""
+        self._transport = transport
+        self._since = self._server.now()
+        if not self._server.usage.enter(self):
             transport.abort()
             return
-        self._transport = transport
         peer = transport.get_extra_info("peername")
-        self._is_local = sockets.is_local(peer)
+        self._local = sockets.is_local(peer)
         self._peer = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) and len(peer) > 1 else ""
+        transport.set_write_buffer_limits(_MAX_UNREAD)
         self._server.connections.add(self)
-        self.deadline = self._server.now() + self._server.options.idle_timeout_s
+        self.deadline = self._since + self._server.usage.limits.headers_s
 
     def connection_lost(self, error: Exception | None) -> None:
         """Cancels what was under way: nobody waits for it."""
-        self._server.connections.discard(self)
+        server = self._server
+        server.connections.discard(self)
+        server.usage.leave(self)
+        self._forget_kept()
         self._transport = None
+        self._share.close()
         self._writable.set()
         if self._task is not None:
             self._task.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """Feeds the parser."""
-        if self._is_broken:
-            return
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._is_broken = True  # answered in HTTP/1.1 and closed: nothing can be upgraded to
-        except httptools.HttpParserError:
-            if not self._is_broken:
-                self._refuse(_BAD_REQUEST)
+        """Reads requests, unless enough of them wait."""
+        if self._is_refused:
+            self._discard(len(data))
+        elif self._unfed:
+            self._keep(data)
+        else:
+            self._read(data)
 
     def eof_received(self) -> bool:
         """Keeps the connection for answers that are under way: only the client's half is closed."""
@@ -94,121 +118,192 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Stops answering until the client reads."""
         self._writable.clear()
+        self._watch_reading()
 
     def resume_writing(self) -> None:
         """Goes on answering."""
         self._writable.set()
 
-    # The parser's side.
+    # The reader's side.
 
-    def on_message_begin(self) -> None:
-        """Starts a request and its deadline."""
-        self._start_message()
-        self._in_message = True
-        self.deadline = self._server.now() + self._server.options.request_timeout_s
+    def admit(self, request: Request) -> Response | None:
+        """Asks the handler."""
+        request.peer, request.is_local = self._peer, self._local
+        return self._server.handler.admit(request)
 
-    def on_url(self, url: bytes) -> None:
-        """Collects the request target."""
-        self._url += url
-        self._count_header(len(url))
+    def expects(self) -> None:
+        """Tells a client that waits to go on, in its turn."""
+        self._enqueue((None, _CONTINUE, True, 0))
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Collects a header."""
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
-        self._count_header(len(name) + len(value))
+    def completes(
+        self, request: Request, refusal: Response | None, keep_alive: bool, cost: int
+    ) -> None:
+        """Queues a request to be answered."""
+        self._enqueue((request, refusal, keep_alive, cost))
 
-    def on_headers_complete(self) -> None:
-        """Refuses a body that is announced as too long; tells clients that wait to go on."""
-        length = self._headers.get("content-length", "0")
-        if length.isdigit() and int(length) > self._server.options.max_body_bytes:
-            self._break(_TOO_LARGE)
-        elif self._headers.get("expect", "").lower() == "100-continue" and self._transport:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    # Deadlines, by the server's clock.
 
-    def on_body(self, data: bytes) -> None:
-        """Collects the body, up to the limit."""
-        self._body_bytes += len(data)
-        if self._body_bytes > self._server.options.max_body_bytes:
-            self._break(_TOO_LARGE)
-        self._chunks.append(data)
+    def expire(self, now: float) -> None:
+        """Ends a connection whose deadline has passed; one that is being answered stays."""
+        transport, limits = self._transport, self._server.usage.limits
+        if transport is None:
+            return
+        if self._is_ending or not self._writable.is_set():
+            left = transport.get_write_buffer_size()
+            if 0 < left <= self._unread - limits.progress_bytes:
+                self._watch_reading()
+            else:
+                transport.abort()
+        elif self._task is not None:
+            return
+        elif not self._reader.is_midway:
+            self._end()
+        elif self._reader.body_bytes >= self._received + limits.progress_bytes:
+            self._received = self._reader.body_bytes
+            self.deadline = now + limits.body_s
+        else:
+            self._refuse(Refusal(408, "Request did not arrive in time").response)
 
-    def on_message_complete(self) -> None:
-        """Queues the request to be answered."""
-        path, _, query = self._url.decode("latin-1").partition("?")
-        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        method = self._parser.get_method().decode("latin-1")
-        request = Request(method, path, query, self._headers, body, self._peer, self._is_local)
-        self._in_message = False
-        keep_alive = self._parser.should_keep_alive() and not self._parser.should_upgrade()
-        self._enqueue((request, keep_alive))
+    def hurry(self, now: float, patience_s: float) -> None:
+        """Ends an idle connection, and gives the peer of another no more than a time to get on."""
+        if self.is_idle and not self._is_ending:
+            self._end()
+        elif self._task is None or not self._writable.is_set():
+            self.deadline = min(self.deadline, now + patience_s)
+
+    def _watch_reading(self) -> None:
+        """Sets the deadline until which the peer must have read some of its answer."""
+        if self._transport is not None:
+            self._unread = self._transport.get_write_buffer_size()
+            self.deadline = self._server.now() + self._server.usage.limits.write_s
+
+    # Reading.
+
+    def _read(self, data: bytes) -> None:
+        """Feeds the reader, and keeps what follows once enough requests wait."""
+        reader, position, size = self._reader, 0, len(data)
+        try:
+            while position < size and not self._is_refused:
+                if self._queued > _MAX_QUEUED:
+                    self._keep(memoryview(data)[position:])
+                    return
+                end = reader.stride(data, position)
+                if end - position > _LARGE_PIECE:
+                    reader.feed(memoryview(data)[position:end])
+                else:
+                    reader.feed(data[position:end])
+                position = end
+        except Refusal as refusal:
+            self._refuse(refusal.response)
+        if reader.is_midway and self._task is None and reader.steps != self._steps:
+            self._wait()
+
+    def _keep(self, data: bytes | memoryview) -> None:
+        """Keeps what can't be read yet, and takes no more from the peer."""
+        server, transport = self._server, self._transport
+        if transport is None:
+            return
+        self._unfed += data
+        server.backlog_bytes += len(data)
+        if server.backlog_bytes > server.max_backlog_bytes:
+            transport.abort()  # it sends on, but neither waits for its answers nor reads them
+        else:
+            transport.pause_reading()
+
+    def _read_kept(self) -> None:
+        """Reads what was kept, until enough requests wait again."""
+        unfed, reader, server = self._unfed, self._reader, self._server
+        try:
+            while unfed and not self._is_refused and self._queued <= _MAX_QUEUED:
+                piece = bytes(unfed[: reader.stride(unfed, 0)])
+                del unfed[: len(piece)]
+                server.backlog_bytes -= len(piece)
+                reader.feed(piece)
+        except Refusal as refusal:
+            self._refuse(refusal.response)
+        if self._is_refused:
+            self._forget_kept()
+        if not unfed and self._transport is not None:
+            self._transport.resume_reading()
+
+    def _forget_kept(self) -> None:
+        self._server.backlog_bytes -= len(self._unfed)
+        self._unfed.clear()
+
+    def _discard(self, size: int) -> None:
+        if self._is_ending and self._transport is not None:
+            self._lingers -= size
+            if self._lingers < 0:
+                self._transport.abort()
 
     # Answering.
 
-    def expire(self) -> None:
-        """Ends a connection whose deadline has passed; one that is being answered stays."""
-        if self._task is not None:
-            return
-        if self._in_message:
-            self._refuse(_TIMEOUT)
-        elif self._transport is not None:
-            self._transport.close()
-
-    def _start_message(self) -> None:
-        self._url = b""
-        self._headers: dict[str, str] = {}
-        self._header_bytes = 0
-        self._chunks: list[bytes] = []
-        self._body_bytes = 0
-        self._in_message = False
-
-    def _count_header(self, size: int) -> None:
-        self._header_bytes += size
-        if self._header_bytes > _MAX_HEADER_BYTES:
-            self._break(_HEADERS_TOO_LARGE)
-
-    def _break(self, response: Response) -> None:
-        """Refuses from within the parser, which an exception makes stop."""
-        if not self._is_broken:
-            self._refuse(response)
-        raise ValueError("refused")
-
     def _refuse(self, response: Response) -> None:
-        self._is_broken = True
-        self._in_message = False
-        self._chunks = []
-        self._enqueue(response)
+        if not self._is_refused:
+            self._is_refused = True
+            self._enqueue((None, response, False, 0))
 
-    def _enqueue(self, item: tuple[Request, bool] | Response) -> None:
+    def _enqueue(self, item: _Item) -> None:
         self._queue.append(item)
+        self._queued += item[3]
         if self._task is None:
             self._task = self._server.loop.create_task(self._answer())
-        elif len(self._queue) == _MAX_PIPELINED and self._transport:
-            self._transport.pause_reading()
 
     async def _answer(self) -> None:
-        while self._queue and self._transport is not None:
-            item = self._queue.popleft()
-            if isinstance(item, Response):
-                response, keep_alive, has_body = item, False, True
-            else:
-                request, keep_alive = item
-                response = await self._server.respond(request)
-                keep_alive = keep_alive and not self._server.is_closing
-                has_body = request.method != "HEAD"
-            if self._transport is None:
-                return
-            self._transport.write(
-                response.encode(self._server.date, keep_alive=keep_alive, has_body=has_body)
-            )
+        server = self._server
+        while self._queue and (transport := self._transport) is not None:
+            request, response, keep_alive, cost = self._queue.popleft()
+            if response is _CONTINUE:
+                transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                continue
+            if response is None:
+                assert request is not None
+                response = await server.respond(request)
+                self._share.give(len(request.body))
+                if self._transport is None:
+                    return
+            has_body = request is None or request.method != "HEAD"
+            keep_alive = keep_alive and not (server.is_closing and not self._queue)
+            transport.write(response.encode(server.date, keep_alive=keep_alive, has_body=has_body))
             if not keep_alive:
-                self._transport.close()
+                self._task = None
+                self._end()
                 return
             if not self._writable.is_set():
                 await self._writable.wait()
-            if len(self._queue) == _MAX_PIPELINED - 1 and self._transport is not None:
-                self._transport.resume_reading()
+            self._queued -= cost
+            if self._unfed:
+                self._read_kept()
+            if self._queue:
+                await server.turns.wait()
         self._task = None
-        if self._is_at_end and self._transport is not None:
-            self._transport.close()
-        if not self._in_message:
-            self.deadline = self._server.now() + self._server.options.idle_timeout_s
+        if self._is_at_end:
+            self._end()
+        else:
+            self._wait()
+
+    def _wait(self) -> None:
+        """Waits for the next request, or for the rest of one that has begun."""
+        limits, reader = self._server.usage.limits, self._reader
+        now = self._server.now()
+        if reader.is_midway:
+            self._steps, self._received = reader.steps, reader.body_bytes
+            self.deadline = now + (limits.body_s if reader.has_head else limits.headers_s)
+        else:
+            self._since = now
+            self.deadline = now + limits.idle_s
+
+    def _end(self) -> None:
+        """Closes once all is sent, which a peer that doesn't read can't put off for long."""
+        transport = self._transport
+        if transport is None or self._is_ending:
+            return
+        self._is_refused = self._is_ending = True
+        self._watch_reading()
+        if not self._reader.is_midway or self._is_at_end:
+            transport.close()
+            return
+        self._lingers = _LINGER_BYTES
+        self.deadline = self._server.now() + _LINGER_S
+        if transport.can_write_eof():
+            transport.write_eof()

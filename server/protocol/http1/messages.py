@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import http
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
-_PHRASES = {status.value: status.phrase for status in http.HTTPStatus} | {
+from server.protocol.limits import Share, Usage
+
+PHRASES = {status.value: status.phrase for status in http.HTTPStatus} | {
     499: "Client Closed Request"
 }
 
@@ -18,6 +21,7 @@ class Request:
     Attributes:
         peer: `address:port`; empty where there is none.
         is_local: The peer is on this machine.
+        share: Of the budget, from which the bytes of the body are taken.
     """
 
     method: str
@@ -27,6 +31,7 @@ class Request:
     body: bytes = b""
     peer: str = ""
     is_local: bool = False
+    share: Share = field(default_factory=lambda: Share(Usage()))
 
 
 @dataclass(slots=True)
@@ -41,7 +46,7 @@ class Response:
     def encode(self, date: bytes, *, keep_alive: bool, has_body: bool) -> bytes:
         """Returns the bytes of the response; `Date` and `Connection` are the connection's."""
         head = (
-            f"HTTP/1.1 {self.status} {_PHRASES.get(self.status, 'Unknown')}\r\n"
+            f"HTTP/1.1 {self.status} {PHRASES.get(self.status, 'Unknown')}\r\n"
             f"Content-Type: {self.content_type}\r\nContent-Length: {len(self.body)}\r\n"
         )
         for name, value in self.headers.items():
@@ -51,4 +56,11 @@ class Response:
         return b"".join((head.encode("latin-1", "replace"), date, self.body if has_body else b""))
 
 
-Handler = Callable[[Request], Awaitable[Response]]
+class Handler(Protocol):
+    """What answers requests, whatever brought them."""
+
+    def admit(self, request: Request) -> Response | None:
+        """Looks at a request without its body; returns an answer where it isn't let in."""
+
+    async def __call__(self, request: Request) -> Response:
+        """Answers a request that was let in."""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Collection
 from typing import Any, cast
 
-from server.errors import Code, ServingError
+from server.errors import ServingError
 from server.protocol import sockets
 from server.protocol.http2 import frames
 from server.protocol.http2.flood import FloodGate
@@ -18,7 +18,7 @@ from server.protocol.http2.reading import FrameReader
 from server.protocol.http2.requests import Requests, unpadded
 from server.protocol.http2.sending import Sender
 from server.protocol.http2.stream import Connected, Stream
-from server.protocol.limits import Limits, Usage
+from server.protocol.limits import Limits, Share, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Connection(asyncio.Protocol):
         peer: The peer's address as gRPC writes it.
         is_local: The peer is on this machine.
         usage: What of them is used, by all connections.
-        held: Bytes of bodies and of incomplete frames that are kept.
+        share: Its part of the budget: bodies and incomplete frames that are kept.
         received: Bytes so far.
         has_settings: The peer has sent its settings.
         has_acknowledged: And has acknowledged ours.
@@ -63,7 +63,7 @@ class Connection(asyncio.Protocol):
         self.usage = usage
         self._opened = opened
         self._closed = closed
-        self.held = 0
+        self.share = Share(usage)  # bytes of bodies and of incomplete frames
         self._partial = 0  # of incomplete frames alone
         self._patience: Patience | None = None
         self.options = options
@@ -78,6 +78,15 @@ class Connection(asyncio.Protocol):
     def streams(self) -> Collection[Stream]:
         """The requests under way."""
         return self._requests.by_number.values()
+
+    @property
+    def waits_since(self) -> float | None:
+        """The loop's time since when it has had no request; None: it has one."""
+        return None if self._requests.by_number else self._requests.now
+
+    def shed(self) -> None:
+        """Ends at once and without an answer: others need its place."""
+        self._transport.abort()
 
     @property
     def unread(self) -> int:
@@ -111,9 +120,8 @@ class Connection(asyncio.Protocol):
         self.data_begins = self._requests.data_begins
         self.data = self._requests.data
         self.data_ends = self._requests.data_ends
-        self.usage.connections += 1
         self._opened(self)
-        if self.usage.connections > limits.connections:
+        if not self.usage.enter(self):
             logger.warning("%s: more than %d connections", self.peer, limits.connections)
             transport.abort()
             return
@@ -146,9 +154,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Tells all requests under way that nobody waits any more."""
         self._requests.reset_all()
-        self.usage.give(self.held)
-        self.held = 0
-        self.usage.connections -= 1
+        self.share.close()
+        self.usage.leave(self)
         self._closed(self)
 
     def pause_writing(self) -> None:
@@ -161,27 +168,6 @@ class Connection(asyncio.Protocol):
         self.is_paused = False
         if not self._transport.is_closing():
             self._transport.resume_reading()
-
-    def take(self, size: int) -> None:
-        """Takes note of bytes of a request that are about to be kept, until `give`.
-
-        Raises:
-            ServingError: RESOURCE_EXHAUSTED; nothing was taken.
-        """
-        if self.held + size > self.limits.connection_bytes:
-            raise ServingError(
-                Code.RESOURCE_EXHAUSTED,
-                f"{self.held} bytes of requests are under way on this connection, "
-                f"{self.limits.connection_bytes} are the most",
-            )
-        self.usage.take(size)
-        self.held += size
-
-    def give(self, size: int) -> None:
-        """Gives back bytes that are kept no more."""
-        size = min(size, self.held)  # all was given back when the connection was lost
-        self.usage.give(size)
-        self.held -= size
 
     def look(self, now: float) -> None:
         """Ends what takes too long; the server calls it about once a second."""
@@ -323,9 +309,9 @@ class Connection(asyncio.Protocol):
         """Takes note of how much of incomplete frames and header blocks is kept."""
         try:
             if size > self._partial:
-                self.take(size - self._partial)
+                self.share.take(size - self._partial)
             else:
-                self.give(self._partial - size)
+                self.share.give(self._partial - size)
         except ServingError as error:
             raise Http2Error(ErrorCode.ENHANCE_YOUR_CALM, error.message) from None
         self._partial = size

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Servable:
+class ModelSpec:
     """A model, and a version of it by number or by label; neither is the latest one.
+
+    Source of the name: tensorflow_serving/apis/model.proto.
 
     Attributes:
         model: Name in the server.
