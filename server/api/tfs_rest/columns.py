@@ -5,6 +5,7 @@ Source: tensorflow_serving/util/json_tensor.cc, GetDenseTensorShape and FillTens
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,10 @@ from server.api.tfs_rest import dense, document, numbers, pieces
 from server.engines.signatures import Tensor
 from server.errors import ServingError, invalid
 from wire import dtypes
+
+# Each list in a long one is a pass over what is in it.
+_MAX_LONG_RANK = 16
+_DEEP = re.compile(rb"(?:\[[ \t\r\n]{,64}+){%d}" % (_MAX_LONG_RANK + 1))
 
 
 def read_column(value: Any, tensor: Tensor) -> np.ndarray:
@@ -36,8 +41,8 @@ def _read_list(
     """Reads a list in so many others, of a shape if one is wanted."""
     if wanted == ():
         raise invalid(f"Encountered list at unexpected level: {level} expected < {level}")
-    if level == dense.MAX_RANK:
-        raise dense.too_deep()
+    if level == _MAX_LONG_RANK or _DEEP.match(span.body, span.start):
+        raise dense.too_deep(_MAX_LONG_RANK)
     stack = dense.Stack(span.capacity, wanted[1:] if wanted else None)
     try:
         _fill(stack, span, tensor, level)

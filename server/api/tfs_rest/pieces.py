@@ -236,10 +236,10 @@ def read(body: bytes) -> dict[str, Any]:
     return root
 
 
-def head(value: Any) -> Any:
+def head(value: Any, depth: int = 4) -> Any:
     """Returns the beginning of what a span stands for, as much as an error text shows."""
     if isinstance(value, dict):
-        return {name: head(item) for name, item in value.items()}
+        return {name: head(item, depth) for name, item in value.items()}
     if isinstance(value, Text):
         if value.end - value.start <= _SHOWN:
             return value.value()
@@ -247,11 +247,13 @@ def head(value: Any) -> Any:
         return shown.partition(b"\\")[0].decode(errors="replace")
     if not isinstance(value, Span):
         return value
+    if not depth:
+        return document.Unparsed()
     if not value.is_list:
-        return {name: head(item) for name, item in _some(value.members())}
+        return {name: head(item, depth - 1) for name, item in _some(value.members())}
     found: list[Any] = []
     for group in _some(value.groups()):
-        values = group.values() if isinstance(group, Group) else [head(group)]
+        values = group.values() if isinstance(group, Group) else [head(group, depth - 1)]
         found += values if isinstance(values, list) else [values]
     return found
 
