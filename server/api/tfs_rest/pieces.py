@@ -186,7 +186,7 @@ class Group(NamedTuple):
             extent = syntax.check(self.text)
         except syntax.SyntaxProblem:
             raise explain(self.text, self.offset) from None
-        if extent.end < len(self.text):  # a bracket too many
+        if extent.end < len(self.text) and self.text[0] in _CLOSERS:  # a bracket too many
             raise explain(self.text[:1] + self.text[extent.end :], self.offset + extent.end - 1)
         return document.value(self.text)
 
@@ -220,9 +220,11 @@ def read(body: bytes) -> dict[str, Any]:
     opener = body[start : start + 1]
     if opener == b"[":
         raise document.not_object(head(Span(body, start, None)))
+    if not opener:
+        raise document.ParseError(f"The document is empty. at offset: {len(body)}")
     if opener != b"{":
         try:
-            value = document.value(body[: start + _MAX_NUMBER])
+            value = Group(body[start : start + _MAX_NUMBER], start).values()
         except document.ParseError:
             if opener != b'"' or len(body) <= start + _MAX_NUMBER:
                 raise
