@@ -359,12 +359,14 @@ def test_random_frames_may_come_in_any_pieces():
 
 
 @pytest.mark.long
+@pytest.mark.timeout(7200)
 def test_many_random_frames_may_come_in_any_pieces():
     for seed in range(2, 102):
         cuts(seed, 200)
 
 
 @pytest.mark.long
+@pytest.mark.timeout(7200)
 def test_many_random_frames_are_judged_as_h2_judges_them():
     seen = set()
     for seed in range(2, 102):
