@@ -84,7 +84,7 @@ down:  ## stop the container stack
 	@touch $@
 
 protos: .venv-protos/.tools  ## regenerate the wire messages from wire/*.proto
-	.venv-protos/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. wire/serving.proto wire/config.proto
+	.venv-protos/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. wire/*.proto
 
 clean:  ## remove the environment, caches and build results
 	rm -rf $(VENV) .venv-oldest .venv-newest .venv-protos web/node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

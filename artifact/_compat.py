@@ -11,11 +11,25 @@ from dataclasses import replace
 from typing import Any
 
 import jax
+from jax._src import compilation_cache
 from jax.export import Exported
 from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import sdy, stablehlo
 
 __all__ = ["ir", "stablehlo"]
+
+
+def set_compilation_cache(path: str, cache: Any) -> bool:
+    """Gives JAX a cache of compiled programs with `get` and `put`; returns whether it takes it.
+
+    JAX's own one can't tell a damaged entry: it hands it to native code.
+    """
+    if not hasattr(compilation_cache, "get_file_cache"):
+        return False
+    compilation_cache.get_file_cache = lambda _: (cache, path)
+    compilation_cache.reset_cache()
+    jax.config.update("jax_compilation_cache_dir", path)
+    return True
 
 
 def context() -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,10 @@ import numpy as np
 
 from artifact.manifest import ModuleRecord, Parameter
 
-_MAX_EXECUTABLES = 1024  # of one program; whoever sends ever new shapes may not fill the memory
+# Of one program, of some 2 MiB each: whoever sends ever new shapes may not fill the memory,
+_MAX_EXECUTABLES = 256
+# nor drive out the first ones, which are compiled when a version is loaded.
+_KEPT_EXECUTABLES = 64
 
 
 class Function:
@@ -63,6 +67,10 @@ class Function:
         outputs: Sequence[Any] = executable(parameters, inputs)
         return outputs
 
+    def is_compiled(self, inputs: Sequence[tuple[tuple[int, ...], np.dtype]]) -> bool:
+        """Tells whether inputs of these shapes and dtypes need no compilation."""
+        return tuple(inputs) in self._executables
+
     def read(self) -> None:
         """Reads the program, which is else done when it is first called.
 
@@ -96,7 +104,9 @@ class Function:
                         stack.enter_context(enable_64_bits())
                     compiled = self._jitted.lower(parameters, inputs).compile()
                 if len(self._executables) >= _MAX_EXECUTABLES:
-                    del self._executables[next(iter(self._executables))]
+                    del self._executables[
+                        next(itertools.islice(self._executables, _KEPT_EXECUTABLES, None))
+                    ]
                 self._executables[key] = compiled
             return self._executables[key]
 

@@ -11,6 +11,7 @@ import numpy as np
 from artifact import manifest, variables, versions
 from artifact.errors import ModuleError
 from artifact.function import Function, Functions, enable_64_bits
+from wire.dtypes import numpy_dtype
 
 # What an export's platforms are called, by JAX's name of a backend.
 _PLATFORMS = {"gpu": ("cuda", "rocm")}
@@ -95,6 +96,19 @@ class Program:
             raise self._unrunnable(error) from error
         return dict(zip(self._program.output_names, map(np.asarray, outputs), strict=True))
 
+    def is_compiled(self, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        """Tells whether inputs of these shapes, by name, have been run or compiled before.
+
+        Where no program takes them, there is nothing to compile, either.
+        """
+        sizes = [shapes[name][0] for name in self._signature.batched_inputs]
+        function = self._functions.get(sizes[0] if sizes else None) or self._functions.get(None)
+        names = self._program.input_names
+        dtypes = (self._signature.inputs[name].dtype for name in names)
+        return function is None or function.is_compiled(
+            [(shapes[name], numpy_dtype(dtype)) for name, dtype in zip(names, dtypes, strict=True)]
+        )
+
     def _function(self, batch_size: int | None) -> Function:
         function = self._functions.get(batch_size) or self._functions.get(None)
         if function is None:
@@ -133,7 +147,11 @@ def device_for(platforms: Sequence[str]) -> Any:
 
 
 def load_all(
-    version_dir: Path, *, device: Any = None, functions: Functions | None = None
+    version_dir: Path,
+    *,
+    device: Any = None,
+    functions: Functions | None = None,
+    found: manifest.Manifest | None = None,
 ) -> dict[str, Program]:
     """Loads the programs of all signatures that have one, sharing the version's parameters.
 
@@ -143,6 +161,7 @@ def load_all(
     Args:
         version_dir: A published version.
         device: A `jax.Device` to run on; what `device_for` says where None.
+        found: The version's manifest, where it has been read already.
         functions: Where versions that live at the same time find each other's programs.
 
     Raises:
@@ -153,7 +172,7 @@ def load_all(
     import jax
 
     shared = functions or Functions()
-    found = manifest.Manifest.read(version_dir)
+    found = found or manifest.Manifest.read(version_dir)
     if device is None:
         device = device_for(found.platforms)
     bundle = variables.Bundle(version_dir / versions.VARIABLES)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 # TensorFlow Serving takes any directory whose name parses as an int64 for a version.
 # https://www.tensorflow.org/tfx/serving/serving_config
-_NUMBER = re.compile(r"[0-9]{1,19}")
-_INT64_MAX = 2**63 - 1
+# As absl::SimpleAtoi does: blanks around it, a sign and any number of zeros before it.
+# Source: tensorflow_serving/sources/storage_path/file_system_storage_path_source.cc
+_NUMBER = re.compile(r"[ \t\n\v\f\r]*([+-]?)0*([0-9]{1,19})[ \t\n\v\f\r]*", re.ASCII)
+_INT64 = range(-(2**63), 2**63)
 
 EXTRA = "assets.extra"
 MANIFEST = f"{EXTRA}/manifest.json"
@@ -20,10 +22,11 @@ VARIABLES = "variables/variables"
 
 def parse(name: str) -> int | None:
     """Returns the version that a directory's name stands for; None where it is no version."""
-    if not _NUMBER.fullmatch(name):
+    found = _NUMBER.fullmatch(name)
+    if found is None:
         return None
-    version = int(name)
-    return version if version <= _INT64_MAX else None
+    version = int(found[1] + found[2])
+    return version if version in _INT64 else None
 
 
 def find(model_dir: Path) -> dict[int, Path]:

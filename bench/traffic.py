@@ -14,6 +14,7 @@ from bench.machine import CpuWatch, cpu_seconds
 from bench.subjects import Subject
 from client import grpc as client_grpc
 from client import rest
+from client.codec import HttpBody
 from client.endpoint import Endpoint
 from client.load import http1, http2
 from client.load.generator import generate
@@ -143,7 +144,8 @@ class Traffic:
             ]
         else:
             path = rest.path(plan.spec, ":predict")
-            requests = [http1.request(plan.endpoint, path, _json(batch)) for batch in batches]
+            bodies = [HttpBody(_json(batch), rest.JSON) for batch in batches]
+            requests = [http1.request(plan.endpoint, path, body) for body in bodies]
 
         def agrees(index: int, body: bytes) -> bool:
             expected = self._expected[self._indices(index, size)]

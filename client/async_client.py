@@ -32,7 +32,7 @@ class AsyncClient:
     Args:
         server: As for `Client`, and so are all others.
         port: TCP port, where `server` holds none.
-        api: `"rest"` or `"grpc"`.
+        api: As for `Client`.
         timeout: Seconds that a call may take.
         retry: How to try again.
         tls: Encrypt with the system's authorities.

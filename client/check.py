@@ -129,7 +129,7 @@ def _check_version(
         if scores is not None:
             outcome.classes += scores.argmax(axis=1).tolist()
         advance(len(indices))
-    if not is_named:  # TensorFlow Serving's REST API doesn't say who answered
+    if not is_named:  # by a server whose REST API tells no versions at all
         chosen = plan.spec
         served = client.served_version(chosen.model, version=chosen.version, label=chosen.label)
         if served != version:

@@ -21,7 +21,8 @@ Result = TypeVar("Result")
 class Client:
     """A connection to a model server; usable from several threads.
 
-    Works with TensorFlow Serving and with this project's server. Calls that find the server
+    Works with TensorFlow Serving, with servers of the Open Inference Protocol, and with this
+    project's. Calls that find the server
     unavailable are tried again until their deadline; no other error is.
 
     Example:
@@ -33,7 +34,9 @@ class Client:
             for gRPC also a target as gRPC names them, such as `dns:///host:port`, whose servers get
             calls in turn.
         port: TCP port, where `server` holds none; TensorFlow Serving's, 8501 or 8500, by default.
-        api: `"rest"` or `"grpc"`.
+        api: `"rest"` or `"grpc"`: TensorFlow Serving's; `"v2"` or `"v2-grpc"`: the Open Inference
+            Protocol by REST or gRPC, which Triton, KServe, MLServer and OpenVINO speak;
+            `"v2-json"`: the same by REST for servers that take no binary data, as MLServer.
         timeout: Seconds that a call may take: its repeated tries, the look at the signature and the
             connection included.
         retry: How to try again; `Retry(tries=1)` doesn't.

@@ -25,7 +25,7 @@ class Endpoint:
     Attributes:
         host: Name or address, an IPv6 address without brackets; empty for a target that has none.
         port: TCP port.
-        api: `"rest"` or `"grpc"`.
+        api: One of `client.api.APIS`.
         tls: Encrypt; implied by `ca_file` and `cert_file`.
         ca_file: PEM file of the authorities to trust in place of the system's.
         cert_file: PEM file of the client's own certificate, where the server asks for one.
@@ -134,7 +134,7 @@ def endpoint(
         server: A host; for REST also a URL, `https://host[:port][/prefix]`; for gRPC also a target
             such as `dns:///host[:port]`.
         port: TCP port, where `server` holds none; the API's own by default.
-        api: `"rest"` or `"grpc"`.
+        api: One of `client.api.APIS`.
         tls: As for `Endpoint`.
         ca_file: As for `Endpoint`.
         cert_file: As for `Endpoint`.

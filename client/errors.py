@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-# Source: TensorFlow Serving's http_rest_api_util (status codes of its REST errors).
+# Source: TensorFlow Serving's http_rest_api_util (status codes of its REST errors); 422 is what
+# servers on FastAPI answer to a body of another form.
 _CODES = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -11,6 +12,7 @@ _CODES = {
     405: "UNIMPLEMENTED",
     409: "ABORTED",
     413: "RESOURCE_EXHAUSTED",
+    422: "INVALID_ARGUMENT",
     429: "RESOURCE_EXHAUSTED",
     499: "CANCELLED",
     501: "UNIMPLEMENTED",

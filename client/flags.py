@@ -7,9 +7,19 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from client.api import Api
     from client.client import Client
 
 TOKEN_VARIABLE = "SERVING_TOKEN"
+# By what --api says, and whether --grpc is given.
+_APIS: dict[tuple[str, bool], Api] = {
+    ("v1", False): "rest",
+    ("v1", True): "grpc",
+    ("v2", False): "v2",
+    ("v2", True): "v2-grpc",
+    ("v2-json", False): "v2-json",
+    ("v2-json", True): "v2-grpc",
+}
 
 
 def add_server_flags(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +32,14 @@ def add_server_flags(parser: argparse.ArgumentParser) -> None:
         "dns:///HOST[:PORT] for calls to all of its addresses in turn",
     )
     server.add_argument("--port", type=int, help="8501 by default, 8500 with --grpc")
+    server.add_argument(
+        "--api",
+        choices=["v1", "v2", "v2-json"],
+        default="v1",
+        help="v1: TensorFlow Serving's; v2: the Open Inference Protocol, which Triton, KServe and "
+        "OpenVINO speak; v2-json: the same for servers without binary data, such as MLServer's "
+        "(%(default)s)",
+    )
     server.add_argument("--grpc", action="store_true", help="gRPC in place of REST")
     server.add_argument(
         "--timeout",
@@ -67,7 +85,7 @@ def connect(options: argparse.Namespace) -> Client:
     return Client(
         options.host,
         options.port,
-        "grpc" if options.grpc else "rest",
+        _APIS[options.api, options.grpc],
         timeout=options.timeout,
         tls=options.tls,
         ca_file=options.ca_file,

@@ -21,6 +21,8 @@ examples:
   python -m client.predict --model_dir models           compare with the golden examples there
   python -m client.predict --model_dir models --against jax --count_images 256 --batch_size 16
   python -m client.predict --host serving.example --tls --label stable --json
+  python -m client.predict --host https://serving.example/models --header 'X-Tenant: blue'
+  python -m client.predict --grpc --host dns:///serving.example:8500    all its addresses in turn
   python -m client.predict --image digit.png photo.jpg  files, to a signature that decodes them
 
 exit code: 0 all outputs agree with JAX (or none was compared), 1 some don't, or the model failed,

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from client import errors, json_tensors, signature
+from client import json_tensors, signature
 from client.codec import (
     Description,
     HttpBody,
@@ -18,6 +18,7 @@ from client.codec import (
     UnlikeSignature,
 )
 from client.model_spec import ModelSpec
+from client.replies import Replies
 from client.results import Classification, Regression, VersionStatus
 from client.signature import ServedSignature
 
@@ -27,12 +28,11 @@ Read = TypeVar("Read")
 VERSION_HEADER = "x-model-version"
 # The name of an output that neither the answer nor a signature names.
 UNNAMED = ""
-# What a web server says that has no such page; a model server's answer has an `error` beside it.
-_NO_SUCH_PAGE = (404, 405, 501)
 # What reading JSON of another form raises.
 _NOT_OURS = (AttributeError, KeyError, TypeError, ValueError)
 _LARGE = 64 * 1024  # bytes of JSON
-_JSON = {"Content-Type": "application/json"}
+# The headers of a body.
+JSON = {"Content-Type": "application/json"}
 
 
 def path(spec: ModelSpec, verb: str = "") -> str:
@@ -89,7 +89,7 @@ class RestCodec:
 
     def __init__(self, server: str):
         """Takes the server's name for errors."""
-        self._server = server
+        self._replies = Replies(server, "TensorFlow Serving's REST API")
 
     def predict(
         self,
@@ -101,16 +101,16 @@ class RestCodec:
         """Returns a predict call."""
 
         def read(reply: HttpReply) -> Predicted:
-            answer = self._parse(reply)
+            answer = self._replies.parse(reply)
             if "outputs" not in answer:
-                raise self._other_api("no outputs")
+                raise self._replies.other_api("no outputs")
             is_large = len(reply.content) > _LARGE
             return Predicted(_version(reply), lambda known: read_outputs(answer, known), is_large)
 
         return HttpExchange(
             path(spec, ":predict"),
             read,
-            lambda: HttpBody(predict_body(inputs, signature_name, signature), _JSON),
+            lambda: HttpBody(predict_body(inputs, signature_name, signature), JSON),
         )
 
     def classify(
@@ -146,7 +146,7 @@ class RestCodec:
         """Returns the question for the states of a model's versions."""
 
         def read(reply: HttpReply) -> list[VersionStatus]:
-            answer = self._parse(reply)
+            answer = self._replies.parse(reply)
             try:
                 return [
                     VersionStatus(
@@ -157,7 +157,7 @@ class RestCodec:
                     for entry in answer["model_version_status"]
                 ]
             except _NOT_OURS:
-                raise self._other_api("no states of versions") from None
+                raise self._replies.other_api("no states of versions") from None
 
         return HttpExchange(path(spec), read)
 
@@ -165,7 +165,7 @@ class RestCodec:
         """Returns the question for a version's signatures."""
 
         def read(reply: HttpReply) -> Description:
-            answer = self._parse(reply)
+            answer = self._replies.parse(reply)
             try:
                 found = answer["metadata"]["signature_def"]["signature_def"]
                 signatures = {name: signature.from_json(value) for name, value in found.items()}
@@ -173,7 +173,7 @@ class RestCodec:
                 version = answer.get("model_spec", {}).get("version")
                 number = spec.version if version is None else int(version)
             except _NOT_OURS:
-                raise self._other_api("no signatures") from None
+                raise self._replies.other_api("no signatures") from None
             return Description(number, signatures)
 
         return HttpExchange(path(spec, "/metadata"), read)
@@ -194,41 +194,16 @@ class RestCodec:
             body["signature_name"] = signature_name
 
         def read(reply: HttpReply) -> Read:
-            answer = self._parse(reply)
+            answer = self._replies.parse(reply)
             version = _version(reply)
             try:
                 return convert(answer["results"], spec.version if version is None else version)
             except _NOT_OURS:
-                raise self._other_api("no results") from None
+                raise self._replies.other_api("no results") from None
 
         return HttpExchange(
-            path(spec, verb), read, lambda: HttpBody(json.dumps(body).encode(), _JSON)
+            path(spec, verb), read, lambda: HttpBody(json.dumps(body).encode(), JSON)
         )
-
-    def _parse(self, reply: HttpReply) -> dict[str, Any]:
-        """Returns the answer's object.
-
-        Raises:
-            ServingError: the server's refusal, or what answers is no model server.
-        """
-        try:
-            answer = json.loads(reply.content)
-        except ValueError:
-            answer = None
-        if reply.status != 200:
-            text = answer.get("error") if isinstance(answer, dict) else None
-            if text is None and reply.status in _NO_SUCH_PAGE:
-                raise self._other_api(f"HTTP {reply.status} without an error in JSON")
-            text = text or reply.content[:200].decode(errors="replace").strip() or reply.reason
-            raise errors.error(errors.http_code(reply.status), str(text))
-        if not isinstance(answer, dict):
-            raise self._other_api("no JSON object")
-        return answer
-
-    def _other_api(self, seen: str) -> errors.ServingError:
-        """The error with the code that a gRPC server of other services answers with."""
-        message = f"{self._server} doesn't answer as TensorFlow Serving's REST API does ({seen})"
-        return errors.ServingError("UNIMPLEMENTED", message)
 
 
 def _version(reply: HttpReply) -> int | None:

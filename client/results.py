@@ -12,10 +12,10 @@ class Prediction:
     """A model's answer.
 
     Attributes:
-        outputs: Arrays by output name, in the dtypes of the signature. Strings are bytes in an
-            object array.
-        version: The version that answered; None where the server doesn't say (TensorFlow
-            Serving's REST API doesn't, unless a version was asked for).
+        outputs: Arrays by output name, in the dtypes of the signature of the version that answered.
+            Strings are bytes in an object array. An only output is named `""` where a REST server
+            tells neither its name nor which version's signature to look it up in.
+        version: The version that answered; None where such a server was asked for no version.
     """
 
     outputs: dict[str, np.ndarray]
@@ -35,7 +35,13 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Classification:
-    """Classes with their scores, one list an example."""
+    """Classes with their scores, one list an example.
+
+    Attributes:
+        results: Labels and scores.
+        version: The version that answered; None where the server doesn't say (TensorFlow Serving's
+            REST API doesn't, unless a version was asked for).
+    """
 
     results: list[list[tuple[str, float]]]
     version: int | None
@@ -43,7 +49,12 @@ class Classification:
 
 @dataclass(frozen=True)
 class Regression:
-    """One float32 value an example, shape [N]."""
+    """One float32 value an example.
+
+    Attributes:
+        values: Shape [N].
+        version: As for `Classification`.
+    """
 
     values: np.ndarray
     version: int | None
@@ -53,12 +64,16 @@ class Regression:
 STATES = {0: "UNKNOWN", 10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
 
 
+# The version of a model in a server that names none, which the Open Inference Protocol allows.
+UNVERSIONED = 0
+
+
 @dataclass(frozen=True)
 class VersionStatus:
     """One version's state in the server.
 
     Attributes:
-        version: Number.
+        version: Number; `UNVERSIONED` where the server has no versions.
         state: One of `STATES`.
         error: The reason, where loading failed; else empty.
     """

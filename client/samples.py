@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from artifact import golden, program
+from artifact import golden, program, versions
 from artifact.manifest import Manifest, ManifestError, Tolerance
+from client.results import UNVERSIONED
 
 BUNDLED = Path(__file__).parent / "data" / "mnist_test.npz"
 MNIST_CLASSES = 10
@@ -96,7 +97,7 @@ def find(
 
     Args:
         model: Name of the model.
-        version: The version that is served.
+        version: The version that is served, or `UNVERSIONED`.
         signature: Name of the signature.
         model_dir: Directory of the published models, or None.
         against: `"golden"` or `"jax"`: compare or raise; None compares with the golden examples
@@ -109,7 +110,23 @@ def find(
         if against:
             raise SampleError(f"--against {against} needs --model_dir")
         return bundled()
-    return published(model_dir / model / str(version), signature, live=against == "jax")
+    return published(directory(model_dir, model, version), signature, live=against == "jax")
+
+
+def directory(model_dir: Path, model: str, version: int) -> Path:
+    """Returns where a served version was published.
+
+    Of a server without versions it is the newest one that there is.
+
+    Raises:
+        SampleError: there is none.
+    """
+    if version != UNVERSIONED:
+        return model_dir / model / str(version)
+    try:
+        return versions.latest(model_dir / model)
+    except FileNotFoundError as error:
+        raise SampleError(str(error)) from None
 
 
 def _largest_case(

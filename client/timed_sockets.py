@@ -49,7 +49,7 @@ class TimedSocket:
     def makefile(self, mode: str, buffering: int | None = None) -> io.BufferedReader:
         """Returns what an answer is read from."""
         raw = self._socket.makefile(mode, buffering=0)
-        return io.BufferedReader(_TimedReader(self, raw), 64 * 1024)
+        return io.BufferedReader(_TimedReader(self, raw), io.DEFAULT_BUFFER_SIZE)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._socket, name)

@@ -1,11 +1,12 @@
-"""Print what an image installs: one extra of pyproject.toml, without what an image has no use for.
+"""Print what an image installs: extras of pyproject.toml, without what an image has no use for.
 
-python3 docker/requirements.py server >requirements.txt
+python3 docker/requirements.py server tracing >requirements.txt
 """
 
 import re
 import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 LEFT_OUT = {
@@ -24,11 +25,12 @@ SWAPPED = {
 }
 
 
-def requirements(extra: str, pyproject: Path) -> list[str]:
-    """The requirement lines of one extra for an image."""
+def requirements(extras: Sequence[str], pyproject: Path) -> list[str]:
+    """The requirement lines of some extras for an image."""
     project = tomllib.loads(pyproject.read_text())["project"]
     lines = []
-    for line in project["dependencies"] + project["optional-dependencies"][extra]:
+    wanted = [line for extra in extras for line in project["optional-dependencies"][extra]]
+    for line in project["dependencies"] + wanted:
         name = re.match(r"[\w.-]+", line)[0]
         if name not in LEFT_OUT:
             bounds = line.removeprefix(name)
@@ -37,4 +39,4 @@ def requirements(extra: str, pyproject: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(requirements(sys.argv[1], Path("pyproject.toml"))))
+    print("\n".join(requirements(sys.argv[1:], Path("pyproject.toml"))))

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's gRPC services: their methods, paths and messages."""
+"""The gRPC services of both APIs: their methods, paths and messages."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from wire import open_inference_pb2 as v2
+from wire import profiler_pb2
 from wire import serving_pb2 as pb
 
 
@@ -34,6 +36,8 @@ def _service(name: str, **methods: tuple[type[Message], type[Message]]) -> Mappi
 
 PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
 MODEL_SERVICE = "tensorflow.serving.ModelService"
+PROFILER_SERVICE = "tensorflow.ProfilerService"
+INFERENCE_SERVICE = "inference.GRPCInferenceService"
 
 PREDICTION_METHODS = _service(
     PREDICTION_SERVICE,
@@ -43,8 +47,26 @@ PREDICTION_METHODS = _service(
     MultiInference=(pb.MultiInferenceRequest, pb.MultiInferenceResponse),
     GetModelMetadata=(pb.GetModelMetadataRequest, pb.GetModelMetadataResponse),
 )
+PROFILER_METHODS = _service(
+    PROFILER_SERVICE,
+    Profile=(profiler_pb2.ProfileRequest, profiler_pb2.ProfileResponse),
+    Monitor=(profiler_pb2.MonitorRequest, profiler_pb2.MonitorResponse),
+    Terminate=(profiler_pb2.TerminateRequest, profiler_pb2.TerminateResponse),
+)
 MODEL_METHODS = _service(
     MODEL_SERVICE,
     GetModelStatus=(pb.GetModelStatusRequest, pb.GetModelStatusResponse),
     HandleReloadConfigRequest=(pb.ReloadConfigRequest, pb.ReloadConfigResponse),
+)
+INFERENCE_METHODS = _service(
+    INFERENCE_SERVICE,
+    ServerLive=(v2.ServerLiveRequest, v2.ServerLiveResponse),
+    ServerReady=(v2.ServerReadyRequest, v2.ServerReadyResponse),
+    ServerMetadata=(v2.ServerMetadataRequest, v2.ServerMetadataResponse),
+    ModelReady=(v2.ModelReadyRequest, v2.ModelReadyResponse),
+    ModelMetadata=(v2.ModelMetadataRequest, v2.ModelMetadataResponse),
+    ModelInfer=(v2.ModelInferRequest, v2.ModelInferResponse),
+    RepositoryIndex=(v2.RepositoryIndexRequest, v2.RepositoryIndexResponse),
+    RepositoryModelLoad=(v2.RepositoryModelLoadRequest, v2.RepositoryModelLoadResponse),
+    RepositoryModelUnload=(v2.RepositoryModelUnloadRequest, v2.RepositoryModelUnloadResponse),
 )

@@ -21,9 +21,13 @@ examples:
   python -m client.load --batch_size 16 --duration 30 --plot latency.png
   python -m client.load --grpc --rate 500 --concurrency 64      open loop: 500 requests a second
   python -m client.load --model_dir models --verify             compare every answer with JAX's
+  python -m client.load --concurrency 2000 --timeout 5          2,000 connections
+  python -m client.load --grpc --concurrency 64 --connections 2     32 streams on each of two
+  python -m client.load --host https://serving.example/models --header 'X-Tenant: blue' --json
 
 Latencies of the open loop run from the moment a request was meant to start, so that a server
-that stalls is charged for the requests it kept waiting (no coordinated omission).
+that stalls is charged for the requests it kept waiting (no coordinated omission). A request that
+times out counts in the percentiles with at least the --timeout that it was given.
 
 exit code: 0 no errors, 1 errors or wrong answers, 2 wrong flags, an unknown model or no model
 server, 3 the server can't be reached or isn't ready

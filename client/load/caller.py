@@ -32,13 +32,15 @@ BUSY = Answer("BUSY")
 
 
 class Caller(Protocol):
-    """Carries prepared requests to a server, and opens a connection again when it was closed.
+    """Carries prepared requests to a server, and opens a connection again when it was closed."""
 
-    Attributes:
-        sent_away: Connections that the server asked to be replaced.
-    """
+    @property
+    def sent_away(self) -> int:
+        """Connections that the server asked to be replaced."""
 
-    sent_away: int
+    @property
+    def queued(self) -> int:
+        """Calls that waited until the server allowed another stream."""
 
     async def call(self, request: bytes) -> Answer:
         """Sends one request; every trouble is a code in the answer, not an exception."""
@@ -52,20 +54,30 @@ class Caller(Protocol):
 
 async def open_connection(
     protocol: Http1 | Link, endpoint: Endpoint, context: ssl.SSLContext | None, timeout: float
-) -> bool:
-    """Connects a protocol, and waits until it is ready; False where that fails within `timeout`."""
+) -> Answer | None:
+    """Connects a protocol, and waits until it is ready.
+
+    Returns:
+        None, or the answer to the calls that have waited for it: nobody is there, or nobody has
+        answered within `timeout` seconds.
+    """
     loop = asyncio.get_running_loop()
+    failure = Answer(BROKEN)
     try:
         async with asyncio.timeout(timeout):
             await loop.create_connection(
                 lambda: protocol, endpoint.host, endpoint.port, ssl=context
             )
             if await protocol.ready:
-                return True
-    except (OSError, TimeoutError):
+                return None
+    except TimeoutError as error:
+        protocol.close()
+        if error.errno is None:  # ETIMEDOUT is the system's, and may come early
+            failure = Answer(EXPIRED)
+    except OSError:
         protocol.close()
     await asyncio.sleep(0.05)  # no busy loop while nobody listens
-    return False
+    return failure
 
 
 def tls(endpoint: Endpoint, protocol: str) -> ssl.SSLContext | None:

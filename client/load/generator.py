@@ -67,8 +67,7 @@ async def _generate(plan: LoadPlan, workload: Workload, watch: Watcher) -> Resul
         watching.cancel()
         for caller in callers:
             caller.close()
-    sent_away = sum(caller.sent_away for caller in callers)
-    return _result(plan, workload, schedule, recorder, cpu, sent_away)
+    return _result(plan, workload, schedule, recorder, cpu, callers)
 
 
 async def _work(
@@ -112,7 +111,7 @@ def _connections(plan: LoadPlan) -> int:
 
 
 def _caller(plan: LoadPlan, workload: Workload) -> Caller:
-    if plan.endpoint.api == "grpc":
+    if plan.endpoint.kind.carrier == "grpc":
         from client.load.http2 import Http2
 
         return Http2(plan.endpoint, workload.path, keep_bodies=plan.verify, timeout=plan.timeout)
@@ -127,7 +126,7 @@ def _result(
     schedule: Schedule,
     recorder: Recorder,
     cpu: float,
-    sent_away: int,
+    callers: list[Caller],
 ) -> Result:
     left = schedule.left()
     left = left[left >= schedule.measured_from]
@@ -140,5 +139,6 @@ def _result(
         recorder.errors(schedule.measured_from),
         len(left),
         cpu,
-        sent_away,
+        sum(caller.sent_away for caller in callers),
+        sum(caller.queued for caller in callers),
     )

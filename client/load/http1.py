@@ -8,27 +8,28 @@ from typing import cast
 
 import httptools
 
+from client.codec import HttpBody
 from client.endpoint import Endpoint
 from client.errors import http_code
 from client.load.caller import BROKEN, EXPIRED, Answer, open_connection, tls
 
 
-def request(endpoint: Endpoint, path: str, body: bytes) -> bytes:
+def request(endpoint: Endpoint, path: str, body: HttpBody) -> bytes:
     """Returns a whole POST request."""
     lines = [
         f"POST {endpoint.prefix}{path} HTTP/1.1",
         f"Host: {endpoint.authority}",
-        "Content-Type: application/json",
-        f"Content-Length: {len(body)}",
+        f"Content-Length: {len(body.content)}",
     ]
-    lines += [f"{name}: {value}" for name, value in endpoint.all_headers]
-    return "\r\n".join([*lines, "", ""]).encode() + body
+    lines += [f"{name}: {value}" for name, value in (*body.headers.items(), *endpoint.all_headers)]
+    return "\r\n".join([*lines, "", ""]).encode() + body.content
 
 
 class Http1(asyncio.Protocol):
     """A connection that carries one request at a time and opens again when it was closed."""
 
-    sent_away = 0  # HTTP/1.1 has no such thing; a closed connection is simply opened again
+    # HTTP/1.1 has no such things; a closed connection is simply opened again.
+    sent_away = queued = 0
 
     def __init__(self, endpoint: Endpoint, *, keep_bodies: bool, timeout: float):
         self._endpoint = endpoint
@@ -48,8 +49,9 @@ class Http1(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self._sent = perf_counter()
         if self._transport is None or self._transport.is_closing():
-            if not await open_connection(self, self._endpoint, self._tls, self._timeout):
-                return Answer(BROKEN)
+            failure = await open_connection(self, self._endpoint, self._tls, self._timeout)
+            if failure is not None:
+                return failure
             if self._transport is None:  # lost again already
                 return Answer(BROKEN)
         self._waiting = loop.create_future()

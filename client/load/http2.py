@@ -12,7 +12,7 @@ from time import perf_counter
 
 from client.endpoint import Endpoint
 from client.load import hpack
-from client.load.caller import BROKEN, BUSY, EXPIRED, REFUSED, Answer, open_connection, tls
+from client.load.caller import BUSY, EXPIRED, REFUSED, Answer, open_connection, tls
 from client.load.http2_link import Link
 
 _PAUSE, _LONGEST_PAUSE = 0.001, 0.05  # seconds before a refused call is sent again
@@ -54,10 +54,11 @@ class Http2:
         self._header_block = headers(endpoint, path)
         self._keep_bodies = keep_bodies
         self._timeout = timeout
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Task[Link | Answer] | None = None
         self._link: Link | None = None
         self._leaving: list[Link] = []
         self.sent_away = 0
+        self._queued_before = 0
 
     async def call(self, request: bytes) -> Answer:
         """Sends a gRPC message."""
@@ -66,9 +67,10 @@ class Http2:
         while True:
             link = self._link
             if link is None or not link.takes_calls:
-                link = await self._open()
-                if link is None:
-                    return Answer(BROKEN)
+                opened = await self._open()
+                if isinstance(opened, Answer):
+                    return opened
+                link = opened
             answer = await link.call(request, sent)
             if answer is not REFUSED and answer is not BUSY:
                 return answer
@@ -78,6 +80,11 @@ class Http2:
             pause = min(max(2 * pause, _PAUSE), _LONGEST_PAUSE)
             if perf_counter() - sent > self._timeout:
                 return Answer(EXPIRED)
+
+    @property
+    def queued(self) -> int:
+        """Calls that waited for a stream."""
+        return self._queued_before + (self._link.queued if self._link is not None else 0)
 
     def expire(self, before: float) -> None:
         """Cancels the calls in flight that were sent before a moment."""
@@ -93,19 +100,22 @@ class Http2:
         self._leaving = [link for link in self._leaving if link.is_open]
         return [*self._leaving, *([self._link] if self._link is not None else [])]
 
-    async def _open(self) -> Link | None:
-        """Returns a connection that takes calls, one for all who ask at once; None for none."""
-        async with self._opening:
-            before = self._link
-            if before is not None:
-                if before.takes_calls:
-                    return before
-                self._link = None
-                if before.was_sent_away:
-                    self.sent_away += 1
-                    self._leaving.append(before)
-            link = Link(self._header_block, keep_bodies=self._keep_bodies)
-            if await open_connection(link, self._endpoint, self._tls, self._timeout):
-                self._link = link
-                return link
-            return None
+    async def _open(self) -> Link | Answer:
+        """Returns a connection that takes calls, or why there is none: one for all who ask."""
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self._connect())
+        return await self._opening
+
+    async def _connect(self) -> Link | Answer:
+        before, self._link = self._link, None
+        if before is not None:
+            self._queued_before += before.queued
+        if before is not None and before.was_sent_away:
+            self.sent_away += 1
+            self._leaving.append(before)
+        link = Link(self._header_block, keep_bodies=self._keep_bodies)
+        failure = await open_connection(link, self._endpoint, self._tls, self._timeout)
+        if failure is not None:
+            return failure
+        self._link = link
+        return link

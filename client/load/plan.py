@@ -54,7 +54,7 @@ class LoadPlan:
                 f"{self.connections} connections for {self.concurrency} requests in flight: "
                 "some would never be used"
             )
-        if self.endpoint.api == "rest" and self.connections < self.concurrency:
+        if self.endpoint.kind.carrier == "http" and self.connections < self.concurrency:
             raise ValueError(
                 "over REST a connection carries one request at a time: "
                 f"{self.concurrency} in flight need as many connections, not {self.connections}"

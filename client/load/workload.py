@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from google.protobuf.message import DecodeError, Message
 
 from client import samples as sources
 from client.client import Client
+from client.codec import HttpBody
 from client.load.plan import LoadPlan
 from client.results import Prediction
 from client.samples import Samples
@@ -18,6 +20,7 @@ from client.signature import ServedSignature
 from client.verify import Comparison
 from wire import dtypes
 
+_V2 = ("v2", "v2-json")
 _DISTINCT = 16  # so that no cache of one request flatters a server
 
 
@@ -61,7 +64,7 @@ def prepare(client: Client, plan: LoadPlan, model_dir: Path | None) -> Workload:
         raise ValueError(f"{chosen} has no signature {plan.signature}; there are {known}")
     signature = signatures[plan.signature]
     if model_dir is not None:
-        directory = model_dir / chosen.model / str(version)
+        directory = sources.directory(model_dir, chosen.model, version)
         samples = sources.published(directory, plan.signature, live=False)
     else:
         samples = fitting(signature, plan.batch_size)
@@ -110,20 +113,50 @@ def _ask(client: Client, plan: LoadPlan, inputs: Mapping[str, np.ndarray]) -> Pr
 def _encode(
     plan: LoadPlan, signature: ServedSignature, batches: list[dict[str, np.ndarray]]
 ) -> tuple[list[bytes], str]:
-    if plan.endpoint.api == "grpc":
-        from client.grpc import predict_request
+    if plan.endpoint.kind.carrier == "grpc":
         from client.load.http2 import message
-        from wire.services import PREDICTION_METHODS
 
-        messages = [predict_request(plan.spec, batch, plan.signature) for batch in batches]
-        path = PREDICTION_METHODS["Predict"].path
+        messages, path = _messages(plan, batches)
         return [message(m.SerializeToString()) for m in messages], path
-    from client import rest
     from client.load.http1 import request
 
-    path = rest.path(plan.spec, ":predict")
-    bodies = [rest.predict_body(batch, plan.signature, signature) for batch in batches]
+    bodies, path = _bodies(plan, signature, batches)
     return [request(plan.endpoint, path, body) for body in bodies], path
+
+
+def _messages(
+    plan: LoadPlan, batches: list[dict[str, np.ndarray]]
+) -> tuple[Sequence[Message], str]:
+    if plan.endpoint.api == "v2-grpc":
+        from client.v2_grpc import infer_request
+        from wire.services import INFERENCE_METHODS
+
+        path = INFERENCE_METHODS["ModelInfer"].path
+        return [infer_request(plan.spec, batch, plan.signature) for batch in batches], path
+    from client.grpc import predict_request
+    from wire.services import PREDICTION_METHODS
+
+    path = PREDICTION_METHODS["Predict"].path
+    return [predict_request(plan.spec, batch, plan.signature) for batch in batches], path
+
+
+def _bodies(
+    plan: LoadPlan, signature: ServedSignature, batches: list[dict[str, np.ndarray]]
+) -> tuple[list[HttpBody], str]:
+    if plan.endpoint.api in _V2:
+        from client import v2_rest
+
+        path, is_binary = v2_rest.path(plan.spec, "/infer"), plan.endpoint.api == "v2"
+        return [
+            v2_rest.infer_body(batch, plan.signature, is_binary=is_binary) for batch in batches
+        ], path
+    from client import rest
+
+    path = rest.path(plan.spec, ":predict")
+    return [
+        HttpBody(rest.predict_body(batch, plan.signature, signature), rest.JSON)
+        for batch in batches
+    ], path
 
 
 def _checker(
@@ -145,17 +178,28 @@ def _checker(
 
 
 def _decode(plan: LoadPlan, signature: ServedSignature, body: bytes) -> dict[str, np.ndarray]:
-    if plan.endpoint.api == "grpc":
-        from google.protobuf.message import DecodeError
-
-        from wire import serving_pb2 as pb
-        from wire import tensors
-
+    if plan.endpoint.kind.carrier == "grpc":
         try:
-            response = pb.PredictResponse.FromString(body)
+            return _read_message(plan, body)
         except DecodeError as error:
             raise ValueError(str(error)) from None
-        return {name: tensors.to_array(value) for name, value in response.outputs.items()}
+    if plan.endpoint.api in _V2:
+        from client import v2_rest
+
+        return v2_rest.read_outputs(body)
     from client import rest
 
     return rest.read_outputs(json.loads(body), signature)
+
+
+def _read_message(plan: LoadPlan, body: bytes) -> dict[str, np.ndarray]:
+    if plan.endpoint.api == "v2-grpc":
+        from client.v2_grpc import read_outputs
+        from wire import open_inference_pb2 as v2
+
+        return read_outputs(v2.ModelInferResponse.FromString(body))
+    from wire import serving_pb2 as pb
+    from wire import tensors
+
+    response = pb.PredictResponse.FromString(body)
+    return {name: tensors.to_array(value) for name, value in response.outputs.items()}

@@ -27,7 +27,7 @@ def check_version(model_dir: Path, version: int | str, *, overwrite: bool) -> No
     """
     if version == AUTO:
         return
-    if not isinstance(version, int) or versions.parse(str(version)) is None:
+    if not isinstance(version, int) or version < 0 or versions.parse(str(version)) is None:
         raise UserError(f"version {version!r} is neither a number from 0 to 2^63-1 nor {AUTO!r}")
     existing = versions.find(model_dir).get(version)
     if existing is not None and not overwrite:

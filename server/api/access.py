@@ -5,10 +5,28 @@ from __future__ import annotations
 import re
 
 # Probes carry no secret and are told none: these answer without the names of models.
-OPEN = frozenset({"/healthz", "/readyz"})
-_ADMIN = re.compile(r"/tensorflow\.serving\.ModelService/HandleReloadConfigRequest")
+OPEN = frozenset(
+    {
+        "/healthz",
+        "/readyz",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/inference.GRPCInferenceService/ServerLive",
+        "/inference.GRPCInferenceService/ServerReady",
+    }
+)
+_ADMIN = re.compile(
+    r"/tensorflow\.serving\.ModelService/HandleReloadConfigRequest"
+    r"|/tensorflow\.ProfilerService/.*"
+    r"|/inference\.GRPCInferenceService/RepositoryModel(Load|Unload)"
+    r"|/v2/repository/.*/(load|unload)",
+    re.DOTALL,
+)
 
 
 def is_admin(path: str) -> bool:
-    """Tells whether a request to this path changes what the server serves or writes."""
+    """Tells whether a request to this path changes what the server serves or does.
+
+    A profile slows the process down and shows what others ask of it.
+    """
     return _ADMIN.fullmatch(path) is not None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from server.api.pages.pages import Pages
 from server.api.tfs_rest import rendering
 from server.api.tfs_rest.api import RestApi
+from server.api.v2.api import V2Api
 from server.errors import Code, ServingError
 from server.inference.core import Core
 from server.protocol.guard import Guard
@@ -49,6 +50,7 @@ class Front:
         self._options = options
         self._guard = guard
         self._api = RestApi(core, timeout_s=options.timeout_s)
+        self._v2 = V2Api(core, timeout_s=options.timeout_s)
         self._pages = Pages(core, guard, prometheus_path=options.prometheus_path)
 
     def admit(self, request: Request) -> Response | None:
@@ -82,6 +84,8 @@ class Front:
             await content.decode(request, self._options.max_body_bytes)
         if request.path[:4].lower() == "/v1/":
             return await self._api(request)
+        if request.path[:4] in ("/v2", "/v2/"):
+            return await self._v2(request)
         return await self._pages(request)
 
     def _noted(self, request: Request, response: Response, start: float) -> Response:

@@ -12,10 +12,14 @@ from server.api import grpc_reflection
 from server.api.tfs_grpc import descriptors
 from server.api.tfs_grpc.models import ModelService
 from server.api.tfs_grpc.prediction import PredictionService
+from server.api.tfs_grpc.profiler import ProfilerService
+from server.api.v2 import descriptors as v2_descriptors
+from server.api.v2.service import InferenceService
 from server.errors import Code, ServingError
 from server.inference.core import Core
 from server.protocol.grpc.method import Context, Method, of_one_request
 from server.telemetry import tracing
+from wire import open_inference_pb2 as v2
 from wire import services
 from wire import serving_pb2 as pb
 
@@ -23,7 +27,8 @@ logger = logging.getLogger(__name__)
 
 _HEALTH_SERVICE = "grpc.health.v1.Health"
 _HEALTHY_SERVICES = (
-    "", "ModelService", "PredictionService", services.MODEL_SERVICE, services.PREDICTION_SERVICE
+    "", "ModelService", "PredictionService", services.MODEL_SERVICE, services.PREDICTION_SERVICE,
+    services.INFERENCE_SERVICE,
 )  # fmt: skip
 _SERVING = 1  # HealthCheckResponse.ServingStatus
 _WITH_SPEC = (
@@ -33,7 +38,6 @@ _WITH_SPEC = (
     pb.InferenceResult,
     pb.GetModelMetadataResponse,
 )
-_PROFILER_SERVICE = "tensorflow.ProfilerService"
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class ServiceOptions:
 
 
 class GrpcServices:
-    """TensorFlow Serving's services, its profiler's answers, health checks and reflection.
+    """The services of both APIs, TensorFlow's profiler's answers, health checks and reflection.
 
     Attributes:
         methods: By path. A transport registers them all, checks who may call them, and turns a
@@ -64,12 +68,17 @@ class GrpcServices:
         prediction = PredictionService(core, as_tensor_content=options.as_tensor_content)
         self._add(services.PREDICTION_METHODS, prediction)
         self._add(services.MODEL_METHODS, ModelService(core))
-        self._add_profiler()
-        names, files = [services.PREDICTION_SERVICE, services.MODEL_SERVICE], []
+        self._add(services.PROFILER_METHODS, ProfilerService())
+        self._add(services.INFERENCE_METHODS, InferenceService(core))
+        names, files = [
+            services.PREDICTION_SERVICE, services.MODEL_SERVICE, services.INFERENCE_SERVICE
+        ], []  # fmt: skip
+        pool = descriptors.pool()
+        pool.Add(v2_descriptors.file())
         if options.health:
             files.append(self._add_health())
             names.append(_HEALTH_SERVICE)
-        self.methods |= grpc_reflection.methods(names, files, descriptors.pool())
+        self.methods |= grpc_reflection.methods(names, files, pool)
 
     async def open(self) -> None:
         """Tells health checks that the services answer."""
@@ -93,31 +102,6 @@ class GrpcServices:
                 method.request.FromString,
                 method.response.SerializeToString,
                 self._watched(getattr(implementation, name), name),
-            )
-
-    def _add_profiler(self) -> None:
-        """Answers TensorFlow's profiler clients: there is nothing here that they could profile.
-
-        As the official server does without a session (profiler_service_impl.cc), but for the code
-        of Profile, which is INTERNAL there: nothing is wrong with the server.
-        """
-
-        async def profile(request: bytes, context: Context) -> bytes:
-            raise ServingError(
-                Code.UNIMPLEMENTED,
-                "the embedded server has no TensorFlow profiler; see /metrics and Server-Timing",
-            )
-
-        async def monitor(request: bytes, context: Context) -> bytes:
-            raise ServingError(Code.UNIMPLEMENTED, "unimplemented.")
-
-        async def terminate(request: bytes, context: Context) -> bytes:
-            return b""  # an empty TerminateResponse
-
-        for method in (profile, monitor, terminate):
-            name = method.__name__.capitalize()
-            self.methods[f"/{_PROFILER_SERVICE}/{name}"] = Method(
-                bytes, bytes, self._watched(method, name)
             )
 
     def _add_health(self) -> Any:
@@ -170,11 +154,12 @@ class GrpcServices:
         trace: str | None = None,
     ) -> None:
         spec = getattr(request, "model_spec", None)
+        model = spec.name if spec is not None else getattr(request, "model_name", None)
         self._core.observer.log(
             face="GRPC",
             peer=peer,
             method=name,
-            model=spec.name if spec is not None else None,
+            model=model,
             status=code.name,
             milliseconds=round(seconds * 1e3, 3),
             bytes_in=request.ByteSize() if hasattr(request, "ByteSize") else len(request),
@@ -189,4 +174,6 @@ def _trailing(response: Any, seconds: float) -> list[tuple[str, str | bytes]]:
         response = response.results[0]  # all are by one version
     if isinstance(response, _WITH_SPEC):
         metadata.append(("x-model-version", str(response.model_spec.version.value)))
+    elif isinstance(response, v2.ModelInferResponse):
+        metadata.append(("x-model-version", response.model_version))
     return metadata

@@ -26,6 +26,9 @@ class Engine(Protocol):
     def has_one_batch(self, signature: str) -> bool:
         """Whether all open leading axes of a signature's inputs are one batch, as far as known."""
 
+    def is_ready(self, signature: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        """Whether inputs of these shapes run, or are refused, without being compiled before."""
+
     def run(
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
     ) -> dict[str, np.ndarray]:

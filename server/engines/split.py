@@ -32,6 +32,10 @@ class SplitEngine:
         """Returns what the signature's engine says."""
         return self._engine(signature).has_one_batch(signature)
 
+    def is_ready(self, signature: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        """Returns what the signature's engine says."""
+        return self._engine(signature).is_ready(signature, shapes)
+
     def run(
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
     ) -> dict[str, np.ndarray]:

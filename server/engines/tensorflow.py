@@ -17,6 +17,7 @@ from server.errors import Code, ServingError
 # Ops that can't run without XLA: what jax2tf exports, and functions marked with jit_compile.
 _XLA_OP = "XlaCallModule"
 _MUST_COMPILE = "_XlaMustCompile"
+_MAX_SEEN = 1024  # shapes that are remembered
 
 
 class TensorFlowEngine:
@@ -57,7 +58,10 @@ class TensorFlowEngine:
             raise _as_serving_error(error) from None
         except (RuntimeError, ValueError, OSError) as error:
             raise ServingError(Code.INTERNAL, f"{path}: {error}") from None
-        self._refuse = not options.xla_compilation and _needs_xla(graph)
+        self._compiles = _needs_xla(graph)
+        self._refuse = not options.xla_compilation and self._compiles
+        # Shapes that have been run, the oldest first.
+        self._seen: dict[tuple[str, tuple[tuple[int, ...], ...]], None] = {}
 
     def batch_sizes(self, signature: str) -> Sequence[int] | None:
         """Returns None: the graph says at run time what it takes."""
@@ -66,6 +70,10 @@ class TensorFlowEngine:
     def has_one_batch(self, signature: str) -> bool:
         """Returns True: the model says nothing else."""
         return True
+
+    def is_ready(self, signature: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        """Whether the shapes have been run before, in a model that is compiled for each."""
+        return not self._compiles or (signature, tuple(shapes.values())) in self._seen
 
     def run(
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
@@ -80,12 +88,21 @@ class TensorFlowEngine:
             values = function(*inputs.values())
         except self._errors as error:
             raise _as_serving_error(error) from None
-        return {name: np.asarray(value) for name, value in zip(outputs, values, strict=True)}
+        if self._compiles:
+            self._note((signature, tuple(array.shape for array in inputs.values())))
+        return {name: _array(value) for name, value in zip(outputs, values, strict=True)}
 
     def close(self) -> None:
         """Drops the session, which ends with the last call that uses it."""
         self._callables.clear()
         self._session = None
+
+    def _note(self, shapes: tuple[str, tuple[tuple[int, ...], ...]]) -> None:
+        if shapes not in self._seen:
+            with self._lock:
+                if len(self._seen) >= _MAX_SEEN:
+                    del self._seen[next(iter(self._seen))]
+                self._seen[shapes] = None
 
     def _callable(self, signature: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:
         key = (signature, inputs, outputs)
@@ -105,6 +122,15 @@ class TensorFlowEngine:
             [entry.inputs[name].tensor for name in inputs],
             [entry.outputs[name].tensor for name in outputs],
         )
+
+
+def _array(value: Any) -> np.ndarray:
+    """Returns a session's value; a scalar string comes as bytes, of which NumPy cuts off zeros."""
+    if isinstance(value, bytes):
+        array = np.empty((), object)
+        array[()] = value
+        return array
+    return np.asarray(value)
 
 
 def _needs_xla(graph: Any) -> bool:

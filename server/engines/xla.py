@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import logging
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from artifact import manifest, program, variables
+from artifact import compilation_cache, program, variables
+from artifact.manifest import Manifest, ManifestError
 from server.engines.engine import EngineOptions
 from server.errors import Code, ServingError, invalid
 from wire import dtypes
+
+logger = logging.getLogger(__name__)
 
 
 class XlaEngine:
@@ -20,31 +26,38 @@ class XlaEngine:
     compiles_sizes = True
 
     def __init__(
-        self, path: Path, options: EngineOptions, functions: program.Functions | None = None
+        self,
+        path: Path,
+        options: EngineOptions,
+        functions: program.Functions | None = None,
+        manifest: Manifest | None = None,
     ) -> None:
         """Loads programs and parameters, and compiles the batch sizes of a fixed export.
 
         Any other shape is compiled when it is first run: the warm-up records' before the version
         is available. What a version among `functions` has compiled already isn't compiled again.
 
+        Args:
+            path: The version's directory.
+            options: How it is loaded.
+            functions: Programs of the other versions.
+            manifest: The version's, where it has been read already.
+
         Raises:
             UnrunnableError: this JAX can't run the version's programs.
             ServingError: the version isn't one of ours, or is damaged.
         """
-        import jax
-
         if options.compilation_cache is not None:
-            jax.config.update("jax_compilation_cache_dir", str(options.compilation_cache))
-            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-            jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+            _use_cache(options.compilation_cache)
         try:
-            self._signatures = manifest.Manifest.read(path).signatures
-            self._programs = program.load_all(path, functions=functions)
+            found = manifest or Manifest.read(path)
+            self._signatures = found.signatures
+            self._programs = program.load_all(path, functions=functions, found=found)
         except FileNotFoundError as error:
             raise ServingError(
                 Code.FAILED_PRECONDITION, f"the xla engine serves this exporter's versions: {error}"
             ) from None
-        except (manifest.ManifestError, variables.BundleError, KeyError, OSError) as error:
+        except (ManifestError, variables.BundleError, KeyError, OSError) as error:
             raise ServingError(Code.DATA_LOSS, f"{path}: {error}") from None
         for entry in self._programs.values():
             entry.read()
@@ -64,12 +77,23 @@ class XlaEngine:
         opened = {name for name, t in entry.inputs.items() if t.shape and t.shape[0] is None}
         return opened <= set(entry.batched_inputs)
 
+    def is_ready(self, signature: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        """Whether inputs of these shapes run, or are refused, without being compiled before."""
+        entry = self._programs.get(signature)
+        return (
+            entry is None
+            or self._problem(signature, shapes) is not None
+            or entry.is_compiled(shapes)
+        )
+
     def run(
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
     ) -> dict[str, np.ndarray]:
         """Runs a signature; JAX lets go of the GIL while it computes."""
         entry = self._program(signature)
-        self._check_shapes(signature, inputs)
+        problem = self._problem(signature, {name: a.shape for name, a in inputs.items()})
+        if problem is not None:
+            raise invalid(problem)
         try:
             values = entry.run(inputs)
         except program.UnrunnableError as error:
@@ -99,12 +123,12 @@ class XlaEngine:
                 Code.FAILED_PRECONDITION, f'signature "{signature}" has no JAX program'
             ) from None
 
-    def _check_shapes(self, signature: str, inputs: Mapping[str, np.ndarray]) -> None:
-        """Refuses shapes before JAX does; which batch sizes there are, the program knows."""
+    def _problem(self, signature: str, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+        """What is wrong with shapes, before JAX says it; the program knows its batch sizes."""
         batch_sizes = set()
         entry = self._signatures[signature]
         for name, tensor in entry.inputs.items():
-            shape = inputs[name].shape
+            shape = shapes[name]
             batched = name in entry.batched_inputs
             wanted = (None, *tensor.shape[1:]) if batched else tensor.shape
             if len(shape) != len(wanted) or any(
@@ -112,20 +136,41 @@ class XlaEngine:
                 for want, size in zip(wanted, shape, strict=True)
             ):
                 want = ",".join("?" if size is None else str(size) for size in tensor.shape)
-                raise invalid(
+                return (
                     f'input "{name}" has shape {list(shape)}, signature {signature} takes [{want}]'
                 )
             if batched:
                 batch_sizes.add(shape[0])
         if len(batch_sizes) > 1:
-            raise invalid(f"inputs of signature {signature} differ in their batch size")
+            return f"inputs of signature {signature} differ in their batch size"
+        return None
 
 
-def servable(path: Path) -> frozenset[str]:
-    """Returns the signatures of a version that have a program for a device of this machine."""
+_cache_lock = threading.Lock()
+
+
+def _use_cache(directory: Path) -> None:
+    with _cache_lock:  # versions may be loaded at the same time
+        _use_cache_once(directory)
+
+
+@functools.cache
+def _use_cache_once(directory: Path) -> None:
+    """Keeps compiled programs; a cache that isn't safe, or can't be had, is no reason to fail."""
     try:
-        found = manifest.Manifest.read(path)
-    except (OSError, manifest.ManifestError):
+        compilation_cache.use(directory)
+    except (compilation_cache.UnsafeCacheError, OSError) as error:
+        logger.warning(
+            "compiled programs are neither kept nor read: %s; see --compilation_cache_dir", error
+        )
+
+
+def servable(found: Manifest | None) -> frozenset[str]:
+    """Returns the signatures of a version that have a program for a device of this machine.
+
+    None of a version without a manifest.
+    """
+    if found is None:
         return frozenset()
     programs = [name for name, entry in found.signatures.items() if entry.program is not None]
     if not programs:

@@ -11,6 +11,7 @@ from server.errors import Code, ServingError
 from server.inference import traced
 from server.inference.admission import Admission
 from server.inference.ask import Answer, Ask, ModelSpec
+from server.inference.offload import Offload
 from server.inference.predict import Execute
 from server.models.model_config import Configure
 from server.models.repository import Repository
@@ -33,6 +34,7 @@ class Core:
         configure: Replaces the configuration, in all workers where there are several.
         reports: Asks all workers how they are.
         is_draining: The server is about to end; it answers still, but is no longer ready.
+        offload: Where faces read and render what is long.
         tracer: None without tracing.
     """
 
@@ -42,6 +44,7 @@ class Core:
     request_log: RequestLog
     admission: Admission = field(default_factory=Admission)
     is_draining: bool = False
+    offload: Offload = field(default_factory=Offload)
     tracer: tracing.Tracer | None = None
 
     def __post_init__(self) -> None:
@@ -75,7 +78,8 @@ class Core:
                     except TimeoutError:
                         raise ServingError(Code.DEADLINE_EXCEEDED, _TIMED_OUT) from None
                 if self.request_log.wants(servable.name):
-                    self.request_log.add(servable, seen.signature, *task.exchange(result))
+                    exchange = functools.partial(task.exchange, result)
+                    self.request_log.add(servable, seen.signature, exchange)
                 return await ask.render(Answer(servable, seen.signature, result))
 
     def servable(self, spec: ModelSpec) -> Servable:

@@ -6,9 +6,11 @@ tensorflow_serving/servables/tensorflow/{classifier,regressor,multi_inference,ut
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
+from google.protobuf import text_format
 
 from server.engines import signatures
 from server.engines.signatures import Signature
@@ -17,6 +19,8 @@ from server.inference.predict import Call, Execute, checked_inputs, dtype_number
 from server.models.servable import Servable
 from wire import dtypes, methods
 from wire import serving_pb2 as pb
+
+_DTYPE = re.compile(r"^( *dtype: )(\d+)$", re.MULTILINE)
 
 
 async def classify(
@@ -66,13 +70,21 @@ async def multi_inference(
 ) -> pb.MultiInferenceResponse:
     """Runs several classifications and regressions on the same examples.
 
+    Each signature gets them at its own input, as where the official server feeds them to all.
+
     Raises:
-        ServingError: as for `classify` and `regress`; tasks of different models or inputs.
+        ServingError: as for `classify` and `regress`; tasks of different models.
     """
     response = pb.MultiInferenceResponse()
-    tensor = None
+    model = request.tasks[0].model_spec.name
     plan: list[tuple[pb.InferenceTask, Signature, tuple[str, ...]]] = []
     for task in request.tasks:
+        if not task.model_spec.name:
+            raise invalid("Found ModelSpec with an empty model name.")
+        if task.model_spec.name != model:
+            raise invalid(
+                "All ModelSpecs in a MultiInferenceRequest must access the same model name."
+            )
         name = task.model_spec.signature_name or signatures.DEFAULT
         if any(name == other.name for _, other, _ in plan):
             raise invalid(f"Duplicate evaluation of signature: {name}")
@@ -87,9 +99,6 @@ async def multi_inference(
             raise ServingError(
                 Code.UNIMPLEMENTED, f"Unsupported signature method_name: {task.method_name}"
             )
-        if tensor not in (None, signature.inputs["inputs"].tensor):
-            raise invalid("Input tensor must be the same for all Signatures.")
-        tensor = signature.inputs["inputs"].tensor
         plan.append((task, signature, outputs))
     for task, signature, outputs in plan:
         values = await _run_examples(execute, servable, signature, request.input, outputs, deadline)
@@ -116,12 +125,12 @@ def _classify_outputs(servable: Servable, signature: Signature) -> tuple[str, ..
     _check_method(servable, signature, "classification", methods.CLASSIFY)
     if len(signature.outputs) not in (1, 2):
         raise invalid(f"Expected one or two output Tensors, found {len(signature.outputs)}")
+    _check_input(servable, signature, "classification")
     outputs = tuple(name for name in ("classes", "scores") if name in signature.outputs)
     if not outputs:
-        raise ServingError(
-            Code.FAILED_PRECONDITION,
+        raise invalid(
             "Expected classification signature outputs to contain at least one of "
-            f'"classes" or "scores". Signature was: {signature.name}',
+            f'"classes" or "scores". Signature was: {_text(servable, signature)}'
         )
     return outputs
 
@@ -130,11 +139,9 @@ def _regress_outputs(servable: Servable, signature: Signature) -> tuple[str, ...
     _check_method(servable, signature, "regression", methods.REGRESS)
     if len(signature.outputs) != 1:
         raise invalid("Expected one output Tensor.")
+    _check_input(servable, signature, "regression")
     if "outputs" not in signature.outputs:
-        raise ServingError(
-            Code.FAILED_PRECONDITION,
-            f"No regression outputs found in SignatureDef: {signature.name}",
-        )
+        raise invalid(f"No regression outputs found in SignatureDef: {_text(servable, signature)}")
     return ("outputs",)
 
 
@@ -145,10 +152,20 @@ def _check_method(servable: Servable, signature: Signature, kind: str, method: s
         )
     if len(signature.inputs) != 1:
         raise invalid("Expected one input Tensor.")
+
+
+def _check_input(servable: Servable, signature: Signature, kind: str) -> None:
     if "inputs" not in signature.inputs:
-        raise ServingError(
-            Code.FAILED_PRECONDITION, f"No {kind} inputs found in SignatureDef: {signature.name}"
-        )
+        raise invalid(f"No {kind} inputs found in SignatureDef: {_text(servable, signature)}")
+
+
+def _text(servable: Servable, signature: Signature) -> str:
+    """Returns a SignatureDef in protobuf's text format, dtypes by name as in the official one."""
+    message = servable.metadata.signature_def[signature.name]
+    return _DTYPE.sub(
+        lambda match: f"{match[1]}{dtypes.enum_name(int(match[2]))}",
+        text_format.MessageToString(message),
+    )
 
 
 def _examples(examples: pb.Input) -> pb.ExampleList | pb.ExampleListWithContext:

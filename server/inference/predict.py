@@ -6,7 +6,7 @@ tensorflow_serving/servables/tensorflow/predict_util.cc
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -94,9 +94,8 @@ def checked_inputs(signature: Signature, inputs: Mapping[str, np.ndarray]) -> di
         ServingError: INVALID_ARGUMENT for names or dtypes that aren't the signature's.
     """
     if inputs.keys() != signature.inputs.keys():
+        check_names(signature, inputs.keys())
         inputs = {**signature.defaults, **inputs}
-    if inputs.keys() != signature.inputs.keys():
-        raise invalid(_wrong_inputs(signature.inputs.keys(), inputs.keys()))
     checked = {}
     for index, (name, tensor) in enumerate(signature.inputs.items()):
         array = inputs[name]
@@ -109,17 +108,39 @@ def checked_inputs(signature: Signature, inputs: Mapping[str, np.ndarray]) -> di
     return checked
 
 
-def _wrong_inputs(wanted: Iterable[str], sent: Iterable[str]) -> str:
-    wants, sends = set(wanted), set(sent)
+def check_names(signature: Signature, sent: Collection[str]) -> None:
+    """Checks the names of a request's inputs; those with a default may be missing.
 
-    def names(some: Iterable[str]) -> str:
-        return ",".join(sorted(some))
+    Sources: VerifyRequestInputsSize, and GetInputValues in tensorflow/cc/saved_model/util.cc
 
-    return (
-        f"input size does not match signature: {len(sends)}!={len(wants)} "
-        f"len({{{names(sends)}}}) != len({{{names(wants)}}}). "
-        f"Sent extra: {{{names(sends - wants)}}}. Missing but required: {{{names(wants - sends)}}}."
-    )
+    Raises:
+        ServingError: INVALID_ARGUMENT for others than the signature's.
+    """
+    wanted, defaults = signature.inputs, signature.defaults
+    if len(sent) > len(wanted) or (len(sent) < len(wanted) and not defaults):
+        raise invalid(
+            f"input size does not match signature: {len(sent)}!={len(wanted)} "
+            f"len({{{_list(sent)}}}) != len({{{_list(wanted)}}}). "
+            f"Sent extra: {{{_list(set(sent) - wanted.keys())}}}. "
+            f"Missing but required: {{{_list(wanted.keys() - set(sent))}}}."
+        )
+    for name, tensor in wanted.items():
+        if name not in sent and name not in defaults:
+            raise invalid(
+                f"Signature input alias: {name}(feed name: {tensor.tensor}) not found in request "
+                "and no default value provided. Inputs expected to be in the request "
+                f"{{{_list(sent)}}}, or default input alias set: {_list(defaults)}"
+            )
+    used = [name for name in sent if name in wanted]
+    if len(used) < len(sent):
+        raise invalid(
+            f"Inputs contains invalid name. Used request inputs: {_list(used)}, "
+            f"request input: {_list(sent)}"
+        )
+
+
+def _list(names: Iterable[str]) -> str:
+    return ",".join(sorted(names))
 
 
 def _outputs(signature: Signature, output_filter: Sequence[str]) -> tuple[str, ...]:
@@ -127,10 +148,9 @@ def _outputs(signature: Signature, output_filter: Sequence[str]) -> tuple[str, .
         return signature.output_names
     for index, name in enumerate(output_filter):
         if name not in signature.outputs:
-            known = ",".join(signature.outputs)
             raise invalid(
                 f"output tensor alias not found in signature: {name} "
-                f"Outputs expected to be in the set {{{known}}}."
+                f"Outputs expected to be in the set {{{_list(signature.outputs)}}}."
             )
         if name in output_filter[:index]:
             raise invalid(f"duplicate output tensor alias: {name}")

@@ -76,6 +76,9 @@ class Options:
     host: str = _own_flag("127.0.0.1", "address to listen on; 0.0.0.0 for all interfaces")
     engine: str = _own_flag("auto", "runtime of the models", choices=("auto", "xla", "tensorflow"))
     workers: int = _own_flag(1, "processes that share the ports; each loads all models")
+    worker_timeout_seconds: float = _own_flag(
+        60.0, "a worker process that hasn't answered for so long is replaced; 0: never"
+    )
     adaptive_batching: bool = _own_flag(
         True,
         "without --enable_batching, merge requests that wait for the xla engine anyway, where "
@@ -85,6 +88,11 @@ class Options:
         False,
         "give a row the same bits whatever it is merged with, in whichever worker, and however "
         "many rows a request has; where its rows are proven to be independent",
+    )
+    preparation_seconds: float = _own_flag(
+        10.0,
+        "longest time to compile and time batch sizes, after the first, before a version is "
+        "available; the others follow in the background",
     )
     compilation_cache_dir: str = _own_flag(
         "~/.cache/jax-serving-stack/xla",
@@ -140,7 +148,7 @@ UNSUPPORTED = {
     "num_tflite_pools": "an interpreter per thread",
     "num_tflite_interpreters_per_pool": "an interpreter per thread",
     "xla_gpu_compilation_enabled": "use --engine=xla",
-    "enable_profiler": "the service answers, there is nothing to profile with",
+    "enable_profiler": "the profiler service is always there, for those who may reload",
     "thread_pool_factory_config_file": "threads are the runtime's matter",
     "mixed_precision": "models run as they were exported",
     "skip_initialize_tpu": "TPUs aren't used",

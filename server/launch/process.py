@@ -15,20 +15,23 @@ from multiprocessing.connection import Connection
 from server.errors import ServingError
 from server.inference.admission import Admission
 from server.inference.core import Core
-from server.inference.execution import Batches, Threads
+from server.inference.execution import Execution
 from server.launch import settings, transport
 from server.launch.options import Options
 from server.launch.settings import Settings
 from server.launch.worker_pipe import WorkerPipe
+from server.models import memory, threads
 from server.models.model_config import ModelConfig
 from server.models.repository import Repository
 from server.telemetry import otlp
 from server.telemetry.observation import Observer
+from server.telemetry.queues import QueueMetrics
 from server.telemetry.request_log import RequestLog
 
 logger = logging.getLogger("server")
 
 _USAGE_ERROR = 2
+_PATIENCE_S = 5.0  # with a config file
 _FIRST_POLL_S = 0.2  # while nothing is there to be served yet
 # How long a thread that has come back from an execution waits for the event loop's to let it go
 # on: with Python's 5 ms, the cores would stand still between two executions.
@@ -67,9 +70,12 @@ def run(
     except OSError as error:
         logger.error("%s", error)
         return _USAGE_ERROR
-    if not server.has_drained:
+    except UnicodeDecodeError as error:
+        logger.error("a file that a flag names isn't UTF-8: %s", error)
+        return _USAGE_ERROR
+    if not server.has_ended:
         logging.shutdown()
-        os._exit(status)  # threads that still run a model would keep the process
+        os._exit(status)  # threads that still run a model, or hang, would keep the process
     return status
 
 
@@ -81,7 +87,7 @@ class Server:
         self._pipe = pipe
         self._settings = found
         self._stop = asyncio.Event()
-        self.has_drained = False
+        self.has_ended = False
 
     async def serve(self) -> int:
         """Loads the models, opens the ports, serves, drains; returns the exit status.
@@ -94,45 +100,49 @@ class Server:
             loop.add_signal_handler(number, self._stop.set)
         found = self._settings
         self._repository = Repository(found.loader, found.repository)
-        execute = (
-            Threads()
-            if found.batching is None
-            else Batches(
-                found.batching,
-                merges_all=self._options.enable_batching and not self._options.exact,
-                is_exact=self._options.exact,
-            )
+        queues = QueueMetrics()
+        execute = Execution(
+            found.batching,
+            queues,
+            merges_proven=found.merges,
+            merges_all=self._options.enable_batching and not self._options.exact,
+            is_exact=self._options.exact,
         )
+        observer = Observer(self._repository, found.access_log)
+        observer.metrics += queues.all
         core = Core(
             self._repository,
             execute,
-            Observer(self._repository, found.access_log),
-            RequestLog(self._repository, found.loader.engine.tags),
+            observer,
+            RequestLog(
+                self._repository, found.loader.engine.tags, found.repository.request_log_dir
+            ),
             Admission(self._options.max_concurrent_requests, self._options.max_requests_per_second),
             tracer=otlp.start() if self._options.tracing else None,
         )
         if self._pipe is not None:
-            workers = WorkerPipe(
-                self._pipe, self._repository.configure, core.report, self._stop.set
-            )
+            workers = WorkerPipe(self._pipe, self._repository, core.report, self._stop.set)
             core.configure = workers.configure
             core.reports = workers.reports
         self._transport = transport.create(self._options.transport, core, found)
         background = [asyncio.create_task(self._load())]
         if await self._unless_stopped(background[0]):
+            memory.keep()
             await self._open()
             background += [asyncio.create_task(poll) for poll in self._polls()]
             await self._stop.wait()
         for task in background:
             task.cancel()
         core.is_draining = True
-        await self._drain()
+        has_drained = await self._drain()
         execute.close()
+        core.offload.close()
         core.request_log.close()
         if core.tracer is not None:
             core.tracer.close()
         if found.access_log is not None:
             found.access_log.close()
+        self.has_ended = has_drained and not execute.is_busy and not threads.are_busy()
         return 0
 
     async def _load(self) -> None:
@@ -180,10 +190,18 @@ class Server:
     async def _poll_config(self, interval_s: float) -> None:
         while True:
             await asyncio.sleep(interval_s)
+            file = self._options.model_config_file
+            # On a thread, for the disk may hang; the next look is when this one is over.
+            reading = threads.run(lambda: settings.models(self._options), "config")
+            done, _ = await asyncio.wait([reading], timeout=_PATIENCE_S)
+            if not done:
+                logger.warning("%s: reading it has taken %g s and goes on", file, _PATIENCE_S)
             try:
-                await self._repository.configure(settings.models(self._options))
+                await self._repository.configure(await reading)
             except (OSError, ServingError) as error:
-                logger.error("%s: %s", self._options.model_config_file, error)
+                logger.error("%s: %s", file, error)
+            except Exception:
+                logger.exception("%s: taking it failed", file)
 
     async def _unless_stopped(self, task: asyncio.Task[None]) -> bool:
         stopped = asyncio.create_task(self._stop.wait())
@@ -193,17 +211,19 @@ class Server:
             task.result()  # an exception that nobody expected ends the process
         return not self._stop.is_set()
 
-    async def _drain(self) -> None:
+    async def _drain(self) -> bool:
+        """Answers what is under way; returns whether all of it was in time."""
         seconds = self._options.drain_seconds
         logger.info("draining, for at most %g s", seconds)
         try:
             async with asyncio.timeout(seconds):
                 await self._transport.close(seconds)
                 await self._repository.close()
-            self.has_drained = True
             logger.info("drained")
+            return True
         except TimeoutError:
             logger.warning("not everything was answered in time")
+            return False
 
 
 def _run_loop(main: Coroutine[None, None, int]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from server.api import access
@@ -33,7 +33,7 @@ class Settings:
 
     Attributes:
         http: None without a REST port.
-        batching: None without batching.
+        merges: Calls are merged where that changes no answer, or where the operator says so.
     """
 
     models: list[ModelConfig]
@@ -45,7 +45,8 @@ class Settings:
     front: FrontOptions
     guard: Guard
     limits: Limits
-    batching: batching.Parameters | None
+    batching: batching.Parameters
+    merges: bool
     access_log: AccessLog | None
 
 
@@ -77,6 +78,7 @@ def read(options: Options) -> Settings:
         ),
         limits=_limits(options),
         batching=batches,
+        merges=_merges(options),
         access_log=AccessLog(options.access_log) if options.access_log else None,
     )
 
@@ -86,11 +88,20 @@ def models(options: Options) -> list[ModelConfig]:
 
     Raises:
         OSError: the file can't be read.
-        ServingError: it can't be parsed.
+        ServingError: it can't be parsed, or a request log leads elsewhere than it may.
     """
     if options.model_config_file:
-        return model_config.parse(Path(options.model_config_file).read_text())
-    return [ModelConfig(options.model_name, model_config.base_path(options.model_base_path))]
+        found = model_config.read(Path(options.model_config_file))
+    else:
+        path = model_config.base_path(options.model_base_path).absolute()
+        found = [ModelConfig(options.model_name, path)]
+    model_config.check_logs(found, _request_log_dir(options))
+    return found
+
+
+def _request_log_dir(options: Options) -> Path | None:
+    directory = options.request_log_dir
+    return Path(directory).expanduser().absolute() if directory else None
 
 
 def _token(file: str) -> Token | None:
@@ -106,7 +117,7 @@ def _limits(options: Options) -> Limits:
     )
 
 
-def _loader(options: Options, batches: batching.Parameters | None) -> Loader:
+def _loader(options: Options, batches: batching.Parameters) -> Loader:
     session = options.tensorflow_session_parallelism
     cache = options.compilation_cache_dir
     return Loader(
@@ -121,8 +132,9 @@ def _loader(options: Options, batches: batching.Parameters | None) -> Loader:
         ),
         enable_warmup=options.enable_model_warmup,
         warmup_iterations=max(options.num_request_iterations_for_warmup, 1),
-        batch_sizes=batches.compiled_sizes if batches is not None else None,
+        batch_sizes=batches.compiled_sizes if _merges(options) else None,
         is_exact=options.exact,
+        preparation_s=options.preparation_seconds,
         check_method_names=options.enable_signature_method_name_check,
     )
 
@@ -133,6 +145,7 @@ def _repository(options: Options) -> RepositoryOptions:
         load_threads=options.num_load_threads or max(os.cpu_count() or 1, 2),
         labels_for_unavailable=options.allow_version_labels_for_unavailable_models,
         tflite=options.prefer_tflite_model,
+        request_log_dir=_request_log_dir(options),
     )
 
 
@@ -178,22 +191,26 @@ def _front(options: Options) -> FrontOptions:
     )
 
 
-def _batching(options: Options) -> batching.Parameters | None:
-    found = _parameters(options)
+def _merges(options: Options) -> bool:
+    return options.enable_batching or options.adaptive_batching
+
+
+def _batching(options: Options) -> batching.Parameters:
+    found = replace(_parameters(options), waiting_bytes=options.max_bytes_under_way)
     if options.exact:
         if options.engine == "tensorflow":
             raise invalid("--exact needs the xla engine; leave --engine=tensorflow out")
-        if found is None:
+        if not _merges(options):
             raise invalid("--exact chooses batch sizes; leave --adaptive_batching=false out")
         if found.pad_variable_length:
             raise invalid("--exact pads no other dimension; leave pad_variable_length_inputs out")
     return found
 
 
-def _parameters(options: Options) -> batching.Parameters | None:
+def _parameters(options: Options) -> batching.Parameters:
     file = options.batching_parameters_file
     if not options.enable_batching:
         if file:
             raise invalid("--batching_parameters_file is set without --enable_batching")
-        return batching.Parameters() if options.adaptive_batching else None
+        return batching.Parameters()
     return batching.parse(Path(file).read_text()) if file else batching.Parameters()

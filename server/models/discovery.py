@@ -4,11 +4,31 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from artifact import versions
 
 _SHARD = re.compile(r"variables\.data-\d{5}-of-(\d{5})")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a look at a model's base path has shown.
+
+    Attributes:
+        versions: Directories of complete versions; None where the path can't be read.
+        fingerprints: Of directories that were asked for.
+    """
+
+    versions: Mapping[int, Path] | None
+    fingerprints: Mapping[Path, object]
+
+
+def look(base_path: Path, failed: Sequence[Path] = (), *, tflite: bool = False) -> Seen:
+    """Looks at a base path, and at what became of the directories that couldn't be loaded."""
+    return Seen(find(base_path, tflite=tflite), {path: fingerprint(path) for path in failed})
 
 
 def find(base_path: Path, *, tflite: bool = False) -> dict[int, Path] | None:
@@ -17,13 +37,16 @@ def find(base_path: Path, *, tflite: bool = False) -> dict[int, Path] | None:
     A version that is still being copied (no `saved_model.pb` yet, or data shards missing) isn't
     there yet. Serving would load it, fail, and try again a minute later.
     """
-    if not base_path.is_dir():
+    try:
+        if not base_path.is_dir():
+            return None
+        return {
+            version: path
+            for version, path in versions.find(base_path).items()
+            if _is_complete(path) or (tflite and (path / "model.tflite").is_file())
+        }
+    except (OSError, ValueError):  # no leave to read it, or no path at all
         return None
-    return {
-        version: path
-        for version, path in versions.find(base_path).items()
-        if _is_complete(path) or (tflite and (path / "model.tflite").is_file())
-    }
 
 
 def fingerprint(path: Path) -> frozenset[tuple[str, int, int]]:

@@ -13,28 +13,56 @@ _MAX_ENDED = 20  # ended versions that a model's status still lists
 
 
 class Model:
-    """One model and its versions."""
+    """One model and its versions.
+
+    Attributes:
+        versions: By number.
+        moved: Versions whose number another directory has now; they serve until that one does.
+        found: Directories of the versions on disk.
+        unreadable: The base path that can't be read, which was told once.
+        available: What requests look up.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         self.config = config
         self.versions: dict[int, Version] = {}
+        self.moved: list[Version] = []
         self.found: Mapping[int, Path] = {}
+        self.unreadable: Path | None = None
         self.available: dict[int, Servable] = {}
         self.latest: Servable | None = None
 
     @property
     def aspired(self) -> set[int]:
         """The versions that are wanted and on disk."""
-        return self.config.policy.aspired(self.found)
+        return self.config.policy.aspired(self.found) if self.config.switch.is_on else set()
+
+    @property
+    def returning(self) -> list[Version]:
+        """The versions that are wanted again, but are still being unloaded."""
+        return [
+            version
+            for number, version in self.versions.items()
+            if version.state is State.UNLOADING and number in self.aspired
+        ]
 
     def refresh(self) -> None:
         """Makes what requests look up follow the states of the versions."""
         self.available = {
-            number: version.servable
-            for number, version in sorted(self.versions.items())
+            version.number: version.servable
+            for version in sorted([*self.moved, *self.versions.values()], key=lambda v: v.number)
             if version.state is State.AVAILABLE and version.servable is not None
         }
         self.latest = self.available[max(self.available)] if self.available else None
+
+    def replace_moved(self) -> None:
+        """Sets versions apart whose number another directory has now."""
+        for number in self.aspired & self.versions.keys():
+            version = self.versions[number]
+            if version.path != self.found[number]:
+                del self.versions[number]
+                version.abandon()
+                self.moved.append(version)
 
     def superseded(self) -> list[Version]:
         """Returns available versions that may go: none but when their successors are ready.
@@ -43,20 +71,25 @@ class Model:
         as long as no wanted version is available.
         """
         aspired = self.aspired
-        wanted = [self.versions[number] for number in aspired if number in self.versions]
-        if aspired and (
-            any(version.is_pending for version in wanted)
-            or not any(version.state is State.AVAILABLE for version in wanted)
-        ):
+        wanted = {n: self.versions[n] for n in aspired if n in self.versions}
+        ready = {n for n, version in wanted.items() if version.state is State.AVAILABLE}
+        if aspired and (not ready or any(version.is_pending for version in wanted.values())):
             return []
-        return [
-            version
-            for number, version in self.versions.items()
-            if version.state is State.AVAILABLE and number not in aspired
-        ]
+        old = [version for number, version in self.versions.items() if number not in aspired]
+        old += [v for v in self.moved if v.number not in aspired or v.number in ready]
+        return [version for version in old if version.state is State.AVAILABLE]
+
+    def try_again(self) -> None:
+        """Lets versions that couldn't be loaded be tried once more, at once."""
+        for number, version in list(self.versions.items()):
+            if version.has_failed:
+                del self.versions[number]
+            elif version.error is not None:
+                version.try_again()
 
     def forget(self) -> None:
         """Drops the oldest of the versions that have ended."""
+        self.moved = [version for version in self.moved if version.state is not State.END]
         ended = [n for n, version in self.versions.items() if version.state is State.END]
         for number in sorted(set(ended) - set(self.found))[:-_MAX_ENDED]:
             del self.versions[number]

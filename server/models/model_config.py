@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,6 +41,18 @@ class RequestLogging:
     filename_prefix: str
 
 
+@dataclass(frozen=True, order=True)
+class Switch:
+    """Whether a model is served, as far as clients have turned it on or off (`switches`).
+
+    Attributes:
+        number: How often it was turned; a higher one is a later switch.
+    """
+
+    number: int = 0
+    is_on: bool = True
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """One model: its name in requests, its directory, its versions and their labels.
@@ -53,10 +66,24 @@ class ModelConfig:
     policy: VersionPolicy = VersionPolicy()
     labels: Mapping[str, int] = field(default_factory=dict)
     logging: RequestLogging | None = None
+    switch: Switch = Switch()
 
 
 # Takes a configuration and waits until its new models are there.
 Configure = Callable[[Sequence[ModelConfig]], Awaitable[None]]
+
+
+def read(file: Path) -> list[ModelConfig]:
+    """Reads a file with a ModelServerConfig in protobuf's text format.
+
+    Raises:
+        OSError: the file can't be read.
+        ServingError: it isn't UTF-8, it can't be parsed, or what it says can't be served.
+    """
+    try:
+        return parse(file.read_bytes().decode())
+    except UnicodeDecodeError as error:
+        raise invalid(f"{file}: not UTF-8: {error}") from None
 
 
 def parse(text: str) -> list[ModelConfig]:
@@ -80,7 +107,8 @@ def from_message(config: pb.ModelServerConfig) -> list[ModelConfig]:
     """Reads a ModelServerConfig; source of the rules: model_servers/server_core.cc.
 
     Raises:
-        ServingError: a name or path is missing or double, or another platform is asked for.
+        ServingError: a name is missing or double, a path isn't absolute, or another platform is
+            asked for.
     """
     if config.WhichOneof("config") == "custom_model_config":
         raise ServingError(Code.UNIMPLEMENTED, "custom_model_config is not supported")
@@ -94,11 +122,15 @@ def from_message(config: pb.ModelServerConfig) -> list[ModelConfig]:
             raise invalid(
                 f"Model {entry.name} requests unsupported platform {entry.model_platform}"
             )
-        if not entry.base_path:
-            raise invalid(f"Expected model {entry.name} to have an absolute path or URI; got ''")
+        path = base_path(entry.base_path)
+        if not path.is_absolute():
+            raise invalid(
+                f"Expected model {entry.name} to have an absolute path or URI; "
+                f"got base_path()={entry.base_path}"
+            )
         models[entry.name] = ModelConfig(
             entry.name,
-            base_path(entry.base_path),
+            path,
             _policy(entry.model_version_policy),
             dict(entry.version_labels),
             _logging(entry),
@@ -119,6 +151,46 @@ def base_path(text: str) -> Path:
             "(gcsfuse, mount-s3) or copy it (gsutil rsync, aws s3 sync) and name that directory"
         )
     return Path(local)
+
+
+def check_logs(configs: Iterable[ModelConfig], directory: Path | None) -> None:
+    """Refuses request logs that lead elsewhere than below the directory; None: all.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT.
+    """
+    for config in configs:
+        if config.logging is None:
+            continue
+        if directory is None:
+            raise invalid(
+                f"Model {config.name} has a logging_config, and this server writes no request "
+                "logs: name the directory that they may be written to with --request_log_dir=DIR"
+            )
+        try:
+            log_prefix(directory, config.logging.filename_prefix)
+        except ServingError as error:
+            raise invalid(f"Model {config.name}: {error.message}") from None
+
+
+def log_prefix(directory: Path, prefix: str) -> Path:
+    """Returns where the files with a prefix go; a relative one is below the directory.
+
+    Links are followed, so that none leads out.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, elsewhere than below the directory.
+    """
+    path = directory / prefix
+    if "\0" in prefix:
+        raise invalid(f"filename_prefix {prefix!r} is no path")
+    try:
+        real = Path(os.path.realpath(path.parent))
+    except (OSError, ValueError) as error:
+        raise invalid(f"filename_prefix {prefix!r}: {error}") from None
+    if not real.is_relative_to(os.path.realpath(directory)):
+        raise invalid(f"filename_prefix {prefix!r} leads out of {directory}, the --request_log_dir")
+    return real / path.name
 
 
 def _logging(entry: pb.ModelConfig) -> RequestLogging | None:

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from server.errors import Code, ServingError, invalid
-from server.models import discovery, memory, priority
+from server.models import discovery, memory, model_config, priority, switches, threads
+from server.models.discovery import Seen
 from server.models.model import Model
 from server.models.model_config import ModelConfig
+from server.models.scan import Place, Scan
 from server.models.servable import Servable
+from server.models.threads import Loads
 from server.models.version import Load, Retries, State, Version
 
 logger = logging.getLogger(__name__)
@@ -33,12 +35,18 @@ class RepositoryOptions:
         load_threads: Loads at a time.
         labels_for_unavailable: Labels may point at versions that aren't there.
         tflite: A version with only `model.tflite` is complete.
+        request_log_dir: Below which request logs may be written; None: nowhere.
+        scan_patience_s: Within which a look at a base path must end, or others don't wait for it.
+        load_patience_s: The same of a load.
     """
 
     retries: Retries = field(default_factory=Retries)
     load_threads: int = 2
     labels_for_unavailable: bool = False
     tflite: bool = False
+    request_log_dir: Path | None = None
+    scan_patience_s: float = 5.0
+    load_patience_s: float = 600.0
 
 
 class Repository:
@@ -51,12 +59,12 @@ class Repository:
         self._models: dict[str, Model] = {}
         self._removed: dict[str, Model] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        # The runtimes' own threads, which are started by these, give way, too.
-        self._threads = ThreadPoolExecutor(
-            options.load_threads, thread_name_prefix="load", initializer=priority.give_way
-        )
-        self._scan = ThreadPoolExecutor(1, thread_name_prefix="scan")
+        self._loads = Loads(options.load_threads, options.load_patience_s)
+        self._preparations = asyncio.Semaphore(1)
+        self._scan = Scan(self._look_at, options.scan_patience_s)
         self._lock = asyncio.Lock()
+        self._unloads: set[asyncio.Task[None]] = set()
+        self._is_closing = False
 
     def find(self, name: str, version: int | None = None, label: str = "") -> Servable:
         """Returns the servable for a request: a version, a label's version, or the latest.
@@ -99,6 +107,11 @@ class Repository:
         return self._models
 
     @property
+    def configs(self) -> list[ModelConfig]:
+        """The configuration."""
+        return [model.config for model in self._models.values()]
+
+    @property
     def is_ready(self) -> bool:
         """Whether something is served and nothing more is on its way for the first time.
 
@@ -118,43 +131,57 @@ class Repository:
     async def configure(self, configs: Sequence[ModelConfig]) -> None:
         """Replaces the whole configuration and waits until new models are there, or have failed.
 
+        Models whose base path has moved are waited for, too. A model that was turned off stays so,
+        and one that is turned on is a new one (`switches`).
+
         Raises:
-            ServingError: FAILED_PRECONDITION, nothing changed, for a label without its version;
-                UNKNOWN, after the change, where a new model didn't become available.
+            ServingError: UNKNOWN, after the change, where a new model didn't become available;
+                else as `check`, and nothing has changed.
         """
         async with self._lock:
-            found = await self._look({config.name: config.base_path for config in configs})
-            self._check_labels(configs, found)
-            before = set(self._models)
+            found = await self._look_and_check(configs)
+            configs = switches.kept(configs, self.configs)
+            before = {config.name: config.switch for config in self.configs}
             self._apply(configs, found)
-        fresh = [self._models[c.name] for c in configs if c.name not in before]
-        await asyncio.gather(*(_settled(model) for model in fresh))
+            models = [self._models[config.name] for config in configs if config.switch.is_on]
+        fresh = [m for m in models if m.config.switch != before.get(m.config.name)]
+        await asyncio.gather(
+            *(_settled(model) for model in models if model.moved or model in fresh)
+        )
         missing = [model.config.name for model in fresh if model.latest is None]
         if missing:
             raise ServingError(
                 Code.UNKNOWN, f"Some models did not become available: {{{', '.join(missing)}}}"
             )
 
+    async def check(self, configs: Sequence[ModelConfig]) -> None:
+        """Tells whether a configuration can be taken; changes nothing.
+
+        Raises:
+            ServingError: INVALID_ARGUMENT for a request log that leads elsewhere;
+                FAILED_PRECONDITION for a label without its version, or when the server ends.
+        """
+        async with self._lock:
+            await self._look_and_check(configs)
+
     async def poll(self) -> None:
         """Looks at the disk once and starts what follows from it."""
         async with self._lock:
-            paths = {name: model.config.base_path for name, model in self._models.items()}
-            found = await self._look(paths)
+            found = await self._look(model.config for model in self._models.values())
             for name, model in self._models.items():
-                await self._update(model, found.get(name))
+                if not self._is_closing and name in found:
+                    self._update(model, found[name])
 
     async def close(self) -> None:
-        """Unloads everything, each version after its last request."""
-        async with self._lock:
-            self._apply([], {})
-        while self._tasks:
-            await asyncio.wait(self._tasks)
-        self._threads.shutdown(wait=False)
-        self._scan.shutdown(wait=False)
+        """Unloads everything, each version after its last request; loads are given up."""
+        self._is_closing = True  # whoever looks at the disk now does nothing more
+        self._apply([], {})
+        for task in self._tasks:
+            task.cancel()
+        while self._unloads:
+            await asyncio.wait(self._unloads)
 
-    def _apply(
-        self, configs: Sequence[ModelConfig], found: Mapping[str, Mapping[int, Path] | None]
-    ) -> None:
+    def _apply(self, configs: Sequence[ModelConfig], found: Mapping[str, Seen]) -> None:
         wanted = {config.name for config in configs}
         for name in [name for name in self._models if name not in wanted]:
             model = self._models.pop(name)
@@ -166,68 +193,101 @@ class Repository:
         for config in configs:
             self._removed.pop(config.name, None)
             model = self._models.setdefault(config.name, Model(config))
+            is_turned = config.switch != model.config.switch
             model.config = config
-            model.found = found.get(config.name) or {}
+            if is_turned and config.switch.is_on:
+                model.try_again()
+            seen = found.get(config.name)
+            if seen is not None:
+                self._take_over(model, seen)
             self._reconcile(model)
 
-    async def _look(self, paths: Mapping[str, Path]) -> dict[str, dict[int, Path] | None]:
-        def look() -> dict[str, dict[int, Path] | None]:
-            tflite = self._options.tflite
-            return {name: discovery.find(path, tflite=tflite) for name, path in paths.items()}
+    async def _look_and_check(self, configs: Sequence[ModelConfig]) -> dict[str, Seen]:
+        model_config.check_logs(configs, self._options.request_log_dir)
+        found = await self._look(configs)
+        if self._is_closing:
+            raise ServingError(Code.FAILED_PRECONDITION, "the server is about to end")
+        self._check_labels(configs, found)
+        return found
 
-        return await asyncio.get_running_loop().run_in_executor(self._scan, look)
+    async def _look(self, configs: Iterable[ModelConfig]) -> dict[str, Seen]:
+        """Returns what is seen of models, as far as that can be seen in time."""
+        places = {}
+        for config in configs:
+            model = self._models.get(config.name)
+            versions = model.versions.values() if model is not None else ()
+            failed = tuple(v.path for v in versions if v.error is not None)
+            places[config.name] = Place(config.base_path, failed)
+        found = await self._scan(places.values())
+        return {name: found[place] for name, place in places.items() if place in found}
 
-    async def _update(self, model: Model, found: Mapping[int, Path] | None) -> None:
-        if found is None:  # unreadable, for the moment perhaps: what is loaded stays
-            logger.warning("%s: can't read %s", model.config.name, model.config.base_path)
-            return
-        if not found and model.found:
+    def _look_at(self, place: Place) -> Seen:
+        return discovery.look(place.path, place.failed, tflite=self._options.tflite)
+
+    def _update(self, model: Model, seen: Seen) -> None:
+        if seen.versions is not None and not seen.versions and model.found:
             logger.warning("%s: no version left in %s", model.config.name, model.config.base_path)
-        model.found = found
-        failed = [v for n, v in model.versions.items() if v.error is not None and n in found]
-        for version in failed:
-            state = await asyncio.to_thread(discovery.fingerprint, version.path)
-            if version.notice(state) and version.has_failed:
+        self._take_over(model, seen)
+        for version in list(model.versions.values()):
+            if version.number not in model.found or version.path not in seen.fingerprints:
+                continue
+            if version.notice(seen.fingerprints[version.path]) and version.has_failed:
                 del model.versions[version.number]
         self._reconcile(model)
 
+    def _take_over(self, model: Model, seen: Seen) -> None:
+        if seen.versions is None:  # unreadable, for the moment perhaps: what is loaded stays
+            if model.unreadable != model.config.base_path:
+                logger.warning("%s: can't read %s", model.config.name, model.config.base_path)
+            model.unreadable = model.config.base_path
+        else:
+            model.found, model.unreadable = seen.versions, None
+
     def _reconcile(self, model: Model) -> None:
+        model.replace_moved()
         aspired = model.aspired
         for number in sorted(aspired, reverse=True):
             version = model.versions.get(number)
             if version is None or (version.state is State.END and version.error is None):
                 version = Version(model.config.name, number, model.found[number])
                 model.versions[number] = version
-                self._start(self._bring_up(model, version))
+                _start(self._bring_up(model, version), self._tasks)
         for number, version in list(model.versions.items()):
             if number not in aspired and version.state in (State.START, State.LOADING):
                 version.abandon()
         for version in model.superseded():
             version.retire()
-            self._start(self._take_down(version))
+            _start(self._take_down(model, version), self._unloads)
         model.refresh()
         model.forget()
 
     async def _bring_up(self, model: Model, version: Version) -> None:
         loading = asyncio.ensure_future(
-            version.load(self._load, self._threads, self._options.retries)
+            version.load(self._load, self._loads, self._options.retries)
         )
-        await version.tried.wait()
-        self._reconcile(model)  # old versions may go once it is known how this one does
-        await loading
+        try:
+            await version.tried.wait()
+            self._reconcile(model)  # old versions may go once it is known how this one does
+            await loading
+        finally:
+            loading.cancel()
         self._reconcile(model)
+        servable = version.servable
+        if servable is not None and servable.prepare is not None:
+            prepare, servable.prepare = servable.prepare, None
+            async with self._preparations:
+                await threads.run(lambda: _prepare(prepare), "prepare")
 
-    async def _take_down(self, version: Version) -> None:
+    async def _take_down(self, model: Model, version: Version) -> None:
         await version.unload()
-        await asyncio.get_running_loop().run_in_executor(self._scan, memory.trim)
+        self._reconcile(model)  # it may be wanted again by now
+        await threads.run(memory.trim, "trim")
 
     async def settled(self) -> None:
         """Waits until no version is on its way: each is available, or its first load failed."""
         await asyncio.gather(*(_settled(model) for model in self._models.values()))
 
-    def _check_labels(
-        self, configs: Iterable[ModelConfig], found: Mapping[str, Mapping[int, Path] | None]
-    ) -> None:
+    def _check_labels(self, configs: Iterable[ModelConfig], found: Mapping[str, Seen]) -> None:
         """Refuses labels of versions that won't be there.
 
         Serving wants them to be available already (server_core.cc), so a label can't be
@@ -236,7 +296,8 @@ class Repository:
         if self._options.labels_for_unavailable:
             return
         for config in configs:
-            aspired = config.policy.aspired(found.get(config.name) or {})
+            seen = found.get(config.name)
+            aspired = config.policy.aspired((seen and seen.versions) or {})
             for number in config.labels.values():
                 if number not in aspired:
                     raise ServingError(
@@ -245,10 +306,16 @@ class Repository:
                         "which is not currently available for inference",
                     )
 
-    def _start(self, coroutine: object) -> None:
-        task = asyncio.ensure_future(coroutine)  # type: ignore[call-overload]
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+def _start(coroutine: Coroutine[None, None, None], tasks: set[asyncio.Task[None]]) -> None:
+    task = asyncio.ensure_future(coroutine)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+
+
+def _prepare(prepare: Callable[[], None]) -> None:
+    priority.step_back()
+    prepare()
 
 
 def _asked_version(model: Model | None, version: int | None, label: str) -> int | None:
@@ -266,5 +333,8 @@ def _asked_version(model: Model | None, version: int | None, label: str) -> int 
 
 
 async def _settled(model: Model) -> None:
-    while pending := [version for version in model.versions.values() if version.is_pending]:
-        await asyncio.gather(*(version.tried.wait() for version in pending))
+    while waits := [
+        *(version.tried.wait() for version in model.versions.values() if version.is_pending),
+        *(version.ended.wait() for version in model.returning),
+    ]:
+        await asyncio.gather(*waits)

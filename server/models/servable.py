@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from server.engines.engine import Engine
 from server.engines.signatures import Signature, Signatures
@@ -15,6 +15,11 @@ class Servable:
 
     Requests enter and leave it as a context, always on the event loop's thread, so counting
     needs no lock.
+
+    Attributes:
+        prepare: Compiles what may be compiled when the version is available already; None where
+            nothing is left.
+        is_retired: No new request reaches it: nothing more need be prepared.
     """
 
     def __init__(
@@ -31,8 +36,11 @@ class Servable:
         self.signatures: Mapping[str, Signature] = signatures.by_name
         self.metadata = signatures.message
         self.engine = engine
-        self.batches: Mapping[str, Sizes] = {}  # of the signatures whose calls may be merged
+        # Of the signatures whose calls may be merged; replaced as a whole when there are more.
+        self.batches: Mapping[str, Sizes] = {}
         self.checks_method_names = checks_method_names
+        self.prepare: Callable[[], None] | None = None
+        self.is_retired = False
         self._requests = 0
         self._idle: asyncio.Event | None = None
 

@@ -7,13 +7,13 @@ import contextlib
 import enum
 import logging
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.errors import ServingError, internal
+from server.errors import Code, ServingError, internal
 from server.models import discovery
 from server.models.servable import Servable
+from server.models.threads import Loads
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,9 @@ class Version:
         self.error: ServingError | None = None
         self.servable: Servable | None = None
         self.tried = asyncio.Event()  # set when the first attempt to load it has ended
+        self.ended = asyncio.Event()
         self._wanted = True
+        self._is_hanging = False
         self._changed = asyncio.Event()
         self._fingerprint: object = None
 
@@ -75,23 +77,25 @@ class Version:
         """Whether it ended because it couldn't be loaded."""
         return self.state is State.END and self.error is not None
 
-    async def load(self, load: Load, executor: Executor, retries: Retries) -> None:
-        """Loads the version on the executor, with retries, until it is available or ends."""
+    async def load(self, load: Load, loads: Loads, retries: Retries) -> None:
+        """Loads the version when it is its turn, with retries, until it is available or ends."""
+
+        def read() -> Servable:
+            self._fingerprint = discovery.fingerprint(self.path)
+            return load(self.name, self.number, self.path)
+
         self._enter(State.LOADING)
-        loop = asyncio.get_running_loop()
+        what = f"loading {self.name} version {self.number}"
         attempt = 0
         while self._wanted:
             self._changed.clear()
-            self._fingerprint = await asyncio.to_thread(discovery.fingerprint, self.path)
+            self._is_hanging = False
             try:
-                self.servable = await loop.run_in_executor(
-                    executor, load, self.name, self.number, self.path
-                )
+                self.servable = await loads.run(read, what, self._hangs)
             except Exception as error:
+                self._is_hanging = False
                 self.error = error if isinstance(error, ServingError) else internal(error)
-                logger.error(
-                    "loading %s version %d failed: %s", self.name, self.number, self.error.message
-                )
+                logger.error("%s failed: %s", what, self.error.message)
                 self.tried.set()
                 if attempt == retries.count:
                     break
@@ -113,6 +117,7 @@ class Version:
         """Waits for the last request and lets go of the model."""
         servable, self.servable = self.servable, None
         if servable is not None:
+            servable.is_retired = True
             await servable.drained()
             servable.engine.close()
         self._enter(State.END)
@@ -122,12 +127,29 @@ class Version:
         self._wanted = False
         self._changed.set()
 
+    def try_again(self) -> None:
+        """Ends the wait between two attempts to load it; it is pending until the next one ends.
+
+        An attempt that hangs goes on, and is waited for no more than before.
+        """
+        if not self._is_hanging:
+            self.tried.clear()
+            self._changed.set()
+
     def notice(self, fingerprint: object) -> bool:
         """Takes note of the directory's state; True where it changed since the failed load."""
         changed = self.error is not None and fingerprint != self._fingerprint
         if changed:
             self._changed.set()
         return changed
+
+    def _hangs(self, seconds: float) -> None:
+        """Lets nobody wait for it any more; it is available still when the load ends."""
+        self._is_hanging = True
+        self.error = ServingError(
+            Code.DEADLINE_EXCEEDED, f"loading has taken {seconds:g} s and goes on"
+        )
+        self.tried.set()
 
     async def _wait(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -137,3 +159,5 @@ class Version:
         assert state in _NEXT[self.state], f"{self.name}/{self.number}: {self.state} -> {state}"
         logger.info("%s version %d: %s", self.name, self.number, state.name)
         self.state = state
+        if state is State.END:
+            self.ended.set()

@@ -132,22 +132,24 @@ class Share:
         Raises:
             ServingError: RESOURCE_EXHAUSTED, and nothing was taken.
         """
-        usage = self._usage
-        limit = usage.limits.connection_bytes
-        if self.taken + size > limit:
+        usage, limits = self._usage, self._usage.limits
+        taken, total = self.taken + size, usage.body_bytes + size
+        if taken <= limits.connection_bytes and total <= limits.total_bytes:
+            self.taken, usage.body_bytes = taken, total  # each request comes by here
+            return
+        if taken > limits.connection_bytes:
             raise ServingError(
                 Code.RESOURCE_EXHAUSTED,
-                f"{self.taken} bytes of requests are under way on this connection, {limit} are "
-                "the most that one may have",
+                f"{self.taken} bytes of requests are under way on this connection, "
+                f"{limits.connection_bytes} are the most that one may have",
             )
-        usage.take(size)
-        self.taken += size
+        usage.take(size)  # says that all together have too much
 
     def give(self, size: int) -> None:
         """Gives back bytes that are kept no more; after `close` there is nothing to give."""
         size = min(size, self.taken)
         self.taken -= size
-        self._usage.give(size)
+        self._usage.body_bytes -= size
 
     def close(self) -> None:
         """Gives back all: the connection is gone."""

@@ -73,6 +73,12 @@ class Distribution:
         self.counts[bisect_left(self.bounds, number)] += 1
         self.total += number
 
+    def add_all(self, numbers: Sequence[float]) -> None:
+        """Counts several numbers."""
+        for number in numbers:
+            self.counts[bisect_left(self.bounds, number)] += 1
+        self.total += sum(numbers)
+
 
 class Histogram:
     """A distribution, by label values."""

@@ -6,43 +6,61 @@ Source of the rules: tensorflow_serving/core/{request_logger,server_request_logg
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 from google.protobuf.message import Message
 
-from server.models import records
+from server.models import model_config, records
 from server.models.repository import Repository
 from server.models.servable import Servable
 from wire import serving_pb2 as pb
 
 logger = logging.getLogger(__name__)
 
-_MAX_WAITING = 1000  # records that a slow disk may keep in memory; more are left out
+# What a slow disk may keep in memory; more is left out.
+_MAX_WAITING = 1000
+_MAX_WAITING_BYTES = 64 * 2**20
 _MAX_OPEN = 64  # files, where reloads bring ever new prefixes
+_CLOSE_S = 5.0  # a disk that hangs doesn't keep the server from its end
+
+# Gives PredictionLog's name of what was asked, such as `predict_log`, the request and the answer.
+Describe = Callable[[], tuple[str, Message, Message]]
 
 
 class RequestLog:
     """The request logs of all models, written on a thread of their own.
 
-    Requests don't wait for the disk, and don't fail with it.
+    Requests don't wait for the disk, and don't fail with it, nor with anything else in here.
     """
 
-    def __init__(self, repository: Repository, tags: Sequence[str] = ()) -> None:
-        """Takes the models, whose configurations say what is logged, and the tags to record."""
+    def __init__(
+        self, repository: Repository, tags: Sequence[str] = (), directory: Path | None = None
+    ) -> None:
+        """Takes the models, whose configurations say what is logged.
+
+        Args:
+            repository: Has them.
+            tags: Of the models' graphs, to be recorded.
+            directory: Below which files are written; None: nowhere.
+        """
         self._repository = repository
         self._tags = tags
-        self._queue: queue.Queue[tuple[str, pb.PredictionLog] | None] = queue.Queue(_MAX_WAITING)
+        self._directory = directory
+        self._queue: queue.Queue[tuple[str, pb.PredictionLog, int] | None]
+        self._queue = queue.Queue(_MAX_WAITING)
+        self._waiting_bytes = 0  # written by the event loop's thread alone
+        self._written_bytes = 0  # and by this log's
         self._thread: threading.Thread | None = None
         self._suffix = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.tfrecord"
-        self._files: dict[str, BinaryIO] = {}
+        self._files: dict[str, _File] = {}
         self._is_failing = False
 
     def wants(self, model: str) -> bool:
@@ -51,13 +69,44 @@ class RequestLog:
         logged = found.config.logging if found is not None else None
         return logged is not None and random.random() < logged.sampling_rate
 
-    def add(
-        self, servable: Servable, signature: str, kind: str, request: Message, response: Message
-    ) -> None:
-        """Logs a request and its answer; the kind is PredictionLog's, such as `predict_log`."""
+    def add(self, servable: Servable, signature: str, describe: Describe) -> None:
+        """Logs a request and its answer."""
         model = self._repository.models.get(servable.name)
-        if model is None or model.config.logging is None:
+        if model is None or model.config.logging is None or self._directory is None:
             return
+        config = model.config.logging
+        try:
+            log = self._record(servable, signature, config.sampling_rate, *describe())
+            size = log.ByteSize()
+            if self._waiting_bytes - self._written_bytes + size > _MAX_WAITING_BYTES:
+                raise queue.Full
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="request-log", daemon=True)
+                self._thread.start()
+            self._queue.put_nowait((config.filename_prefix, log, size))
+            self._waiting_bytes += size
+        except queue.Full:
+            self._complain("more than the disk takes")
+        except Exception as error:
+            self._complain(f"{type(error).__name__}: {error}")
+
+    def close(self) -> None:
+        """Writes what waits and closes the files, as far as the disk does so in time."""
+        if self._thread is not None:
+            with contextlib.suppress(queue.Full):
+                self._queue.put(None, timeout=_CLOSE_S)
+            self._thread.join(_CLOSE_S)
+            self._thread = None
+
+    def _record(
+        self,
+        servable: Servable,
+        signature: str,
+        rate: float,
+        kind: str,
+        request: Message,
+        response: Message,
+    ) -> pb.PredictionLog:
         log = pb.PredictionLog()
         getattr(log, kind).request.CopyFrom(request)
         getattr(log, kind).response.CopyFrom(response)
@@ -70,46 +119,35 @@ class RequestLog:
         about.model_spec.name = servable.name
         about.model_spec.version.value = servable.version
         about.model_spec.signature_name = signature
-        about.sampling_config.sampling_rate = model.config.logging.sampling_rate
+        about.sampling_config.sampling_rate = rate
         about.saved_model_tags.extend(self._tags)
         about.timestamp_secs = int(time.time())
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="request-log", daemon=True)
-            self._thread.start()
-        try:
-            self._queue.put_nowait((model.config.logging.filename_prefix, log))
-        except queue.Full:
-            self._complain("more than the disk takes")
-
-    def close(self) -> None:
-        """Writes what waits and closes the files."""
-        if self._thread is not None:
-            self._queue.put(None)
-            self._thread.join()
-            self._thread = None
+        return log
 
     def _work(self) -> None:
         while (entry := self._queue.get()) is not None:
-            prefix, log = entry
+            prefix, log, size = entry
             try:
-                file = self._file(prefix)
-                file.write(records.framed(log.SerializeToString()))
-                if self._queue.empty():
-                    file.flush()
-                    self._is_failing = False
-            except OSError as error:
+                self._file(prefix).write(records.framed(log.SerializeToString()))
+                self._is_failing = False
+            except Exception as error:  # such as a full disk, or a record that is too long
                 self._complain(str(error))
                 self._close(prefix)
+            self._written_bytes += size
         for prefix in list(self._files):
             self._close(prefix)
 
-    def _file(self, prefix: str) -> BinaryIO:
+    def _file(self, prefix: str) -> _File:
         if prefix not in self._files:
             if len(self._files) >= _MAX_OPEN:
                 self._close(next(iter(self._files)))
-            path = Path(f"{prefix}-{self._suffix}")
+            assert self._directory is not None
+            path = model_config.log_prefix(self._directory, prefix)
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._files[prefix] = path.open("ab")
+            # Again: what didn't exist before may lead elsewhere now.
+            path = model_config.log_prefix(self._directory, prefix)
+            path = path.with_name(f"{path.name}-{self._suffix}")
+            self._files[prefix] = _File(path)
             logger.info("requests are logged to %s", path)
         return self._files[prefix]
 
@@ -125,3 +163,31 @@ class RequestLog:
         if not self._is_failing:
             self._is_failing = True
             logger.error("requests are missing in the request log: %s", problem)
+
+
+class _File:
+    """A file of whole records: one that doesn't fit on the disk leaves nothing of it behind."""
+
+    def __init__(self, path: Path) -> None:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._file = os.fdopen(os.open(path, flags, 0o666), "ab", buffering=0)
+        self._size = os.fstat(self._file.fileno()).st_size
+
+    def write(self, record: bytes) -> None:
+        """Appends a record.
+
+        Raises:
+            OSError: the disk doesn't take all of it.
+        """
+        view = memoryview(record)
+        try:
+            while view:
+                view = view[self._file.write(view) :]
+        except OSError:
+            os.ftruncate(self._file.fileno(), self._size)
+            raise
+        self._size += len(record)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()

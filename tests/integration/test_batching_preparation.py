@@ -10,7 +10,8 @@ from artifact.manifest import Manifest
 from server.engines.engine import EngineOptions
 from server.engines.signatures import Signature, Tensor
 from server.engines.sizes import Sizes, only, steps
-from server.inference.batching import preparation
+from server.inference.batching.preparation import LONGEST_S, Preparation, by_use
+from server.loading import loader as loading
 from server.loading.loader import Loader
 from tests.support import exports
 from wire import dtypes
@@ -41,6 +42,12 @@ def signature(dtype="float32", shape=(-1, 3), output=(-1, 3)):
     }
 
 
+def sizes(engine, signatures, row_wise, wanted):
+    preparation = Preparation(engine, signatures, row_wise, wanted)
+    assert preparation.run(60.0)
+    return preparation.sizes
+
+
 WANTED = steps(8)
 PROVEN = frozenset({"s"})
 
@@ -52,18 +59,18 @@ PROVEN = frozenset({"s"})
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "bool"])
 def test_rows_by_themselves_are_batched_in_all_sizes(function, dtype):
     engine = Function(lambda x: function(x.astype(np.float32)))
-    assert preparation.sizes(engine, signature(dtype), PROVEN, WANTED) == {"s": WANTED}
+    assert sizes(engine, signature(dtype), PROVEN, WANTED) == {"s": WANTED}
     assert set(engine.ran) == {1, 2, 4, 8}
 
 
 def test_what_is_not_proven_is_not_batched():
     """Not even rows that look independent: who knows."""
-    assert preparation.sizes(Function(np.tanh), signature(), frozenset(), WANTED) == {}
+    assert sizes(Function(np.tanh), signature(), frozenset(), WANTED) == {}
 
 
 def test_outputs_without_their_rows_are_not_batched():
     for function in (lambda x: x.sum(0), lambda x: np.concatenate([x, x])):
-        assert preparation.sizes(Function(function), signature(), PROVEN, WANTED) == {}
+        assert sizes(Function(function), signature(), PROVEN, WANTED) == {}
 
 
 def test_what_cannot_be_run_is_not_batched():
@@ -77,26 +84,130 @@ def test_what_cannot_be_run_is_not_batched():
         (np.tanh, signature(shape=None)),
         (np.tanh, signature("string")),
     ):
-        assert preparation.sizes(Function(function), signatures, PROVEN, WANTED) == {}
-    assert preparation.sizes(Function(np.tanh), signature(), PROVEN, Sizes(8)) == {}
+        assert sizes(Function(function), signatures, PROVEN, WANTED) == {}
+    assert sizes(Function(np.tanh), signature(), PROVEN, Sizes(8)) == {}
 
 
 @pytest.mark.parametrize("shape", [(-1, 3), (2, 3)])
 def test_an_export_for_fixed_sizes_is_batched_in_these(shape):
     engine = Function(np.tanh, sizes=[2, 6])
     signatures = signature(shape=shape, output=shape)
-    assert preparation.sizes(engine, signatures, PROVEN, WANTED) == {"s": only([2, 6])}
+    assert sizes(engine, signatures, PROVEN, WANTED) == {"s": only([2, 6])}
     assert set(engine.ran) == {2, 6}
 
 
-def test_proofs_are_read_from_the_manifest(tmp_path):
-    assert preparation.proven(tmp_path) == frozenset()
+def test_the_most_useful_sizes_come_first():
+    assert by_use(steps(128).allowed)[:9] == [1, 16, 64, 4, 128, 32, 8, 2, 20]
+    assert sorted(by_use(steps(100).allowed)) == list(steps(100).allowed)
+    assert by_use([5]) == [5]
+    assert by_use([2, 6]) == [2, 6]
+
+
+def test_what_is_not_prepared_in_time_is_prepared_later():
+    engine = Function(np.tanh)
+    preparation = Preparation(engine, signature(), PROVEN, WANTED)
+    assert not preparation.run(0.0)
+    assert preparation.sizes == {"s": Sizes(1, (1,))}
+    told = []
+    preparation.finish(lambda: len(told) < 2, told.append)
+    assert [found["s"].allowed for found in told] == [(1, 4), (1, 4, 8)]  # and then it was enough
+    preparation.finish(lambda: True, told.append)
+    assert [found["s"].allowed for found in told[2:]] == [(1, 2, 4, 8)]
+    preparation.finish(lambda: True, told.append)
+    assert len(told) == 3
+
+
+def test_every_signature_has_a_size_before_any_has_more():
+    ran = []
+
+    class Engine(Function):
+        def run(self, signature, inputs, outputs):
+            ran.append((signature, len(inputs["x"])))
+            return super().run(signature, inputs, outputs)
+
+    both = {name: replace(signature()["s"], name=name) for name in "ab"}
+    preparation = Preparation(Engine(np.tanh), both, frozenset("ab"), WANTED)
+    assert not preparation.run(0.0)
+    assert {size for _, size in ran} == {1}
+    assert preparation.sizes.keys() == {"a", "b"}
+
+
+def test_sizes_that_take_too_long_are_not_used_nor_tried(monkeypatch):
+    """A row takes a tenth of what the longest batch may take."""
+    from server.inference.batching import preparation as module
+
+    now = 0.0
+
+    def compute(x):
+        nonlocal now
+        now += len(x) * LONGEST_S / 10
+        return x
+
+    monkeypatch.setattr(module.time, "perf_counter", lambda: now)
+    engine = Function(compute)
+    assert sizes(engine, signature(), PROVEN, steps(128))["s"].allowed == (1, 2, 4, 8, 16)
+    assert max(engine.ran) == 16
+
+
+def test_a_signature_that_fails_later_keeps_what_it_has():
+    def function(x):
+        if len(x) == 4:
+            raise RuntimeError("out of memory")
+        return x
+
+    assert sizes(Function(function), signature(), PROVEN, WANTED)["s"].allowed == (1,)
+
+
+def test_a_manifest_is_read_once(tmp_path, monkeypatch):
     version = exports.scaled(tmp_path, 1)
-    assert preparation.proven(version) == {"serving_default"}
+    reads = []
+    read = Manifest.read
+    monkeypatch.setattr(Manifest, "read", lambda path: reads.append(path) or read(path))
+    Loader(EngineOptions(engine="auto"), batch_sizes=WANTED)("scaled", 1, version)
+    assert reads == [version]
+
+
+def test_a_version_is_available_before_all_its_sizes_are(tmp_path):
+    version = exports.scaled(tmp_path, 1)
+    loader = Loader(EngineOptions(engine="xla"), batch_sizes=WANTED, preparation_s=0.0)
+    servable = loader("scaled", 1, version)
+    assert servable.batches["serving_default"] == Sizes(1, (1,))
+    before = servable.batches
+    servable.prepare()
+    assert servable.batches["serving_default"] == WANTED
+    assert before["serving_default"] == Sizes(1, (1,))
+    retired = loader("scaled", 1, version)
+    retired.is_retired = True
+    retired.prepare()
+    assert retired.batches["serving_default"] == Sizes(1, (1,))
+
+
+def test_exact_sizes_are_all_found_at_once(tmp_path):
+    version = exports.scaled(tmp_path, 1)
+    options = {"batch_sizes": WANTED, "is_exact": True}
+    found = [
+        Loader(EngineOptions(engine="xla"), preparation_s=seconds, **options)("m", 1, version)
+        for seconds in (0.0, 10.0)
+    ]
+    assert [servable.prepare for servable in found] == [None, None]
+    assert found[0].batches == found[1].batches != {}
+
+
+def test_proofs_are_read_from_the_manifest(tmp_path):
+    class Engine:
+        def has_one_batch(self, signature):
+            return True
+
+    def proven(path):
+        return loading._row_wise(Engine(), loading._manifest(path))
+
+    assert proven(tmp_path) == frozenset()
+    version = exports.scaled(tmp_path, 1)
+    assert proven(version) == {"serving_default"}
     found = Manifest.read(version)
     entry = replace(found.signatures["serving_default"], row_wise=None)
     replace(found, signatures={"serving_default": entry}).write(version)
-    assert preparation.proven(version) == frozenset()
+    assert proven(version) == frozenset()
 
 
 def test_an_export_is_ready_in_all_sizes_when_it_is_loaded(tmp_path):

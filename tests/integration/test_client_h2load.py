@@ -15,9 +15,9 @@ from client.load import http2
 from tests.support import delayed, needs
 from tests.support.loads import BODY, REST_PATH, load
 
-DELAY_MS = 20
+DELAY_MS = 50
 IN_FLIGHT = 8
-ROUNDS = 3
+ROUNDS = 5
 SECONDS = 2.0
 TOLERANCE = 0.05
 
@@ -47,7 +47,7 @@ def h2load(kind, port, folder):
 def ours(kind, port):
     """Returns the same of `client.load`."""
     api, connections = ("grpc", 1) if kind == "grpc" else ("rest", None)
-    plan = {"concurrency": IN_FLIGHT, "connections": connections, "warmup": 1.0}
+    plan = {"concurrency": IN_FLIGHT, "connections": connections, "warmup": 0.5}
     result = load(api, port, duration=SECONDS, **plan)
     assert result.ok, result.errors
     return result.requests_per_second, result.percentile_ms(50)

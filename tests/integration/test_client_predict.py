@@ -75,6 +75,9 @@ def test_a_difference_is_one(flags, tmp_path, capsys):
         (["--against", "jax"], "needs --model_dir"),
         (["--model", "nobody"], "Could not find any versions of model nobody"),
         (["--token_file", "/nowhere"], "/nowhere"),
+        (["--header", "none"], "'none' is no NAME:VALUE"),
+        (["--header", "a b: c"], "'a b' is no name of"),
+        (["--timeout", "0"], "not above 0"),
     ],
 )
 def test_wrong_use_is_two_and_one_line(flags, extra, message, capsys):
@@ -86,6 +89,17 @@ def test_wrong_use_is_two_and_one_line(flags, extra, message, capsys):
     assert code == 2
     assert message in captured.err.splitlines()[-1]
     assert "Traceback" not in captured.err
+
+
+def test_a_url_a_target_and_headers(peer, tmp_path, capsys):
+    common = ["--model", "half_plus_two", "--model_dir", str(publish(tmp_path)), "--json"]
+    url = f"http://localhost:{peer.rest_port}{official.PREFIX}"
+    header = ["--header", "X-Tenant: blue", "--header", "x-more:1"]
+    for server in (["--host", url], ["--grpc", "--host", f"dns:///localhost:{peer.grpc_port}"]):
+        peer.seen.clear()
+        assert main([*server, *header, *common]) == 0
+        assert json.loads(capsys.readouterr().out)["ok"]
+        assert (peer.seen[-1]["x-tenant"], peer.seen[-1]["x-more"]) == ("blue", "1")
 
 
 def test_a_model_dir_without_the_served_version_is_two(flags, tmp_path, capsys):

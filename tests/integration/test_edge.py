@@ -255,6 +255,7 @@ def test_health_and_reflection_go_through(edge, channel):
     assert services.PREDICTION_SERVICE in database.get_services()
 
 
+@pytest.mark.slow
 def test_bodies_of_40_mb_go_both_ways(servers, edge, channel):
     rows = np.random.default_rng(0).normal(size=(2_621_440, 4)).astype(np.float32)  # 40 MiB
     found = predict(channel, rows)
@@ -459,9 +460,15 @@ def test_clients_without_a_certificate_are_refused_where_one_is_asked_for(
             edge.rest(PREDICT, BODY, context=ssl.create_default_context(cafile=cert))
 
 
-@pytest.mark.parametrize("api", ["rest", "grpc"])
-def test_a_server_that_ends_fails_no_request(flags, tmp_path, api):
-    """1,000 requests while one of two servers drains, is gone, and comes back."""
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("api", "rows", "count", "clients"),
+    [("rest", 1, 1000, 8), ("grpc", 1, 1000, 8), ("rest", 4000, 100, 2), ("grpc", 4000, 100, 2)],
+)
+def test_a_server_that_ends_fails_no_request(flags, tmp_path, api, rows, count, clients):
+    """One of two servers drains, is gone, and comes back; large bodies are over Envoy's buffers."""
+    x = np.full((rows, 4), 0.5, np.float32)
+    text = json.dumps({"inputs": x.tolist()}).encode()
     with ServerProcess(tmp_path / "1", *flags) as staying:
         leaving = ServerProcess(tmp_path / "2", *flags)
         with Edge(tmp_path, staying, leaving) as edge:
@@ -473,26 +480,29 @@ def test_a_server_that_ends_fails_no_request(flags, tmp_path, api):
             def ask(_):
                 try:
                     if api == "grpc":
-                        near(predict(channel))
+                        near(predict(channel, x)[-1:])
                     else:
-                        status, _, body = edge.rest(PREDICT, BODY)
+                        status, _, body = edge.rest(PREDICT, text)
                         assert status == 200, body
                 except Exception as error:
                     failures.append(error)
                 done.release()
 
             with (
-                grpc.insecure_channel(edge.address) as channel,
-                concurrent.futures.ThreadPoolExecutor(8) as pool,
+                grpc.insecure_channel(edge.address, options=_UNLIMITED) as channel,
+                concurrent.futures.ThreadPoolExecutor(clients) as pool,
             ):
-                asked = [pool.submit(ask, n) for n in range(1000)]
-                for _ in range(200):
+                asked = [pool.submit(ask, n) for n in range(count)]
+                for _ in range(count // 5):
                     done.acquire()
                 assert leaving.stop() == 0
                 concurrent.futures.wait(asked)
             assert failures == []
             edge.wait_for(lambda: healthy(edge) == 1)
-            assert edge.rest(PREDICT, BODY)[0] == 200
+            ports = [f"--port={leaving.grpc_port}", f"--rest_api_port={leaving.rest_port}"]
+            with ServerProcess(tmp_path / "3", *flags, *ports) as back:
+                edge.wait_for(lambda: healthy(edge) == 2)
+                edge.wait_for(lambda: edge.rest(PREDICT, BODY)[0] == 200 and counted(back) > 0)
 
 
 def healthy(edge):
@@ -546,15 +556,18 @@ def test_malformed_and_smuggled_requests_end_at_the_edge(servers, edge):
 
 
 def test_each_request_is_a_line_of_json(edge):
-    edge.rest(f"{PREDICT}?secret=1", BODY, headers={"User-Agent": "a test of the log"})
+    agent = {"User-Agent": "a test of the log"}
+    edge.rest(PREDICT, BODY, headers=agent)
+    edge.rest("/readyz?secret=1", headers=agent)
 
     def lines():
-        return [entry for entry in edge.entries if entry["user_agent"] == "a test of the log"]
+        return [entry for entry in edge.entries if entry["user_agent"] == agent["User-Agent"]]
 
-    edge.wait_for(lines)  # Envoy writes them after up to a second
-    (entry,) = lines()
-    assert (entry["method"], entry["path"], entry["status"]) == ("POST", PREDICT, 200)
-    assert entry["version"] == "1"
+    edge.wait_for(lambda: len(lines()) == 2)  # Envoy writes them after up to a second
+    entries = {entry["path"]: entry for entry in lines()}
+    assert entries.keys() == {PREDICT, "/readyz"}
+    entry = entries[PREDICT]
+    assert (entry["method"], entry["status"], entry["version"]) == ("POST", 200, "1")
     assert entry["server"].startswith("127.0.0.1:")
     assert entry["bytes_in"] > 0
 

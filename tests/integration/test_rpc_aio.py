@@ -1,115 +1,41 @@
 """The same methods on our server and on grpc.aio's: clients see no difference."""
 
 import asyncio
+import contextlib
 
 import grpc
 import pytest
-from google.protobuf import descriptor_pool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
 from server.api import grpc_reflection
-from server.errors import ServingError
-from server.protocol.grpc.method import Method, of_one_request
 from server.protocol.grpc.server import GrpcOptions, GrpcServer
+from tests.support.grpc_methods import LARGE, Reference, Servicer, methods
+
+ARGUMENTS = {"grpc.max_receive_message_length": 10_000}
 
 
-class Servicer:
-    async def unary(self, request, context):
-        if request == b"abort":
-            await context.abort(grpc.StatusCode.DATA_LOSS, "lost")
-        metadata = dict(context.invocation_metadata())
-        context.set_trailing_metadata((("x-answer", metadata.get("x-question", "")),))
-        return request + request
-
-    async def server_stream(self, request, context):
-        for byte in request:
-            await context.write(bytes([byte]))
-
-    async def client_stream(self, requests, context):
-        yield b"".join([request async for request in requests])
-
-    async def both(self, requests, context):
-        async for request in requests:
-            yield request * 2
-
-
-def handler(method):
-    """A method of ours as grpc.aio takes it."""
-
-    async def unary(request, context):
-        try:
-            return await method.unary(request, context)
-        except ServingError as error:
-            await context.abort(_CODES[error.code], error.message)
-
-    async def stream(requests, context):
-        responses = method.stream(requests, context)
-        if not hasattr(responses, "__aiter__"):
-            await responses
-            return
-        async for response in responses:
-            yield response
-
-    kind = grpc.unary_unary_rpc_method_handler
-    if method.unary is None:
-        kind, unary = grpc.stream_stream_rpc_method_handler, stream
-    return kind(unary, request_deserializer=method.parse, response_serializer=method.serialize)
-
-
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
-
-
-class Reference:
-    """grpc.aio's server with the same methods."""
-
-    def __init__(self, methods, options):
-        self._server = grpc.aio.server(options=list(options.arguments.items()))
-        for path, method in methods.items():
-            _, service, name = path.split("/")
-            found = grpc.method_handlers_generic_handler(service, {name: handler(method)})
-            self._server.add_generic_rpc_handlers((found,))
-
-    async def start(self):
-        port = self._server.add_insecure_port("127.0.0.1:0")
-        await self._server.start()
-        return port
-
-    async def close(self, grace_s):
-        await self._server.stop(grace_s)
-
-
-def methods(servicer, checks):
-    pool = descriptor_pool.DescriptorPool()
-    found = grpc_reflection.methods(["test.Service"], [], pool)
-    found["/test.Service/Unary"] = Method(bytes, bytes, servicer.unary)
-    for name, function in {
-        "ServerStream": of_one_request(servicer.server_stream),
-        "ClientStream": servicer.client_stream,
-        "Both": servicer.both,
-    }.items():
-        found[f"/test.Service/{name}"] = Method(bytes, bytes, stream=function)
-    parse = health_pb2.HealthCheckRequest.FromString
-    serialize = health_pb2.HealthCheckResponse.SerializeToString
-    found["/grpc.health.v1.Health/Check"] = Method(parse, serialize, checks.Check)
-    found["/grpc.health.v1.Health/Watch"] = Method(
-        parse, serialize, stream=of_one_request(checks.Watch)
-    )
-    return found
-
-
-def run(kind, test):
+def run(kind, test, arguments=ARGUMENTS):
     async def main():
-        checks = health.aio.HealthServicer()
-        options = GrpcOptions(arguments={"grpc.max_receive_message_length": 10_000})
-        server = kind(methods(Servicer(), checks), options)
+        checks, servicer = health.aio.HealthServicer(), Servicer()
+        server = kind(methods(servicer, checks), GrpcOptions(arguments=arguments))
         port = await server.start()
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            result = await asyncio.wait_for(test(channel, checks), 30)
+        options = list(LARGE.items()) if arguments is LARGE else []
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) as channel:
+            channel.servicer = servicer
+            result = await asyncio.wait_for(test(channel, checks), 120)
         await server.close(1)
         return result
 
     return asyncio.run(main())
+
+
+async def status(call):
+    """Returns all that a client sees of how a call ended."""
+    with contextlib.suppress(grpc.aio.AioRpcError, asyncio.CancelledError):
+        await call
+    trailing = [pair for pair in await call.trailing_metadata() or () if pair[0].startswith("x-")]
+    return await call.code(), await call.details(), trailing
 
 
 async def unary(channel, checks):
@@ -119,21 +45,99 @@ async def unary(channel, checks):
 
 
 async def aborted(channel, checks):
-    with pytest.raises(grpc.aio.AioRpcError) as error:
-        await channel.unary_unary("/test.Service/Unary")(b"abort")
-    return error.value.code(), error.value.details()
+    return await status(channel.unary_unary("/test.Service/Unary")(b"abort"))
 
 
 async def too_large(channel, checks):
-    with pytest.raises(grpc.aio.AioRpcError) as error:
-        await channel.unary_unary("/test.Service/Unary")(bytes(10_001))
-    return error.value.code(), error.value.details()
+    return await status(channel.unary_unary("/test.Service/Unary")(bytes(10_001)))
+
+
+async def too_large_inflated(channel, checks):
+    call = channel.unary_unary("/test.Service/Unary")
+    return (await status(call(bytes(50_000), compression=grpc.Compression.Gzip)))[0]
 
 
 async def unknown(channel, checks):
-    with pytest.raises(grpc.aio.AioRpcError) as error:
-        await channel.unary_unary("/test.Service/Nothing")(b"")
-    return error.value.code(), error.value.details()
+    return await status(channel.unary_unary("/test.Service/Nothing")(b""))
+
+
+async def code_that_is_set(channel, checks):
+    return await status(channel.unary_unary("/test.Service/Code")(b""))
+
+
+async def metadata(channel, checks):
+    sent = (("x-text", "a"), ("x-text", "b, c"), ("x-bytes-bin", b"\0,\xff"), ("x-empty", ""))
+    call = channel.unary_unary("/test.Service/Metadata")(b"", metadata=sent, timeout=100)
+    initial = [pair for pair in await call.initial_metadata() if pair[0].startswith("x-")]
+    return initial, await call, await status(call)
+
+
+async def compressed(channel, checks):
+    call = channel.unary_unary("/test.Service/Length")
+    return [
+        await call(b"abc" * 3000, compression=compression)
+        for compression in (grpc.Compression.Gzip, grpc.Compression.Deflate)
+    ]
+
+
+async def deadlines(channel, checks):
+    remaining = channel.unary_unary("/test.Service/Remaining")
+    found = [await remaining(b""), await remaining(b"", timeout=1000)]
+    ended = await status(channel.unary_unary("/test.Service/Wait")(b"", timeout=0.2))
+    while not channel.servicer.ended:
+        await asyncio.sleep(0.02)
+    return found, ended, len(channel.servicer.ended)
+
+
+async def cancelled(channel, checks):
+    call = channel.unary_unary("/test.Service/Wait")(b"")
+    await asyncio.sleep(0.2)
+    call.cancel()
+    while not channel.servicer.ended:
+        await asyncio.sleep(0.02)
+    return (await status(call))[0], len(channel.servicer.ended)
+
+
+async def failing_stream(channel, checks):
+    call = channel.stream_stream("/test.Service/Both")()
+    await call.write(b"a")
+    answer = await call.read()
+    await call.write(b"fail")
+    return answer, await call.code(), await call.details()
+
+
+async def large_messages(channel, checks):
+    message = bytes(100 * 2**20)
+    assert len(await channel.stream_stream("/test.Service/Both")(iter([message])).read()) == (
+        2 * len(message)
+    )
+    return await channel.unary_unary("/test.Service/Length")(message)
+
+
+async def large_metadata(channel, checks):
+    call = channel.unary_unary("/test.Service/Unary")
+    value = "v" * 100_000
+    ended = await status(call(b"a", metadata=[("x-question", value)]))
+    assert ended[2] == [("x-answer", value)]
+    return ended
+
+
+async def metadata_over_the_limit(channel, checks):
+    call = channel.unary_unary("/test.Service/Unary")
+    other = channel.unary_unary("/test.Service/Length")(b"abc")
+    code, details, _ = await status(call(b"a", metadata=[("x-question", "v" * 100_000)]))
+    return code, details.partition("(")[0], await other, await status(call(b"a"))
+
+
+async def a_thousand_streams(channel, checks):
+    method = channel.stream_stream("/test.Service/Both")
+    calls = [method() for _ in range(1000)]
+    for call in calls:
+        await call.write(b"a")
+    assert {await call.read() for call in calls} == {b"aa"}
+    for call in calls:
+        await call.done_writing()
+    return {await call.code() for call in calls}
 
 
 async def streams(channel, checks):
@@ -182,7 +186,18 @@ async def services(channel, checks):
 
 
 @pytest.mark.parametrize(
-    "test", [unary, aborted, too_large, unknown, streams, health_states, services]
-)
+    "test",
+    [
+        unary, aborted, too_large, too_large_inflated, unknown, code_that_is_set, metadata,
+        compressed, deadlines, cancelled, failing_stream, streams, health_states, services,
+        metadata_over_the_limit,
+    ],
+)  # fmt: skip
 def test_the_same_as_on_grpc_aio(test):
     assert run(GrpcServer, test) == run(Reference, test)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("test", [large_messages, large_metadata, a_thousand_streams])
+def test_the_same_as_on_grpc_aio_at_length(test):
+    assert run(GrpcServer, test, LARGE) == run(Reference, test, LARGE)

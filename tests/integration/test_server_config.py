@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 
+import grpc
 import numpy as np
 import pytest
 
@@ -36,9 +37,12 @@ def reload(server, text):
 
     request = pb.ReloadConfigRequest(config=text_format.Parse(text, pb.ModelServerConfig()))
     with server.channel() as channel:
-        response = services.MODEL_METHODS["HandleReloadConfigRequest"].stub(channel)(
-            request, timeout=60
-        )
+        try:
+            response = services.MODEL_METHODS["HandleReloadConfigRequest"].stub(channel)(
+                request, timeout=60
+            )
+        except grpc.RpcError as error:
+            return error.code().value[0], error.details()
     return response.status.error_code, response.status.error_message
 
 
@@ -73,9 +77,70 @@ def test_a_reload_replaces_the_configuration(models, tmp_path):
         code, message = reload(server, config(models, "other", "missing"))
         assert (code, message) == (2, "Some models did not become available: {missing}")
         assert predict(server, "other") == "2"
-        # An empty configuration is no configuration.
-        assert reload(server, "") == (0, "")
+        # Nor does what is no list of models, or names a path that leads elsewhere each time.
+        only_lists = (
+            "ServerModelConfig type not supported by HandleReloadConfigRequest. "
+            "Only ModelConfigList is currently supported"
+        )
+        for text in ("", "custom_model_config {}"):
+            assert reload(server, text) == (3, only_lists)
+        for path in ("", "relative", "./m", "file://m"):
+            text = config(models, "other").replace(str(models / "other"), path)
+            assert reload(server, text) == (
+                3,
+                f"Expected model other to have an absolute path or URI; got base_path()={path}",
+            )
+        text = config(models, "other", "other")
+        message = "Illegal to list model other multiple times in config list"
+        assert reload(server, text) == (3, message)
         assert predict(server, "other") == "2"
+        assert server.states("other")[2] == "AVAILABLE"
+
+
+def test_a_model_that_moves_is_loaded_from_where_it_is_now(models, tmp_path):
+    """Even where its version has the same number."""
+    exports.scaled(tmp_path / "there", 2, name="scaled")
+    x = [[1.0] * 4]
+    flags = ["--model_name=scaled", f"--model_base_path={models / 'other'}"]
+    with ServerProcess(tmp_path / "log", *flags) as server:
+        assert reload(server, config(tmp_path / "there", "scaled")) == (0, "")
+        status, headers, _ = server.rest("/v1/models/scaled:predict", {"inputs": x})
+        assert (status, headers["X-Model-Version"]) == (200, "2")
+        assert server.log.count("scaled version 2: AVAILABLE") == 2
+        deadline = time.monotonic() + 30
+        while "scaled version 2: END" not in server.log:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert predict(server, "scaled") == "2"
+
+
+def test_a_config_file_that_is_not_utf8_is_named(models, tmp_path):
+    file = tmp_path / "models.config"
+    file.write_bytes(b"\xff\xfe" + config(models, "scaled").encode())
+    result = run(f"--model_config_file={file}")
+    assert result.returncode == 2
+    assert f"{file}: not UTF-8" in result.stderr
+    assert "Traceback" not in result.stderr
+    file.write_text(config(models, "scaled"))
+    flags = [f"--model_config_file={file}", "--model_config_file_poll_wait_seconds=1"]
+    with ServerProcess(tmp_path / "log", *flags) as server:
+        file.write_bytes(b"\xff")
+        deadline = time.monotonic() + 30
+        while f"{file}: not UTF-8" not in server.log:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert predict(server, "scaled") == "2"
+        file.write_text(config(models, "other"))  # it goes on looking
+        server.wait_for("other", 2)
+
+
+@pytest.mark.parametrize("flag", ["auth_token_file", "ssl_config_file", "monitoring_config_file"])
+def test_any_file_that_is_not_utf8_ends_the_process(models, tmp_path, flag):
+    (tmp_path / "file").write_bytes(b"\xff\xfe")
+    result = run(f"--model_base_path={models / 'scaled'}", f"--{flag}={tmp_path / 'file'}")
+    assert result.returncode == 2
+    assert "isn't UTF-8" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_config_file_is_polled(models, tmp_path):

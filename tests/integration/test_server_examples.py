@@ -126,6 +126,29 @@ def test_multi_inference_fails_in_the_official_words(stub, tasks, message):
     assert caught.value.details() == message
 
 
+def text(inputs, outputs, method):
+    """A signature of one float output as protobuf's text format has it."""
+
+    def entry(field, name, tensor, dtype, *dims):
+        sizes = "".join(f"      dim {{\n        size: {size}\n      }}\n" for size in dims)
+        return (
+            f'{field} {{\n  key: "{name}"\n  value {{\n    name: "{tensor}"\n    dtype: {dtype}\n'
+            f"    tensor_shape {{\n{sizes}    }}\n  }}\n}}\n"
+        )
+
+    return (
+        entry("inputs", *inputs)
+        + entry("outputs", *outputs)
+        + f'method_name: "tensorflow/serving/{method}"\n'
+    )
+
+
+PREDICT = text(("x", "x:0", "DT_FLOAT", -1, 1), ("y", "y:0", "DT_FLOAT", -1, 1), "predict")
+REGRESS = text(
+    ("inputs", "tf_example:0", "DT_STRING", -1), ("outputs", "y:0", "DT_FLOAT", -1, 1), "regress"
+)
+
+
 @pytest.mark.parametrize(
     ("verb", "body", "message"),
     [
@@ -135,18 +158,35 @@ def test_multi_inference_fails_in_the_official_words(stub, tasks, message):
         ),
         (
             "regress", {"signature_name": "serving_default", "examples": [{"x": 1.0}]},
-            "No regression inputs found in SignatureDef: serving_default",
+            "No regression inputs found in SignatureDef: " + PREDICT,
         ),
         (
             "classify", {"signature_name": "regress_x_to_y", "examples": [{"x": 1.0}]},
             "Expected classification signature outputs to contain at least one of "
-            '"classes" or "scores". Signature was: regress_x_to_y',
+            '"classes" or "scores". Signature was: ' + REGRESS,
         ),
     ],
 )  # fmt: skip
 def test_signatures_must_fit_the_method(tensorflow_server, verb, body, message):
     status, _, answer = tensorflow_server.rest(f"{MODEL}:{verb}", body)
     assert (status, json.loads(answer)) == (400, {"error": message})
+
+
+def test_without_tasks_no_model_is_named(stub):
+    for found in (multi(), inference_pb2.MultiInferenceRequest()):
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.MultiInference(found)
+        assert (caught.value.code().name, caught.value.details()) == (
+            "INVALID_ARGUMENT", "ModelSpec has no name specified."
+        )  # fmt: skip
+
+
+def test_a_signature_that_cant_is_the_clients_fault_by_grpc_too(stub):
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Regress(request(regression_pb2.RegressionRequest, "", 1.0))
+    assert (caught.value.code().name, caught.value.details()) == (
+        "INVALID_ARGUMENT", "No regression inputs found in SignatureDef: " + PREDICT
+    )  # fmt: skip
 
 
 def test_an_empty_input_is_refused(stub):

@@ -107,7 +107,9 @@ def test_slow_clients_hold_up_nobody(scaled_server):
     server = scaled_server
     slow = [socket.create_connection(("127.0.0.1", server.rest_port)) for _ in range(50)]
     for peer in slow:
-        peer.sendall(b"POST /v1/models/scaled:predict HTTP/1.1\r\nContent-Length: 9\r\n\r\n{")
+        peer.sendall(
+            b"POST /v1/models/scaled:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"
+        )
     for _ in range(20):
         answers(server, 1)
     for peer in slow:
@@ -119,7 +121,7 @@ def test_a_thousand_idle_connections_hold_up_nobody(scaled_server):
     idle = [socket.create_connection(("127.0.0.1", server.rest_port)) for _ in range(1000)]
     for _ in range(20):
         answers(server, 1)
-    idle[-1].sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+    idle[-1].sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
     assert idle[-1].recv(100).startswith(b"HTTP/1.1 200 OK")
     for peer in idle:
         peer.close()
@@ -173,7 +175,10 @@ class Load(threading.Thread):
 
     def rest(self):
         body = json.dumps({"inputs": X.tolist()}).encode()
-        request = b"POST %s HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (PREDICT.encode(), len(body))
+        request = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (
+            PREDICT.encode(),
+            len(body),
+        )
         while True:
             try:
                 peer = socket.create_connection(("127.0.0.1", self.server.rest_port), timeout=30)
@@ -233,7 +238,8 @@ def test_many_clients_that_hang_up_leave_nothing_behind(base):
         def hang_up(n):
             with socket.create_connection(("127.0.0.1", server.rest_port)) as peer:
                 peer.sendall(
-                    b"POST /v1/models/scaled:predict HTTP/1.1\r\nContent-Length: 40\r\n\r\n"
+                    b"POST /v1/models/scaled:predict HTTP/1.1\r\nHost: x\r\n"
+                    b"Content-Length: 40\r\n\r\n"
                     + (b'{"inputs": [[1, 1, 1, 1]]}              ' if n % 2 else b'{"inputs"')
                 )
 

@@ -251,3 +251,42 @@ def test_the_official_stubs_get_the_same_answer(tensorflow_server):
         status_request.model_spec.name = "half_plus_two"
         (status,) = models.GetModelStatus(status_request).model_version_status
         assert (status.version, status.state) == (123, status.AVAILABLE)
+
+
+def test_a_scalar_goes_in_and_out_in_columnar_form(tensorflow_server):
+    for value, answer in (
+        ("hello", b'"hello"'),
+        ({"b64": "aGVsbG8="}, b'"hello"'),
+        ({"x": "hello"}, b'"hello"'),
+        ("a\0", b'"a\\u0000"'),
+    ):
+        body = {"signature_name": "string", "inputs": value}
+        status, _, found = tensorflow_server.rest("/v1/models/every_dtype:predict", body)
+        assert (status, found) == (200, b'{\n    "outputs": ' + answer + b"\n}")
+
+
+def test_a_scalars_shape_is_set(tensorflow_server):
+    response, _ = predict(tensorflow_server, "every_dtype", "float32", {"x": np.float32(2)})
+    assert response.outputs["y"].HasField("tensor_shape")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "text", "value"),
+    [("float32", "123456789", 123456792.0), ("float64", "9007199254740993", 9007199254740992.0),
+     ("float32", "1e300", float("inf")), ("int8", "300", 44)],
+)  # fmt: skip
+def test_numbers_are_rounded(tensorflow_server, dtype, text, value):
+    body = f'{{"signature_name": "{dtype}", "instances": [{text}]}}'.encode()
+    _, _, answer = tensorflow_server.rest("/v1/models/every_dtype:predict", body)
+    assert json.loads(answer) == {"predictions": [value]}
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int32", "int64", "uint64"])
+def test_integers_outside_an_integer_dtype_are_refused(tensorflow_server, dtype):
+    body = f'{{"signature_name": "{dtype}", "instances": [36893488147419103232]}}'.encode()
+    status, _, answer = tensorflow_server.rest("/v1/models/every_dtype:predict", body)
+    assert (status, json.loads(answer)["error"].rpartition("Error: ")[2]) == (
+        400,
+        "INVALID_ARGUMENT: JSON Value: 36893488147419103000.0 Type: Number is not of expected "
+        f"type: {dtype}",
+    )

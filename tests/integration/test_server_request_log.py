@@ -1,13 +1,17 @@
 """Request logs: what is written, who reads it, and what it is good for."""
 
 import shutil
+import subprocess
+import sys
 import time
 
+import grpc
 import numpy as np
 import pytest
+from google.protobuf import text_format
 
 from tests.support import exports, needs
-from tests.support.servers import ServerProcess
+from tests.support.servers import ROOT, ServerProcess
 from wire import services, tensors
 from wire import serving_pb2 as pb
 
@@ -36,7 +40,8 @@ def serve(models, tmp_path):
     def start(rate, prefix):
         file = tmp_path / "models.config"
         file.write_text(config(models, rate, prefix))
-        return ServerProcess(tmp_path / "log", f"--model_config_file={file}")
+        flags = [f"--model_config_file={file}", f"--request_log_dir={tmp_path / 'requests'}"]
+        return ServerProcess(tmp_path / "log", *flags)
 
     return start
 
@@ -80,10 +85,43 @@ def test_tensorflow_reads_the_log_and_it_warms_up_the_next_version(models, serve
 
 
 def test_a_share_is_logged_and_a_disk_that_fails_fails_no_request(serve, tmp_path):
-    with serve(0.0, tmp_path / "none") as server:
+    with serve(0.0, "none") as server:
         predict_by_grpc(server, "scaled", np.ones((1, 4), np.float32))
-    assert not list(tmp_path.glob("none*"))
-    with serve(1.0, "/proc/none/file") as server:
+    assert not (tmp_path / "requests").exists()
+    (tmp_path / "requests").mkdir()
+    (tmp_path / "requests" / "file").write_text("")
+    with serve(1.0, "file/scaled") as server:
         for _ in range(3):
             predict_by_grpc(server, "scaled", np.ones((1, 4), np.float32))
     assert server.log.count("requests are missing in the request log") == 1
+
+
+def run(file, *flags):
+    return subprocess.run(
+        [sys.executable, "-m", "server", f"--model_config_file={file}", *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_logs_elsewhere_are_refused_at_start_and_by_a_reload(models, serve, tmp_path):
+    file = tmp_path / "wrong.config"
+    file.write_text(config(models, 1.0, tmp_path / "elsewhere"))
+    result = run(file)
+    assert (result.returncode, "--request_log_dir=DIR" in result.stderr) == (2, True)
+    result = run(file, f"--request_log_dir={tmp_path / 'requests'}")
+    assert (result.returncode, "leads out of" in result.stderr) == (2, True)
+    assert "Traceback" not in result.stderr
+    with serve(1.0, "scaled") as server, server.channel() as channel:
+        reload = services.MODEL_METHODS["HandleReloadConfigRequest"].stub(channel)
+        for prefix in ("../elsewhere", "/etc/cron.d/x", f"{tmp_path}/requests/../x"):
+            text = config(models, 1.0, prefix)
+            request = pb.ReloadConfigRequest(config=text_format.Parse(text, pb.ModelServerConfig()))
+            with pytest.raises(grpc.RpcError, match="leads out of") as caught:
+                reload(request, timeout=60)
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        predict_by_grpc(server, "scaled", np.ones((1, 4), np.float32))
+    assert len(list((tmp_path / "requests").glob("scaled-*.tfrecord"))) == 1

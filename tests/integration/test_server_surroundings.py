@@ -57,10 +57,9 @@ def test_reflection_describes_messages_that_work(tensorflow_server):
 
 def test_the_profiler_service_is_answered(tensorflow_server):
     with tensorflow_server.channel() as channel:
-        for method, words in (("Profile", "has no TensorFlow profiler"), ("Monitor", "unimpl")):
-            with pytest.raises(grpc.RpcError, match=words) as caught:
-                channel.unary_unary(f"/tensorflow.ProfilerService/{method}")(b"")
-            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        with pytest.raises(grpc.RpcError, match="unimplemented") as caught:
+            channel.unary_unary("/tensorflow.ProfilerService/Monitor")(b"")
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
         assert channel.unary_unary("/tensorflow.ProfilerService/Terminate")(b"") == b""
 
 

@@ -154,13 +154,64 @@ def answer(server, path):
         connection.close()
 
 
-def test_a_wrong_configuration_is_answered_and_changes_nothing(server):
+def test_a_wrong_configuration_is_answered_and_changes_nothing(server, models):
     request = pb.ReloadConfigRequest()
     request.config.model_config_list.config.add(name="scaled", base_path="")
+    assert refusal(server, request) == "INVALID_ARGUMENT"
+    # Each worker looks whether there is such a version before any of them changes.
+    request = pb.ReloadConfigRequest()
+    entry = request.config.model_config_list.config.add(
+        name="scaled", base_path=str(models / "scaled")
+    )
+    entry.version_labels["stable"] = 7
+    request.config.model_config_list.config.add(name="other", base_path=str(models / "other"))
+    assert refusal(server, request) == "FAILED_PRECONDITION"
+    del entry.version_labels["stable"]
+    entry.logging_config.log_collector_config.filename_prefix = "/tmp/elsewhere"
+    assert refusal(server, request) == "INVALID_ARGUMENT"
+    for _ in range(CONNECTIONS):
+        predict(server, "scaled")
+        with pytest.raises(grpc.RpcError):
+            predict(server, "other")
+    os.kill(pids(server)[0], signal.SIGKILL)  # nor does a successor take it
+    wait_for(lambda: server.log.count("Exporting HTTP/REST API") == WORKERS + 1, server)
+    for _ in range(CONNECTIONS):
+        predict(server, "scaled")
+
+
+def refusal(server, request):
     with server.channel() as channel:
         reload = services.MODEL_METHODS["HandleReloadConfigRequest"].stub(channel)
-        assert reload(request, timeout=60).status.error_code == 3
-    predict(server, "scaled")
+        with pytest.raises(grpc.RpcError) as caught:
+            reload(request, timeout=60)
+    return caught.value.code().name
+
+
+def test_a_worker_that_hangs_holds_up_no_configuration_and_is_replaced(models, tmp_path):
+    flags = [f"--workers={WORKERS}", "--worker_timeout_seconds=15"]
+    flags += ["--model_name=scaled", f"--model_base_path={models / 'scaled'}"]
+    with ServerProcess(tmp_path / "log", *flags) as server:
+        wait_for(lambda: server.log.count("Exporting HTTP/REST API") == WORKERS, server)
+        hung = pids(server)[0]
+        os.kill(hung, signal.SIGSTOP)
+        request = pb.ReloadConfigRequest()
+        request.config.model_config_list.config.add(name="other", base_path=str(models / "other"))
+        deadline = time.monotonic() + 60
+        while True:  # until a connection goes to the other one
+            try:
+                options = [("grpc.use_local_subchannel_pool", 1)]
+                with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}", options) as channel:
+                    reload = services.MODEL_METHODS["HandleReloadConfigRequest"].stub(channel)
+                    reload(request, timeout=20)
+                break
+            except grpc.RpcError:
+                assert time.monotonic() < deadline, server.log
+        wait_for(lambda: server.log.count("Exporting HTTP/REST API") == WORKERS + 1, server)
+        assert f"worker 0, process {hung}, hasn't answered" in server.log
+        assert "worker 0 ended with status -9" in server.log
+        for _ in range(CONNECTIONS):
+            predict(server, "other")
+        assert server.stop() == 0
 
 
 def test_a_port_that_is_taken_and_a_wrong_flag_end_it_with_status_2(models, tmp_path):

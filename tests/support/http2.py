@@ -91,7 +91,8 @@ class Peer:
         self.socket.close()
         await asyncio.wait_for(self.ended, 10)
         self.looking.cancel()
-        assert self.usage.body_bytes == self.usage.connections == 0
+        assert self.usage.body_bytes == 0
+        assert not self.usage.connections
 
     async def send(self, data):
         await self.loop.sock_sendall(self.socket, data)
@@ -171,7 +172,8 @@ def feed(pieces, **options):
             await asyncio.sleep(0)
         await asyncio.sleep(0)
         connection.connection_lost(None)
-        assert usage.body_bytes == usage.connections == 0
+        assert usage.body_bytes == 0
+        assert not usage.connections
         return sink.written
 
     return asyncio.run(main())

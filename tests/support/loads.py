@@ -1,5 +1,6 @@
 """Load on servers that are no model servers, by the generator of `client.load`."""
 
+from client.codec import HttpBody
 from client.endpoint import Endpoint
 from client.load import http1, http2
 from client.load.generator import generate
@@ -19,6 +20,6 @@ def load(api, port, **plan):
     if api == "grpc":
         requests, path = [http2.message(BODY)], delayed.PATH
     else:
-        requests, path = [http1.request(endpoint, REST_PATH, BODY)], REST_PATH
+        requests, path = [http1.request(endpoint, REST_PATH, HttpBody(BODY, {}))], REST_PATH
     made = LoadPlan(endpoint, ModelSpec("m"), **brief)
     return generate(made, Workload(0, requests, None, path))

@@ -45,6 +45,13 @@ def program(*names, debian):
     missing(f"needs {names[0]} (Debian: apt install {debian})")
 
 
+def file(path, debian):
+    """Returns a file or directory that a Debian package brings."""
+    if not Path(path).exists():
+        missing(f"needs {path} (Debian: apt install {debian})")
+    return Path(path)
+
+
 def linux(why):
     """Linux, for something that other systems don't have."""
     if not sys.platform.startswith("linux"):

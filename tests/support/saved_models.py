@@ -120,6 +120,40 @@ def tflite(base, version=1):
     return target
 
 
+def older_tflite(base, version=1, *, stored=None):
+    """Writes what `tflite` does as an older converter did: no signatures, no `:0` in names.
+
+    Args:
+        base: Of the model.
+        version: Its number.
+        stored: A SignatureDef by name, for the metadata.
+    """
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+    from flatbuffers import flexbuffers
+
+    path = tflite(base, version) / "model.tflite"
+    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+    model.signatureDefs = None
+    for tensor in model.subgraphs[0].tensors:
+        tensor.name = tensor.name.decode().partition(":")[0]
+    if stored is not None:
+        builder = flexbuffers.Builder()
+        with builder.Map():
+            for name, signature in stored.items():
+                builder.Key(name)
+                builder.String(signature.SerializeToString().decode("latin-1"))
+        buffer, entry = schema.BufferT(), schema.MetadataT()
+        buffer.data = list(builder.Finish())
+        entry.name, entry.buffer = "signature_defs_metadata", len(model.buffers)
+        model.buffers.append(buffer)
+        model.metadata = [*(model.metadata or []), entry]
+    packed = flatbuffers.Builder()
+    packed.Finish(model.Pack(packed), b"TFL3")
+    path.write_bytes(packed.Output())
+    return path.parent
+
+
 TFLITE_WEIGHTS = np.float32([[1, -1, 0.5], [2, 0, 0.25]])
 
 DTYPES = (

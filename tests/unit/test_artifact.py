@@ -158,7 +158,9 @@ def test_golden_examples_are_read_as_written(version_dir):
 @pytest.mark.parametrize(
     ("name", "version"),
     [("1", 1), ("00000123", 123), ("9223372036854775807", 2**63 - 1), ("9223372036854775808", None)]
-    + [(".staging-1", None), ("1a", None), ("-1", None), ("", None), ("1.0", None), ("٣", None)],
+    + [(".staging-1", None), ("1a", None), ("", None), ("1.0", None), ("٣", None), ("1_0", None)]
+    + [("-1", -1), ("+7", 7), (" 8\n", 8), ("0" * 30 + "9", 9), ("- 1", None), ("--1", None)]
+    + [("-9223372036854775808", -(2**63)), ("-9223372036854775809", None)],
 )
 def test_a_version_is_what_tensorflow_serving_takes_for_one(name, version):
     assert versions.parse(name) == version

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from server.engines.sizes import Sizes, only, steps
 from server.errors import Code, ServingError
-from server.inference.batching.lane import Overloaded
 from server.inference.batching.parameters import Parameters, parse
+from server.inference.batching.refusals import Overloaded
 from server.inference.batching.scheduler import Scheduler
 
 
@@ -81,7 +81,8 @@ def test_every_call_gets_its_own_rows(rows, sizes, threads, seed):
     async def test(scheduler):
         return await asyncio.gather(*(call(scheduler, model, x) for x in calls))
 
-    results = serve(test, Parameters(sizes, threads=threads))
+    # All 40 calls of 12 rows find room.
+    results = serve(test, Parameters(sizes, threads=threads, max_enqueued_batches=480))
     for x, result in zip(calls, results, strict=True):
         np.testing.assert_array_equal(result["y"], 2 * x + 1)
         np.testing.assert_array_equal(result["sum"], x.reshape(len(x), -1).sum(axis=1))

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from client.codec import HttpBody
 from client.endpoint import Endpoint, endpoint
 from client.load import hpack, http1, http2, plot, precise_loop, table
 from client.load.caller import EXPIRED
@@ -100,20 +101,23 @@ def test_what_timed_out_has_at_least_its_timeout_as_its_latency():
 
 
 def test_time_outs_and_replaced_connections_are_said(capsys):
-    result = Result(plan(timeout=3.0), 3, np.ones(4), 2, {EXPIRED: 2}, 0, 0.1, 5)
+    result = Result(plan(timeout=3.0), 3, np.ones(4), 2, {EXPIRED: 2}, 0, 0.1, 5, 7)
     table.print_result(result)
     shown = " ".join(capsys.readouterr().out.split())
     assert "the 2 that timed out are in the percentiles with at least the 3 s" in shown
     assert "sent 5 connections away (GOAWAY)" in shown
+    assert "7 requests waited for a stream" in shown
     found = result.as_json()
     assert (found["timed_out"], found["sent_away"], found["ok"]) == (2, 5, False)
 
 
 def test_requests_have_the_prefix_and_the_headers_of_the_endpoint():
     made = endpoint("https://h/eu", None, "rest", token="t", headers={"X-Tenant": "a"})
-    lines = http1.request(made, "/v1/models/m:predict", b"{}").split(b"\r\n")
+    lines = http1.request(made, "/v1/models/m:predict", HttpBody(b"{}", {"X-A": "b"})).split(
+        b"\r\n"
+    )
     assert lines[0] == b"POST /eu/v1/models/m:predict HTTP/1.1"
-    assert {b"Host: h:443", b"X-Tenant: a", b"Authorization: Bearer t"} <= set(lines)
+    assert {b"Host: h:443", b"X-A: b", b"X-Tenant: a", b"Authorization: Bearer t"} <= set(lines)
     block = http2.headers(endpoint("dns:///h:9", None, "grpc", token="t"), "/a/B")
     assert b"Bearer t" in block
     assert b"h:9" in block

@@ -29,13 +29,15 @@ def listening(answer):
 
 
 @contextmanager
-def web_server(status, content):
+def web_server(status, content, **headers):
     """A web server that gives every request the same answer."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(content)
 
@@ -142,8 +144,28 @@ def test_a_model_servers_refusal_stays_one(status, code):
     assert caught.value.code == code
 
 
+def test_a_redirection_is_said_and_not_followed():
+    with web_server(301, b"", Location="https://elsewhere.invalid/x") as port:
+        with Client("127.0.0.1", port, token="secret") as client:
+            with pytest.raises(ServingError, match="HTTP 301: ask https://elsewhere"):
+                client.status("m")
+
+
 def test_a_proxys_page_is_passed_on():
     """Whoever stands before the server may refuse, too, and not in JSON."""
     with web_server(403, b"Forbidden by the proxy") as port, Client("127.0.0.1", port) as client:
         with pytest.raises(ServingError, match="PERMISSION_DENIED: Forbidden by the proxy"):
             client.status("m")
+
+
+@pytest.mark.parametrize(
+    ("address", "api", "shown"),
+    [
+        ("http://127.0.0.1:9/eu", "rest", "127.0.0.1:9/eu (REST)"),
+        ("dns:///localhost:9", "grpc", "dns:///localhost:9 (gRPC)"),
+        ("unix:/nowhere.sock", "grpc", "unix:/nowhere.sock (gRPC)"),
+    ],
+)
+def test_urls_and_targets_say_their_api_themselves(address, api, shown):
+    with connect(address) as client:
+        assert (client.endpoint.api, str(client.endpoint)) == (api, shown)

@@ -7,6 +7,8 @@ are n; like TensorFlow Serving's, its REST answers don't name a single output.
 import asyncio
 import json
 import random
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -177,6 +179,24 @@ def test_no_name_is_wrong_whatever_changes_and_whenever(names_itself, seed):
             refused.append(error.code)
     assert set(refused) <= {"UNAVAILABLE", "NOT_FOUND"}
     assert len(refused) < 10
+
+
+@pytest.mark.parametrize("names_itself", [True, False])
+def test_no_name_is_wrong_where_threads_share_a_client(names_itself):
+    server = Server(1, names_itself=names_itself)
+    ask = caller(server, Retry(tries=5, first_wait=0.001))
+
+    def ask_often(_):
+        return [is_right(ask()) for _ in range(100)]
+
+    with ThreadPoolExecutor(8) as pool:
+        asking = [pool.submit(ask_often, number) for number in range(8)]
+        version = 1
+        while not all(each.done() for each in asking):
+            version += 1
+            server.versions = [version - 1, version] if version % 2 else [version]
+            time.sleep(0.002)
+        assert all(len(each.result()) == 100 for each in asking)
 
 
 @pytest.mark.parametrize("names_itself", [True, False])

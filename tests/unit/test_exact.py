@@ -10,7 +10,7 @@ from server.engines.sizes import Sizes, steps
 from server.errors import Code, ServingError
 from server.inference.batching import exact
 from server.inference.batching.parameters import Parameters
-from server.inference.execution import Batches
+from server.inference.execution import Execution
 from server.inference.predict import Call
 from wire import dtypes
 
@@ -27,6 +27,9 @@ class Function:
 
     def batch_sizes(self, signature):
         return self.fixed
+
+    def is_ready(self, signature, shapes):
+        return True
 
     def run(self, signature, inputs, outputs):
         self.ran.append(len(inputs["x"]))
@@ -150,17 +153,21 @@ def test_inputs_that_do_not_fit_are_the_engines_to_refuse():
 
 
 class Servable:
-    """What `Batches` asks of a version."""
+    """What `Execution` asks of a version."""
+
+    name = "m"
 
     def __init__(self, engine, sizes):
         self.engine, self.batches = engine, {} if sizes is None else {"s": sizes}
+        tensor = Tensor("x:0", dtypes.number("float32"), (-1, 3))
+        self.signatures = {"s": Signature("s", {"x": tensor}, {"y": tensor}, "")}
 
 
 def served(engine, sizes, requests, **flags):
     """Answers to requests that come together."""
 
     async def ask():
-        batches = Batches(Parameters(), merges_all=False, **flags)
+        batches = Execution(Parameters(), **flags)
         servable = Servable(engine, sizes)
         calls = [batches(servable, Call("s", {"x": x}, ("y",))) for x in requests]
         answers = await asyncio.gather(*calls)
@@ -193,7 +200,7 @@ def test_one_bad_request_costs_the_others_no_bit():
     engine = Function(function)
 
     async def ask():
-        batches = Batches(Parameters(), merges_all=False, is_exact=True)
+        batches = Execution(Parameters(), is_exact=True)
         servable = Servable(engine, Sizes(32, (4, 32)))
         inputs = [np.ones((1, 3), np.float32)] * 5 + [-np.ones((1, 3), np.float32)]
         calls = [batches(servable, Call("s", {"x": x}, ("y",))) for x in inputs]

@@ -32,8 +32,12 @@ def outcome(parse, body, wanted):
     return found, is_row
 
 
+def quick(body):
+    return numbers.parse(body) or document.parse(body)
+
+
 def assert_same(body, wanted):
-    assert outcome(numbers.parse, body, wanted) == outcome(document.parse, body, wanted)
+    assert outcome(quick, body, wanted) == outcome(document.parse, body, wanted)
 
 
 def is_fast(body):
@@ -94,13 +98,67 @@ def test_any_text_comes_to_the_same(pieces, around, dtype):
 @pytest.mark.parametrize(
     "text",
     ["[]", "[[]]", "[1,[2]]", "[[1],2]", "[[1,2],[3]]", "[1[,2]]", "[[1],[2],]", "[1 [2]]"]
-    + ["[NaN]", "[true]", '["a"]', "[{}]", "[1][2]", "[" * 65 + "1" + "]" * 65],
+    + ["[1NaN]", "[NaN1]", "[NaN 1]", "[-]", "[\x01]", "[NaN,\x01]"]
+    + ["[true]", '["a"]', "[{}]", "[1][2]", "[" * 65 + "1" + "]" * 65],
 )  # fmt: skip
 def test_what_is_not_a_regular_array_is_left_to_the_plain_way(text):
     body = f'{{"instances":{text}}}'.encode()
     with contextlib.suppress(ServingError):
         assert not is_fast(body)
     assert_same(body, signature("float32"))
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('{"instances": [{"x": [1, 2], "y": 3}, {"x": [4, 5], "y": 6}]}', "xy"),
+        ('{"instances": [{"y": 3.5,"x": [[1], [2]]},{"y": 4e1,"x": [[3], [4]]}]}', "xy"),
+        ('{"instances": [{"x": 1}, {"x": NaN}, {"x": -Infinity}]}', "x"),
+        ('{"instances": [NaN, 1, -NaN, Inf, -Inf, Infinity]}', "x"),
+        ('{"inputs": {"x": [[1, 2]], "y": [0.5]}}', "xy"),
+        ('{"inputs": {"x": [1, NaN]}, "signature_name": ""}', "x"),
+        ('{"signature_name": "", "inputs": [[NaN], [2]]}', "x"),
+    ],
+)
+@pytest.mark.parametrize("dtypes_", [("float32", "float32"), ("float32", "int32"), ("int64",) * 2])
+def test_names_and_words_are_fast_and_the_same(text, names, dtypes_):
+    body = text.encode()
+    assert is_fast(body)
+    inputs = {
+        name: Tensor(f"{name}:0", dtypes.number(dtype), None)
+        for name, dtype in zip("xy", dtypes_, strict=True)
+    }
+    assert_same(body, Signature("serving_default", {name: inputs[name] for name in names}, {}, ""))
+    assert_same(body, Signature("serving_default", inputs, {}, ""))
+
+
+NAMED = st.sampled_from(
+    ['{"x":', '"y":', ',"y":', "}", "},", '{"y": 2, "x":', "1", "2.5", "[1]", "[1,2]", "[1.5]",
+     "NaN", "-", ",", " ", '{"x": 1, "y": 2}', '{"x": 1, "y": 2},', '{"x": [1], "y": 0.5},', '"x',
+     '{"x": 9007199254740993, "y": 1.5}', '"', "{", "[", "]", "\x10", ":"]
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("rows", ['[{"x": 1}, {"x": 2}]', '[{"x": [1, 2]}]'])
+def test_rows_that_are_named_are_no_columns(rows):
+    body = f'{{"inputs": {rows}}}'.encode()
+    assert not is_fast(body)
+    assert_same(body, signature("float32"))
+    _, message = outcome(quick, body, signature("float32"))
+    assert message.endswith("Type: Object is not of expected type: float")
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    pieces=st.lists(NAMED, max_size=10),
+    around=st.sampled_from(['{{"instances":[{}]}}', '{{"inputs":{}}}', '{{"inputs":{{{}}}}}']),
+    dtype=st.sampled_from(["float32", "int64"]),
+)
+@example(['{"x": 1, "y": 2},', '{"x": 1.5, "y": 2}'], '{{"instances":[{}]}}', "int64")
+@example(['{"x": 9007199254740993, "y": 1.5}'], '{{"instances":[{}]}}', "int64")
+@example(['{"x": 1, "y": 2},', '{"y": 2, "x":', "1", "}"], '{{"instances":[{}]}}', "float32")
+def test_any_named_text_comes_to_the_same(pieces, around, dtype):
+    assert_same(around.format("".join(pieces)).encode(), signature(dtype, ("x", "y")))
 
 
 def test_an_image_takes_the_fast_way():

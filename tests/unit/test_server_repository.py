@@ -1,6 +1,7 @@
 """The life of versions: what is loaded, kept and dropped, and when."""
 
 import asyncio
+import logging
 import shutil
 import threading
 
@@ -58,7 +59,7 @@ async def settle(repository):
     """Lets loads and unloads end that nothing holds up."""
     for _ in range(200):
         await asyncio.sleep(0.005)
-        if not repository._tasks:
+        if not repository._tasks and not repository._unloads:
             return
 
 
@@ -212,13 +213,25 @@ async def test_a_deleted_version_goes_when_the_one_before_is_back(base, reposito
 
 
 @run
-async def test_an_unreadable_base_path_changes_nothing(base, repository, loads):
+async def test_an_unreadable_base_path_changes_nothing_and_is_told_once(base, repository, loads):
     publish(base / "m", 1)
     await repository.configure([config(base / "m")])
-    (base / "m").rename(base / "away")
-    await repository.poll()
-    await settle(repository)
-    assert states(repository) == {1: "AVAILABLE"}
+    told = []
+    handler = logging.Handler()
+    handler.emit = lambda record: told.append(record.getMessage())
+    logging.getLogger("server.models.repository").addHandler(handler)
+    try:
+        for _ in range(2):
+            (base / "m").rename(base / "away")
+            for _ in range(3):
+                await repository.poll()
+            await settle(repository)
+            assert states(repository) == {1: "AVAILABLE"}
+            (base / "away").rename(base / "m")
+            await repository.poll()
+    finally:
+        logging.getLogger("server.models.repository").removeHandler(handler)
+    assert told == [f"m: can't read {base / 'm'}"] * 2
 
 
 @run
@@ -245,6 +258,95 @@ async def test_a_superseded_load_is_given_up(base, repository, loads):
     await repository.poll()
     await settle(repository)
     assert states(repository) == {1: "END", 2: "END", 3: "AVAILABLE"}
+
+
+@run
+async def test_a_base_path_that_moves_is_loaded_and_the_old_one_stays_until_then(
+    base, repository, loads
+):
+    publish(base / "old", 1)
+    publish(base / "new", 1)
+    await repository.configure([config(base / "old")])
+    old = repository.find("m")
+    loads.open.clear()
+    moving = asyncio.create_task(repository.configure([config(base / "new")]))
+    while len(loads.attempts) < 2:
+        await asyncio.sleep(0.005)
+    assert states(repository) == {1: "LOADING"}
+    assert repository.find("m") is repository.find("m", 1) is old
+    loads.open.set()
+    await moving
+    assert repository.find("m") is not old
+    assert repository.versions("m")[0].path == base / "new" / "1"
+    await settle(repository)
+    assert (states(repository), loads.closed) == ({1: "AVAILABLE"}, [1])
+    assert repository.models["m"].moved == []
+
+
+@run
+async def test_a_base_path_that_moves_to_what_cannot_be_loaded_keeps_the_old_one(
+    base, repository, loads
+):
+    publish(base / "old", 1)
+    publish(base / "new", 1)
+    await repository.configure([config(base / "old")])
+    old = repository.find("m")
+    loads.broken.add(("m", 1))
+    await repository.configure([config(base / "new")])
+    await settle(repository)
+    assert (states(repository), loads.closed) == ({1: "END"}, [])
+    assert repository.find("m") is old
+    await repository.configure([config(base / "nowhere")])  # unreadable: nothing changes
+    assert repository.find("m") is old
+    loads.broken.clear()
+    (base / "new" / "1" / "saved_model.pb").write_bytes(b"whole")
+    await repository.configure([config(base / "new")])
+    await repository.poll()
+    await settle(repository)
+    assert repository.find("m") is not old
+    assert loads.closed == [1]
+
+
+@run
+async def test_a_base_path_that_moves_again_while_it_is_loaded(base, repository, loads):
+    for name in "abc":
+        publish(base / name, 1)
+    await repository.configure([config(base / "a")])
+    loads.open.clear()
+    first = asyncio.create_task(repository.configure([config(base / "b")]))
+    while len(loads.attempts) < 2:
+        await asyncio.sleep(0.005)
+    second = asyncio.create_task(repository.configure([config(base / "c")]))
+    await asyncio.sleep(0.05)
+    loads.open.set()
+    await asyncio.gather(first, second)
+    await settle(repository)
+    assert repository.versions("m")[0].path == base / "c" / "1"
+    assert states(repository) == {1: "AVAILABLE"}
+    assert loads.closed == [1, 1]
+    assert repository.models["m"].moved == []
+
+
+@run
+async def test_a_check_changes_nothing(base, repository, loads):
+    publish(base, 1)
+    await repository.configure([config(base)])
+    await repository.check([config(base, "n")])
+    with pytest.raises(ServingError, match="Request to assign label to version 7"):
+        await repository.check([config(base, labels={"stable": 7})])
+    assert list(repository.models) == ["m"]
+
+
+@run
+async def test_a_request_log_without_a_directory_is_refused(base, repository, loads):
+    publish(base, 1)
+    await repository.configure([config(base)])
+    logged = ModelConfig("n", base, logging=RequestLogging(1.0, "/tmp/n"))
+    for do in (repository.check, repository.configure):
+        with pytest.raises(ServingError, match="--request_log_dir=DIR") as caught:
+            await do([logged])
+        assert caught.value.code is Code.INVALID_ARGUMENT
+    assert list(repository.models) == ["m"]
 
 
 @run
@@ -305,6 +407,10 @@ def test_config_files_are_read_as_text_protos():
         (
             'model_config_list { config { name: "m" base_path: "/m" model_platform: "caffe" } }',
             "unsupported platform caffe",
+        ),
+        (
+            'model_config_list { config { name: "m" base_path: "m" } }',
+            r"Expected model m to have an absolute path or URI; got base_path\(\)=m",
         ),
         (
             'model_config_list { config { name: "m" base_path: "/m" }'

@@ -155,8 +155,20 @@ def test_a_few_bytes_cannot_ask_for_gigabytes():
         (wire.TensorProto(dtype=1, tensor_shape={"dim": [{"size": 2**40}]}), "too many"),
         (wire.TensorProto(dtype=1, tensor_content=b"123"), "tensor_content has 3 bytes"),
         (wire.TensorProto(dtype=1, float_val=[b"123"]), "no whole number"),
-        (wire.TensorProto(dtype=3, int_val=[1, 2]), "don't fit"),
-        (wire.TensorProto(dtype=1, tensor_shape={"unknown_rank": True}), "unknown rank"),
+        (wire.TensorProto(dtype=1, tensor_shape={"dim": [{"size": 2**62}] * 4}), "too many"),
+        (
+            wire.TensorProto(dtype=1, tensor_shape={"dim": [{"size": 10**8}, {"size": 0}]}),
+            "more entries than it has values for",
+        ),
+        (wire.TensorProto(dtype=1, tensor_shape={"dim": [{"size": 1}] * 65}), "65 dimensions"),
+        (
+            wire.TensorProto(dtype=3, int_val=[1], tensor_shape={"dim": [{"size": 10**6}]}),
+            "1 values are too few",
+        ),
+        (
+            wire.TensorProto(dtype=7, string_val=[b"a"], tensor_shape={"dim": [{"size": 10**8}]}),
+            "1 values are too few",
+        ),
     ],
 )
 def test_a_malformed_tensor_is_refused(proto, message):
@@ -174,3 +186,38 @@ def test_dtype_numbers_and_names_are_tensorflows():
         assert dtypes.enum_name(dtypes.number(name)) == types_pb2.DataType.Name(
             dtype.as_datatype_enum
         )
+
+
+@pytest.mark.parametrize(
+    "proto",
+    [
+        wire.TensorProto(dtype=3, int_val=[5, 6, 7]),
+        wire.TensorProto(dtype=3, int_val=[5], tensor_shape={"unknown_rank": True}),
+        wire.TensorProto(dtype=1, float_val=[np.float32([5, 6]).tobytes()]),
+        wire.TensorProto(dtype=9, int64_val=[5, 6], tensor_shape={}),
+    ],
+)
+def test_values_beyond_the_shape_are_cut_off(proto):
+    array = tensors.to_array(proto)
+    assert (array.shape, float(array)) == ((), 5.0)
+
+
+def test_a_tensor_without_values_has_its_shape():
+    proto = wire.TensorProto(dtype=7, tensor_shape={"dim": [{"size": 3}, {"size": 0}]})
+    assert tensors.to_array(proto).shape == (3, 0)
+    proto = wire.TensorProto(dtype=1, tensor_content=b"1", tensor_shape={"dim": [{"size": 0}]})
+    assert tensors.to_array(proto).shape == (0,)
+
+
+def test_a_scalars_shape_is_set():
+    assert tensors.from_array(np.float32(2)).HasField("tensor_shape")
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint64", "bool", "float16", "string"])
+def test_long_tensors_are_converted_in_blocks(dtype):
+    values = np.arange(3 * 2**16 + 5) % 2
+    array = values.astype(object) if dtype == "string" else values.astype(dtype)
+    if dtype == "string":
+        array[:] = [b"%d" % value for value in values]
+    proto = tensors.from_array(array)
+    np.testing.assert_array_equal(tensors.to_array(proto), array)

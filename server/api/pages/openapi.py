@@ -1,16 +1,20 @@
-"""The REST API of the models that are loaded, as an OpenAPI document."""
+"""The REST APIs of the models that are loaded, as an OpenAPI document."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
+
 from server.api.tfs_rest import scalars
+from server.api.v2.inputs import SIGNATURE_PARAMETER, datatype_of
 from server.engines import signatures
 from server.engines.signatures import Signature, Tensor
 from server.models.model import Model
-from wire import dtypes, methods
+from wire import datatypes, dtypes, methods
 
 _ERRORS = {
     "400": "The request is wrong in itself.",
@@ -24,6 +28,12 @@ _ERRORS = {
     "504": "The answer took too long.",
 }
 
+_READY = {
+    "type": "object",
+    "properties": {"ready": {"type": "boolean"}},
+    "additionalProperties": False,
+}
+
 
 def document(models: Iterable[Model]) -> Mapping[str, Any]:
     """Returns an OpenAPI 3.1 document for the models' latest versions."""
@@ -31,6 +41,13 @@ def document(models: Iterable[Model]) -> Mapping[str, Any]:
         "/healthz": _get("Is the process alive?", {"type": "object"}),
         "/readyz": _get("Is everything loaded?", {"type": "object"}, "503"),
         "/models": _get("Models, versions, states, signatures", {"type": "object"}),
+        "/v2": _get("Open Inference Protocol: name, version, extensions", {"type": "object"}),
+        "/v2/health/live": _get("Is the process alive?", {"type": "object"}),
+        "/v2/health/ready": _get("Is everything loaded?", {"type": "object"}, "503"),
+        # Loading and unloading, which take a token of their own, aren't for who reads this.
+        "/v2/repository/index": _post(
+            "Models and states", [_READY], {"type": "array"}, errors=("400",)
+        ),
     }
     for model in models:
         path = f"/v1/models/{quote(model.config.name, safe='')}"
@@ -38,9 +55,17 @@ def document(models: Iterable[Model]) -> Mapping[str, Any]:
         paths[f"{path}/metadata"] = _get("Signatures", {"type": "object"}, "404")
         if model.latest is not None:
             paths |= _inference(path, model.latest.signatures)
+        path = f"/v2/models/{quote(model.config.name, safe='')}"
+        paths[path] = _get("Inputs and outputs", {"type": "object"}, "404")
+        paths[f"{path}/ready"] = _get("Does it answer?", {"type": "object"}, "404", "503")
+        if model.latest is not None:
+            paths |= _v2_inference(path, model.latest.signatures)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "TensorFlow Serving's REST API, embedded server", "version": "1"},
+        "info": {
+            "title": "TensorFlow Serving's REST API and the Open Inference Protocol",
+            "version": "1",
+        },
         "paths": paths,
         "components": {
             "schemas": {
@@ -71,6 +96,50 @@ def _inference(path: str, found: Mapping[str, Signature]) -> dict[str, Any]:
                 _object({"results": {"type": "array"}}),
             )
     return paths
+
+
+def _v2_inference(path: str, found: Mapping[str, Signature]) -> dict[str, Any]:
+    """Returns the path of an inference; of open sizes, the schema has some that there may be."""
+    usable = [s for _, s in sorted(found.items()) if s.inputs]
+    bodies = [_v2_body(signature, rows) for signature in usable for rows in (1, 2)]
+    output = _object({"name": {"type": "string"}, "shape": {"type": "array"}})
+    answer = _object({"model_name": {"type": "string"}, "outputs": {"items": output}})
+    return {f"{path}/infer": _post("Run a signature on tensors", bodies, answer)} if bodies else {}
+
+
+def _v2_body(signature: Signature, rows: int) -> Mapping[str, Any]:
+    tensors = [_v2_tensor(name, tensor, rows) for name, tensor in signature.inputs.items()]
+    count = {"minItems": len(tensors), "maxItems": len(tensors)}
+    listed = {"items": tensors[0]} if len(tensors) == 1 else {"prefixItems": tensors}
+    properties: dict[str, Any] = {"inputs": {"type": "array", **listed, **count}}
+    if signature.name != signatures.DEFAULT:
+        properties["parameters"] = _object({SIGNATURE_PARAMETER: {"const": signature.name}})
+    return _object(properties) | {"additionalProperties": False}
+
+
+def _v2_tensor(name: str, tensor: Tensor, rows: int) -> Mapping[str, Any]:
+    open_shape = (-1,) if tensor.shape is None else tensor.shape
+    shape = [(1 if axis else rows) if size == -1 else size for axis, size in enumerate(open_shape)]
+    count = math.prod(shape)
+    value = _v2_scalar(tensor)
+    fields = {
+        "name": {"const": name},
+        "datatype": {"const": datatype_of(tensor)},
+        "shape": {"const": shape},
+        "data": {"type": "array", "items": value, "minItems": count, "maxItems": count},
+    }
+    return _object(fields) | {"additionalProperties": False}
+
+
+def _v2_scalar(tensor: Tensor) -> Mapping[str, Any]:
+    if not datatypes.is_known(datatype_of(tensor)):
+        return {"not": {}}
+    if tensor.dtype == dtypes.DT_STRING:
+        return {"type": "string"}
+    if tensor.numpy_dtype.kind not in "iu":
+        return {"type": "boolean" if tensor.numpy_dtype.kind == "b" else "number"}
+    bounds = np.iinfo(tensor.numpy_dtype)
+    return {"type": "integer", "minimum": int(bounds.min), "maximum": int(bounds.max)}
 
 
 def _predict_bodies(signature: Signature) -> Iterable[Mapping[str, Any]]:
@@ -123,8 +192,10 @@ def _scalar(dtype: int) -> dict[str, Any]:
         return {"type": "boolean"}
     if name.startswith("complex"):
         return {"not": {}}
-    low, high = scalars.always_taken(name)
-    return {"type": "integer" if "int" in name else "number", "minimum": low, "maximum": high}
+    if name in scalars.FLOATS:
+        return {"type": "number"}
+    low, high = scalars.INTEGERS[name]
+    return {"type": "integer", "minimum": low, "maximum": high}
 
 
 def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,25 +207,29 @@ def _get(summary: str, schema: Mapping[str, Any], *errors: str) -> Mapping[str, 
 
 
 def _post(
-    summary: str, bodies: list[Mapping[str, Any]], answer: Mapping[str, Any]
+    summary: str,
+    bodies: list[Mapping[str, Any]],
+    answer: Mapping[str, Any],
+    errors: Sequence[str] = tuple(_ERRORS),
 ) -> Mapping[str, Any]:
     content = {"application/json": {"schema": {"anyOf": bodies}}}
     return {
         "post": {
             "summary": summary,
             "requestBody": {"required": True, "content": content},
-            "responses": _responses(answer, _ERRORS),
+            "responses": _responses(answer, errors),
         }
     }
 
 
-def _responses(schema: Mapping[str, Any], errors: Iterable[str]) -> Mapping[str, Any]:
+def _responses(schema: Mapping[str, Any], errors: Sequence[str]) -> Mapping[str, Any]:
+    """Returns the answers there are; what isn't ready, the last of some, says so in the schema."""
     error = {"schema": {"$ref": "#/components/schemas/Error"}}
     found: dict[str, Any] = {
         "200": {"description": "The answer.", "content": {"application/json": {"schema": schema}}}
     }
     for status in ("401", *errors):
-        content = {"schema": schema} if status == "503" and errors == ("503",) else error
+        content = {"schema": schema} if status == "503" and errors[-1] == "503" else error
         found[status] = {
             "description": _ERRORS[status],
             "content": {"application/json": content},

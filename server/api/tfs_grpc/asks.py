@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 
 from server.api.tfs_grpc.specs import model_spec
+from server.engines.signatures import Signature
 from server.errors import invalid
 from server.inference import predict
-from server.inference.core import Answer, Ask, ModelSpec
+from server.inference.ask import Answer, Ask, ModelSpec
+from server.inference.offload import LONG, Offload
 from server.inference.tasks import Classify, MultiInference, Predict, Regress, Task
 from server.models.servable import Servable
 from server.protocol.grpc.method import Context
+from wire import dtypes, tensors
 from wire import serving_pb2 as pb
-from wire import tensors
 
 R = TypeVar("R")
+
+_LONG_TENSOR = LONG // 4  # elements
+# Dtypes whose numbers are viewed where they stand in the message.
+_VIEWED = frozenset(map(dtypes.number, ("float32", "float64", "complex64", "complex128")))
 
 
 class GrpcAsk(Ask[R]):
@@ -42,24 +49,46 @@ class GrpcAsk(Ask[R]):
 class GrpcPredict(GrpcAsk[pb.PredictResponse]):
     """Named tensors."""
 
-    __slots__ = ("_as_content",)
+    __slots__ = ("_as_content", "_offload")
     method = "Predict"
 
-    def __init__(self, request: pb.PredictRequest, context: Context, *, as_content: bool) -> None:
+    def __init__(
+        self,
+        request: pb.PredictRequest,
+        context: Context,
+        offload: Offload,
+        *,
+        as_content: bool,
+    ) -> None:
         super().__init__(request, context)
+        self._offload = offload
         self._as_content = as_content
 
     async def task(self, servable: Servable) -> Task:
         """Reads the tensors, if the signature is there."""
-        predict.find(servable, self._request.model_spec.signature_name)
-        return Predict(_arrays(self._request), self._request.output_filter)
+        request = self._request
+        signature = predict.find(servable, request.model_spec.signature_name)
+        inputs = request.inputs
+        for proto in inputs.values():
+            if proto.dtype not in _VIEWED and _is_long(proto):
+                arrays = await self._offload(_arrays, inputs, signature)
+                break
+        else:
+            arrays = _arrays(inputs, signature)
+        return Predict(arrays, request.output_filter)
 
     async def render(self, answer: Answer) -> pb.PredictResponse:
         """Returns the outputs in their typed fields, or as bytes where that was chosen."""
+        for array in answer.result.values():
+            if array.nbytes > LONG:
+                return await self._offload(self._response, answer)
+        return self._response(answer)
+
+    def _response(self, answer: Answer) -> pb.PredictResponse:
         response = pb.PredictResponse()
         self._fill(response.model_spec, answer)
         for name, array in answer.result.items():
-            response.outputs[name].CopyFrom(tensors.from_array(array, as_content=self._as_content))
+            tensors.write(array, response.outputs[name], as_content=self._as_content)
         return response
 
 
@@ -105,19 +134,16 @@ class GrpcMultiInference(Ask[pb.MultiInferenceResponse]):
     method = "MultiInference"
 
     def __init__(self, request: pb.MultiInferenceRequest, context: Context) -> None:
-        super().__init__(request.tasks[0].model_spec.name, deadline=context.deadline)
+        name = request.tasks[0].model_spec.name if request.tasks else ""
+        super().__init__(name, deadline=context.deadline)
         self._request = request
 
     async def parse(self) -> ModelSpec:
-        """Returns the spec of the first task."""
-        names = [task.model_spec.name for task in self._request.tasks]
-        if not all(names):
-            raise invalid("Found ModelSpec with an empty model name.")
-        if len(set(names)) > 1:
-            raise invalid(
-                "All ModelSpecs in a MultiInferenceRequest must access the same model name."
-            )
-        return model_spec(self._request.tasks[0])
+        """Returns the spec of the first task; without one there is no name."""
+        tasks = self._request.tasks
+        if not tasks or not tasks[0].HasField("model_spec"):
+            return ModelSpec("")
+        return model_spec(tasks[0])
 
     async def task(self, servable: Servable) -> Task:
         """Returns the tasks."""
@@ -129,11 +155,19 @@ class GrpcMultiInference(Ask[pb.MultiInferenceResponse]):
         return response
 
 
-def _arrays(request: pb.PredictRequest) -> dict[str, np.ndarray]:
+def _is_long(proto: pb.TensorProto) -> bool:
+    size = 1
+    for dim in proto.tensor_shape.dim:
+        size *= dim.size
+    return size > _LONG_TENSOR
+
+
+def _arrays(inputs: Mapping[str, pb.TensorProto], signature: Signature) -> dict[str, np.ndarray]:
     arrays = {}
-    for name, proto in request.inputs.items():
+    for name, proto in inputs.items():
         try:
             arrays[name] = tensors.to_array(proto)
-        except tensors.TensorError as error:
-            raise invalid(f"tensor parsing error: {name}: {error}") from None
+        except tensors.TensorError:
+            predict.check_names(signature, list(inputs))  # which come first
+            raise invalid(f"tensor parsing error: {name}") from None
     return arrays

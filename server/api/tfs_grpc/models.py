@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from server.api.tfs_grpc.specs import model_spec
-from server.errors import Code, ServingError
+from server.errors import Code, invalid
 from server.inference.core import Core
 from server.models import model_config
 from wire import serving_pb2 as pb
@@ -32,12 +32,15 @@ class ModelService:
     async def HandleReloadConfigRequest(
         self, request: pb.ReloadConfigRequest, context: Any
     ) -> pb.ReloadConfigResponse:
-        """Replaces the whole configuration; the answer comes when new models are there."""
-        response = pb.ReloadConfigResponse()
-        try:
-            if request.config.WhichOneof("config") is not None:
-                await self._core.configure(model_config.from_message(request.config))
-        except ServingError as error:
-            response.status.error_code = error.code
-            response.status.error_message = error.message
-        return response
+        """Replaces the whole configuration; the answer comes when new models are there.
+
+        Source: tensorflow_serving/model_servers/model_service_impl.cc, where an error is the
+        call's status, too.
+        """
+        if request.config.WhichOneof("config") != "model_config_list":
+            raise invalid(
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. "
+                "Only ModelConfigList is currently supported"
+            )
+        await self._core.configure(model_config.from_message(request.config))
+        return pb.ReloadConfigResponse(status=pb.StatusProto(error_code=Code.OK))

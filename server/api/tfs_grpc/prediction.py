@@ -19,7 +19,8 @@ class PredictionService:
 
     async def Predict(self, request: pb.PredictRequest, context: Context) -> pb.PredictResponse:
         """Runs a signature on named tensors."""
-        return await self._core.infer(GrpcPredict(request, context, as_content=self._as_content))
+        core, as_content = self._core, self._as_content
+        return await core.infer(GrpcPredict(request, context, core.offload, as_content=as_content))
 
     async def Classify(
         self, request: pb.ClassificationRequest, context: Context
@@ -37,8 +38,6 @@ class PredictionService:
         self, request: pb.MultiInferenceRequest, context: Context
     ) -> pb.MultiInferenceResponse:
         """Runs several of the two above on the same examples of one model."""
-        if not request.tasks:
-            raise invalid("MultiInferenceRequest has no tasks")
         return await self._core.infer(GrpcMultiInference(request, context))
 
     async def GetModelMetadata(

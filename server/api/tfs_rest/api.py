@@ -37,12 +37,18 @@ class RestApi:
         """Returns the answer to a request, errors included."""
         try:
             if request.method == "POST":
-                if target := _inference(request.path):
+                if not request.query and (target := _inference(request.path)):
                     ask, spec = target
-                    return await self._core.infer(ask(spec, request.body, self._timeout))
-            elif request.method in ("GET", "HEAD") and (match := _MODEL.fullmatch(request.path)):
+                    core = self._core
+                    return await core.infer(ask(spec, request.body, self._timeout, core.offload))
+            elif (
+                request.method in ("GET", "HEAD")
+                and not request.query
+                and (match := _MODEL.fullmatch(request.path))
+            ):
                 return self._describe(match)
-            raise invalid(f"Malformed request: {request.method} {request.path}")
+            asked = f"{request.path}?{request.query}" if request.query else request.path
+            raise invalid(f"Malformed request: {request.method} {asked}")
         except ServingError as error:
             return Response(rendering.error(error.message), error.http_status)
 

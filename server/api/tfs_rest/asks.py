@@ -1,42 +1,70 @@
-"""What REST asks for: a body of JSON to a task, its result to JSON."""
+"""What REST asks for: a body of JSON to a task, its result to JSON.
+
+What is long is read and rendered on threads: see `inference/offload.py`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from server.api.tfs_rest import document, examples, numbers, rendering, tensors
+from server.api.tfs_rest import document, examples, numbers, pieces, rendering, tensors
 from server.engines import signatures
 from server.errors import invalid
-from server.inference.core import Answer, Ask, ModelSpec
+from server.inference.ask import Answer, Ask, ModelSpec
+from server.inference.offload import LONG, Offload
 from server.inference.tasks import Classify, Predict, Regress, Task
 from server.inference.timeout import Timeout
 from server.models.servable import Servable
 from server.protocol.http1.messages import Response
 
+_LONG_ODD = 4 * 1024  # bytes that take as long to read one by one as `LONG` take otherwise
+
 
 class RestAsk(Ask[Response]):
     """An inference by REST."""
 
-    __slots__ = ("_body", "_spec", "body")
+    __slots__ = ("_body", "_offload", "_spec", "body")
     face = "REST"
 
-    def __init__(self, spec: ModelSpec, body: bytes, timeout: Timeout) -> None:
+    def __init__(self, spec: ModelSpec, body: bytes, timeout: Timeout, offload: Offload) -> None:
         super().__init__(spec.name, timeout=timeout)
-        self._spec, self._body = spec, body
+        self._spec, self._body, self._offload = spec, body, offload
 
     async def parse(self) -> ModelSpec:
         """Parses the JSON, which names the signature."""
-        self.body = self._parsed(self._body)
-        return self._spec._replace(signature=_signature_name(self.body))
+        body = self._body
+        found: Mapping[str, Any] | None
+        if len(body) > LONG:
+            found = await self._offload(self._long, body)
+        elif (found := self._quick(body)) is None:
+            if len(body) > _LONG_ODD:
+                found = await self._offload(document.parse_odd, body)
+            else:
+                found = document.parse_odd(body)
+        self.body = found
+        return self._spec._replace(signature=_signature_name(found))
 
-    def _parsed(self, body: bytes) -> Mapping[str, Any]:
-        return document.parse(body)
+    def _quick(self, body: bytes) -> Mapping[str, Any] | None:
+        return document.parse_plain(body)
+
+    def _long(self, body: bytes) -> Mapping[str, Any]:
+        if len(body) > pieces.LONG:
+            return pieces.read(body)
+        found = self._quick(body)
+        return document.parse_odd(body) if found is None else found
 
     async def render(self, answer: Answer) -> Response:
         """Renders JSON; a header names the version."""
-        rendered = self._rendered(answer.result)
+        result = answer.result
+        if self._is_long(result):
+            rendered = await self._offload(self._rendered, result)
+        else:
+            rendered = self._rendered(result)
         return Response(rendered, headers={"X-Model-Version": str(answer.servable.version)})
+
+    def _is_long(self, result: Any) -> bool:
+        raise NotImplementedError
 
     def _rendered(self, result: Any) -> bytes:
         raise NotImplementedError
@@ -48,16 +76,27 @@ class RestPredict(RestAsk):
     __slots__ = ("_is_row",)
     method = "Predict"
 
-    def _parsed(self, body: bytes) -> Mapping[str, Any]:
-        return numbers.parse(body)
+    def _quick(self, body: bytes) -> Mapping[str, Any] | None:
+        return numbers.parse(body) or document.parse_plain(body)
 
     async def task(self, servable: Servable) -> Task:
         """Reads the tensors in the dtypes of the signature."""
         name = _signature_name(self.body) or signatures.DEFAULT
         if name not in servable.signatures:
             raise invalid(f'Serving signature name: "{name}" not found in signature def')
-        inputs, self._is_row = tensors.predict_inputs(self.body, servable.signatures[name])
+        signature = servable.signatures[name]
+        body = self.body
+        found = tensors.numbers_in(body, signature) if isinstance(body, numbers.Envelope) else None
+        if found is None:
+            if len(self._body) > _LONG_ODD:
+                found = await self._offload(tensors.predict_inputs, body, signature)
+            else:
+                found = tensors.predict_inputs(body, signature)
+        inputs, self._is_row = found
         return Predict(inputs)
+
+    def _is_long(self, result: Any) -> bool:
+        return sum(array.size for array in result.values()) > rendering.LONG
 
     def _rendered(self, result: Any) -> bytes:
         return (rendering.predictions if self._is_row else rendering.columns)(result)
@@ -71,7 +110,13 @@ class RestClassify(RestAsk):
 
     async def task(self, servable: Servable) -> Task:
         """Reads the examples."""
+        if len(self._body) > _LONG_ODD:
+            return Classify(await self._offload(examples.read, self.body))
         return Classify(examples.read(self.body))
+
+    def _is_long(self, result: Any) -> bool:
+        found = result.classifications
+        return len(found) * len(found[0].classes) > rendering.LONG if found else False
 
     def _rendered(self, result: Any) -> bytes:
         return rendering.classifications(result)
@@ -85,7 +130,12 @@ class RestRegress(RestAsk):
 
     async def task(self, servable: Servable) -> Task:
         """Reads the examples."""
+        if len(self._body) > _LONG_ODD:
+            return Regress(await self._offload(examples.read, self.body))
         return Regress(examples.read(self.body))
+
+    def _is_long(self, result: Any) -> bool:
+        return len(result.regressions) > rendering.LONG
 
     def _rendered(self, result: Any) -> bytes:
         return rendering.regressions(result)
@@ -95,7 +145,7 @@ def _signature_name(body: Mapping[str, Any]) -> str:
     name = body.get("signature_name", "")
     if not isinstance(name, str):
         raise invalid(
-            f"JSON Value: {document.text(body)} not formatted correctly. "
+            f"JSON Value: {document.text(pieces.head(dict(body)))} not formatted correctly. "
             "'signature_name' key must be a string value."
         )
     return name

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from server.api.tfs_rest import document, scalars
-from server.errors import invalid
+from server.api.tfs_rest import document, pieces, scalars
+from server.errors import Code, ServingError, invalid
 from wire import serving_pb2 as pb
 
+_MAX_EXAMPLES = 2**18  # each takes a kilobyte, however short it is
+_LARGEST = float(np.finfo(np.float32).max)
 _KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
 
 
@@ -23,17 +25,31 @@ def read(body: Mapping[str, Any]) -> pb.Input:
     Raises:
         ServingError: INVALID_ARGUMENT with the official text.
     """
-    context = _example(body["context"]) if "context" in body else None
+    context = _example(_whole(body["context"])) if "context" in body else None
     if "examples" not in body:
         raise _format_error(
             body, "When method is classify, key 'examples' is expected and was not found"
         )
     examples = body["examples"]
-    if not isinstance(examples, list):
+    is_long = isinstance(examples, pieces.Span)
+    if not isinstance(examples, list) and not (is_long and examples.is_list):
         raise _format_error(body, "Expecting 'examples' value to be an list/array")
-    if not examples:
+    found: list[pb.Example] = []
+    if is_long:
+        for group in examples.groups():
+            values = group.values() if isinstance(group, pieces.Group) else [_whole(group)]
+            if not isinstance(values, list):
+                raise _not_example(values)
+            found += map(_example, values)
+            if len(found) > _MAX_EXAMPLES:
+                raise ServingError(
+                    Code.RESOURCE_EXHAUSTED,
+                    f"a JSON request may have up to {_MAX_EXAMPLES} examples",
+                )
+    else:
+        found += map(_example, examples)
+    if not found:
         raise _format_error(body, "'examples' value is an empty array")
-    found = [_example(value) for value in examples]
     if context is None:
         return pb.Input(example_list=pb.ExampleList(examples=found))
     return pb.Input(
@@ -41,9 +57,28 @@ def read(body: Mapping[str, Any]) -> pb.Input:
     )
 
 
+def _whole(value: Any) -> Any:
+    """Reads one example, however long it is."""
+    if isinstance(value, pieces.Text):
+        return value.value()
+    if not isinstance(value, pieces.Span):
+        return value
+    if not value.is_list:
+        return {name: _whole(item) for name, item in value.members()}
+    found: list[Any] = []
+    for group in value.groups():
+        if isinstance(group, pieces.Group):
+            found += group.values()
+        elif isinstance(group, pieces.Span):  # a feature has no lists in lists
+            return [pieces.head(group)]
+        else:
+            found.append(_whole(group))
+    return found
+
+
 def _example(value: Any) -> pb.Example:
     if not isinstance(value, dict):
-        raise invalid(f"Example must be JSON object but got JSON {document.kind(value)}")
+        raise _not_example(value)
     example = pb.Example()
     for name, content in value.items():
         try:
@@ -64,17 +99,11 @@ def _add(value: Any, name: str, feature: pb.Feature) -> None:
     elif kind == "String":
         _values(feature, "bytes_list", name).append(value.encode(errors="surrogateescape"))
     elif isinstance(value, float):
-        values = _values(feature, "float_list", name)
-        if np.isfinite(value) and abs(value) > np.finfo(np.float32).max:
-            raise invalid(
-                f"Cannot convert JSON value: {document.text(value)} to float "
-                "without loss of precision."
-            )
-        values.append(value)
+        _values(feature, "float_list", name).append(_rounded(value))
     else:
         values = _values(feature, "int64_list", name)
         if value >= 2**63:
-            raise invalid(f"Feature: {name} has uint64 element. Only int64 is supported.")
+            raise invalid(f"Feature: {name} has uint64_t element. Only int64_t is supported.")
         values.append(int(value))
 
 
@@ -85,5 +114,17 @@ def _values(feature: pb.Feature, kind: str, name: str) -> Any:
     return getattr(feature, kind).value
 
 
+def _rounded(value: float) -> float:
+    """Returns a number that protobuf takes for a float: beyond its range infinity, as GetFloat."""
+    if abs(value) <= _LARGEST:
+        return value
+    with np.errstate(over="ignore"):
+        return float(np.float32(value))
+
+
+def _not_example(value: Any) -> ServingError:
+    return invalid(f"Example must be JSON object but got JSON {document.kind(value)}")
+
+
 def _format_error(body: Mapping[str, Any], problem: str) -> Exception:
-    return invalid(f"JSON Value: {document.text(body)} {problem}")
+    return invalid(f"JSON Value: {document.text(pieces.head(dict(body)))} {problem}")

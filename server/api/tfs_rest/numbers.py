@@ -1,42 +1,90 @@
-"""Predict requests whose input is one array of plain numbers, without an object a number.
+"""Predict requests of plain numbers, read without an object a number.
 
-simdjson validates and converts the array as a whole. Whatever isn't clear-cut (named rows,
-ragged lists, NaN, numbers beyond 64 bits, errors of any kind) is left to `document` and
-`tensors`, so that values and error texts are theirs.
+simdjson validates and converts a list as a whole, in each of the ways in which a request may hold
+numbers: lists of lists, rows that name their inputs, a list an input. What isn't clear-cut
+(ragged lists, rows of other keys than the first, numbers beyond 64 bits, errors) is left to
+`document` and `tensors`, so that values and error texts are theirs.
 """
 
 from __future__ import annotations
 
 import functools
 import math
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import simdjson
 
-from server.api.tfs_rest import document
+from server.api.tfs_rest import dense, document
+from server.engines.signatures import Signature, Tensor
 from server.errors import ServingError
 
 _MAX_ENVELOPE_BYTES = 4096
 # Requests differ in their numbers, seldom in what is around them.
 _KEPT = 32
-_MAX_KEPT_BYTES = 2**20
-_MAX_RANK = 64  # NumPy's
-_IN_NUMBERS = b"0123456789+-.eE \t\r\n"
+_MAX_KEPT_BYTES = 64 * 1024
+_MAX_RANK = document.MAX_RANK
+_MAX_NAMES = 16
+_EXACT = 2**53  # up to which doubles hold every integer
+_SPACE = b" \t\r\n"
 # Stands for the array while what is around it is parsed.
 _PLACEHOLDER = b"array 9c0e4f51"
+# One byte each for NaN, Infinity and -Infinity, and for the names of inputs.
+_WORDS = (
+    (b"-Infinity", b"\x03"), (b"Infinity", b"\x02"), (b"-Inf", b"\x03"), (b"Inf", b"\x02"),
+    (b"-NaN", b"\x01"), (b"NaN", b"\x01"),
+)  # fmt: skip
+_FEW = 8
+_NONE = np.empty(0, np.int64)
+_NON_FINITE = np.array([0, math.nan, math.inf, -math.inf])
+_MARKS = bytes(range(16, 16 + _MAX_NAMES))
+_IN_NUMBERS = b"0123456789+-.eE\x01\x02\x03" + _SPACE
+_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_ZEROS = bytes.maketrans(b"\x01\x02\x03", b"000")
+_AROUND_WORDS = np.isin(np.arange(256), list(b"[]," + _SPACE))
+_NAME = re.compile(rb'"([^"\\\x00-\x1f]*+)"[ \t\r\n]*+:[ \t\r\n]*+')
 
-# Only the event loop's thread parses. A parser keeps memory of about ten times what it has parsed.
+# Only the event loop's thread uses it; a parser keeps memory of about ten times what it has parsed.
 _parser = simdjson.Parser()
 _shapes: dict[int, tuple[bytes, tuple[int, ...]]] = {}  # by the length of the brackets
 
 
-class Envelope(dict[str, Any]):
-    """A request's object in which `array` stands for the placeholder."""
+class Numbers:
+    """A list of a document.
 
-    def __init__(self, members: dict[str, Any], array: np.ndarray, body: bytes) -> None:
+    Attributes:
+        array: int64 or float64.
+    """
+
+    __slots__ = ("_flat", "_range", "array")
+
+    def __init__(self, array: np.ndarray, flat: _Flat, start: int = 0, end: int = 0) -> None:
+        """Takes the numbers, and which of each row of all numbers they are."""
+        self.array, self._flat, self._range = array, flat, slice(start, end)
+
+    def of(self, tensor: Tensor) -> np.ndarray | None:
+        """Returns it in a tensor's dtype; None where that takes other numbers."""
+        array = self.array
+        found = dense.of_dtype(array, tensor)
+        if found is not None or array.dtype.kind != "f":
+            return found
+        # Doubles, because of the numbers beside them, as integers.
+        if self._flat.fractions[self._range].any() or np.abs(array).max() > _EXACT:
+            return None
+        return dense.of_dtype(array.astype(np.int64), tensor)
+
+
+Found = Numbers | Mapping[str, Numbers]
+
+
+class Envelope(dict[str, Any]):
+    """A request's object in which the numbers are already read, all of one list or by name."""
+
+    def __init__(self, members: dict[str, Any], numbers: Found, body: bytes) -> None:
         super().__init__(members)
-        self.array = array
+        self.numbers = numbers
         self._body = body
 
     def plain(self) -> dict[str, Any]:
@@ -44,49 +92,193 @@ class Envelope(dict[str, Any]):
         return document.parse(self._body)
 
 
-def parse(body: bytes) -> dict[str, Any]:
-    """Parses a predict request: an `Envelope` where that does, else as `document.parse`.
-
-    Raises:
-        ServingError: as `document.parse`.
-    """
-    return _parse(body) or document.parse(body)
-
-
-def _parse(body: bytes) -> Envelope | None:
+def parse(body: bytes) -> Envelope | None:
+    """Parses a predict request of plain numbers; None where it isn't one."""
     start, end = body.find(b"["), body.rfind(b"]") + 1
     if not 0 <= start < end or len(body) - (end - start) > _MAX_ENVELOPE_BYTES:
         return None
-    members = _members(body[:start] + b'"' + _PLACEHOLDER + b'"' + body[end:])
-    if members is None:
+    found = _members(body[:start] + b'"' + _PLACEHOLDER + b'"' + body[end:])
+    if found is None:
         return None
+    members, name = found
     text = body[start:end]
-    if b"{" in text or b'"' in text:
+    numbers = read(text) if name is None else _columns(text, name)
+    if numbers is None or (name is None and "inputs" in members and isinstance(numbers, Mapping)):
         return None
-    array = _array(text)
-    return None if array is None else Envelope(members, array, body)
+    return Envelope(members, numbers, body)
+
+
+def read(text: bytes) -> Found | None:
+    """Reads a list of numbers, or of rows of them; None where it isn't a regular one."""
+    if b'"' in text:
+        return _rows(text)
+    clean, has_words = _without_words(text)
+    shape = None if b"{" in clean else _known_shape(clean.translate(None, _IN_NUMBERS))
+    if shape is None:
+        return None
+    flat = _flat(clean, has_words)
+    if flat is None or flat.array.size != math.prod(shape):
+        return None
+    return Numbers(flat.array.reshape(shape), flat, 0, 1)
+
+
+def _columns(text: bytes, name: str) -> Mapping[str, Numbers] | None:
+    """Reads `[…], "b": […]`, where the first list's name is known."""
+    parts = text.split(b'"', 2 * _MAX_NAMES + 1)
+    if len(parts) % 2 == 0 or b"\\" in text:
+        return None
+    found: dict[str, Numbers] = {}
+    for index in range(0, len(parts), 2):
+        part = parts[index].strip(_SPACE)
+        if index:
+            if part[:1] != b":":
+                return None
+            try:
+                name = parts[index - 1].decode()
+            except UnicodeDecodeError:
+                return None
+            part = part[1:]
+        if index < len(parts) - 1:
+            if part[-1:] != b",":
+                return None
+            part = part[:-1]
+        numbers = read(part.strip(_SPACE)) if part else None
+        if not isinstance(numbers, Numbers) or name in found:
+            return None
+        found[name] = numbers
+    return found
+
+
+def _rows(text: bytes) -> Mapping[str, Numbers] | None:
+    """Reads `[{"a": 1, "b": [2, 3]}, …]`, where all rows have the first one's names and shapes."""
+    opening, closing = text.find(b"{"), text.find(b"}")
+    if not 0 < opening < closing or b"\\" in text:
+        return None
+    first = list(_NAME.finditer(text, opening, closing))
+    if not 0 < len(first) <= _MAX_NAMES:
+        return None
+    names: list[str] = []
+    for index, match in enumerate(first):
+        text = text.replace(match[0], _MARKS[index : index + 1])
+        try:
+            names.append(match[1].decode())
+        except UnicodeDecodeError:
+            return None
+    if b'"' in text or len(set(names)) < len(names):
+        return None
+    clean, has_words = _without_words(text)
+    skeleton = clean.translate(None, _IN_NUMBERS)
+    unit = skeleton[1 : skeleton.find(b"}") + 1]
+    number = (len(skeleton) - 1) // (len(unit) + 1)
+    if skeleton != b"[" + (unit + b",") * (number - 1) + unit + b"]":
+        return None
+    shapes = _shapes_in(unit, len(names))
+    if shapes is None:
+        return None
+    clean = clean.translate(_BRACKETS, _MARKS)
+    width = sum(map(math.prod, shapes))
+    flat = _flat(clean, has_words, width)
+    if flat is None or flat.array.size != number * width:
+        return None
+    table = flat.array.reshape(number, width)
+    found: dict[str, Numbers] = {}
+    start = 0
+    for name, shape in zip(names, shapes, strict=True):
+        end = start + math.prod(shape)
+        found[name] = Numbers(table[:, start:end].reshape(number, *shape), flat, start, end)
+        start = end
+    return found
+
+
+class _Flat:
+    """Numbers in their order, in rows of a width."""
+
+    def __init__(self, array: np.ndarray, text: bytes, width: int, others: np.ndarray) -> None:
+        """Takes the numbers, their text, and which of them are none of those in the text."""
+        self.array = array
+        self._text, self._width, self._others = text, width, others
+
+    @functools.cached_property
+    def fractions(self) -> np.ndarray:
+        """Tells which of a row have a fraction or an exponent somewhere, or are no numbers."""
+        codes = np.frombuffer(self._text, np.uint8)
+        points = np.flatnonzero((codes == ord(".")) | ((codes | 0x20) == ord("e")))
+        found = np.concatenate((_indices(self._text, points), self._others))
+        return np.bincount(found % self._width, minlength=self._width) > 0
+
+
+def _shapes_in(unit: bytes, count: int) -> list[tuple[int, ...]] | None:
+    """Returns the shapes in a row's skeleton: `{<mark>…,<mark>…}`."""
+    if unit[:1] != b"{" or unit[-1:] != b"}":
+        return None
+    shapes = []
+    rest = unit[1:-1]
+    for index in range(count):
+        if rest[:1] != _MARKS[index : index + 1]:
+            return None
+        end = len(rest) if index == count - 1 else rest.find(_MARKS[index + 1]) - 1
+        if end < 1 or (index < count - 1 and rest[end : end + 1] != b","):
+            return None
+        shape = _shape(rest[1:end]) if end > 1 else ()
+        if shape is None:
+            return None
+        shapes.append(shape)
+        rest = rest[end + 1 :]
+    return shapes
 
 
 @functools.lru_cache(_KEPT)
-def _members(around: bytes) -> dict[str, Any] | None:
-    """Returns what is around the array, where the placeholder is the instances or the inputs."""
+def _members(around: bytes) -> tuple[dict[str, Any], str | None] | None:
+    """Returns what is around the array, where the placeholder is the instances or the inputs.
+
+    The name is the input's, where the placeholder is the only member of the inputs.
+    """
     if b"\\" in around or around.count(_PLACEHOLDER) != 1:
         return None
     try:
         members = document.parse(around)
     except ServingError:
         return None
-    if _PLACEHOLDER.decode() not in (members.get("instances"), members.get("inputs")):
+    if not isinstance(members.get("signature_name", ""), str):
         return None
-    return members if isinstance(members.get("signature_name", ""), str) else None
+    placeholder = _PLACEHOLDER.decode()
+    if placeholder in (members.get("instances"), members.get("inputs")):
+        return members, None
+    match members.get("inputs"):
+        case dict() as inputs if list(inputs.values()) == [placeholder]:
+            return members, next(iter(inputs))
+    return None
 
 
-def _array(text: bytes) -> np.ndarray | None:
-    """Returns a JSON array of numbers, int64 or float64; None where it isn't a regular one."""
-    shape = _known_shape(text.translate(None, _IN_NUMBERS))
-    if shape is None:
-        return None
-    has_fractions = b"." in text or b"e" in text or b"E" in text
+def _without_words(text: bytes) -> tuple[bytes, bool]:
+    """Puts a byte in place of each NaN and infinity; tells whether there are any."""
+    has_infinity = b"I" in text
+    if not (has_infinity or b"N" in text):
+        return text, False
+    if b"\x01" in text or b"\x02" in text or b"\x03" in text:
+        return b"", False  # no JSON anyway
+    for word, mark in _WORDS if has_infinity else _WORDS[-2:]:
+        text = text.replace(word, mark)
+    return text, True
+
+
+def _flat(text: bytes, has_words: bool, width: int = 1) -> _Flat | None:
+    """Converts the numbers of nested lists, none of them empty, in their order.
+
+    Args:
+        text: Lists and numbers.
+        has_words: With bytes for words.
+        width: How many make a row.
+    """
+    indices = _NONE
+    if has_words:
+        words = _word_positions(text)
+        if not words.size:
+            return None
+        values = _NON_FINITE[np.frombuffer(text, np.uint8)[words]]
+        indices = _indices(text, words)
+        text = text.translate(_ZEROS)
+    has_fractions = has_words or b"." in text or b"e" in text or b"E" in text
     parser = _parser if len(text) <= _MAX_KEPT_BYTES else simdjson.Parser()
     try:
         found: Any = parser.parse(text)
@@ -94,17 +286,40 @@ def _array(text: bytes) -> np.ndarray | None:
     except (ValueError, TypeError, RuntimeError):
         return None
     array = np.frombuffer(buffer, np.float64 if has_fractions else np.int64)
-    return array.reshape(shape) if array.size == math.prod(shape) else None
+    if has_words:
+        array = array.copy()
+        array[indices] = values
+    return _Flat(array, text, width, indices)
+
+
+def _word_positions(text: bytes) -> np.ndarray:
+    """Returns where words stand; none at all where one touches a number."""
+    codes = np.frombuffer(text, np.uint8)
+    found = np.flatnonzero((codes >= 1) & (codes <= 3))
+    if not found.size or found[0] == 0 or found[-1] == len(text) - 1:
+        return found[:0]
+    is_apart = _AROUND_WORDS[codes[found - 1]].all() and _AROUND_WORDS[codes[found + 1]].all()
+    return found if is_apart else found[:0]
+
+
+def _indices(text: bytes, positions: np.ndarray) -> np.ndarray:
+    """Returns which number each position belongs to: as many commas are before it."""
+    if len(positions) <= _FEW:
+        return np.array([text.count(b",", 0, position) for position in positions], np.int64)
+    commas = np.frombuffer(text, np.uint8) == ord(",")
+    return np.cumsum(commas, dtype=np.int32)[positions]
 
 
 def _known_shape(brackets: bytes) -> tuple[int, ...] | None:
+    if len(brackets) > _MAX_KEPT_BYTES:
+        return _shape(brackets)
     known = _shapes.get(len(brackets))
     if known is not None and known[0] == brackets:
         return known[1]
     shape = _shape(brackets)
-    if shape is not None and len(brackets) <= _MAX_KEPT_BYTES:
+    if shape is not None:
         if len(_shapes) == _KEPT:
-            del _shapes[next(iter(_shapes))]
+            _shapes.clear()
         _shapes[len(brackets)] = brackets, shape
     return shape
 
@@ -112,7 +327,7 @@ def _known_shape(brackets: bytes) -> tuple[int, ...] | None:
 def _shape(brackets: bytes) -> tuple[int, ...] | None:
     """Returns the shape that a text of nothing but brackets and commas describes, if it has one."""
     rank = len(brackets) - len(brackets.lstrip(b"["))
-    if rank > _MAX_RANK:
+    if not 0 < rank <= _MAX_RANK:
         return None
     shape: list[int] = []
     unit = b""
@@ -127,3 +342,18 @@ def _shape(brackets: bytes) -> tuple[int, ...] | None:
         if len(unit) > len(brackets):
             return None
     return tuple(reversed(shape)) if unit == brackets else None
+
+
+def of_signature(
+    found: Mapping[str, Numbers], signature: Signature
+) -> dict[str, np.ndarray] | None:
+    """Returns named numbers as inputs; None where they aren't the signature's."""
+    if found.keys() != signature.inputs.keys():
+        return None
+    arrays = {}
+    for name, tensor in signature.inputs.items():
+        array = found[name].of(tensor)
+        if array is None:
+            return None
+        arrays[name] = array
+    return arrays

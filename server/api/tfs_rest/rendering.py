@@ -3,13 +3,16 @@
 Layout and number formats are those of tensorflow_serving/util/json_tensor.cc: RapidJSON's
 PrettyWriter with four spaces, rows and results on one line; floating-point numbers with six
 digits where that is exact, all digits where not, and always recognisable as such.
+
+All of it is written in blocks, so that a long answer keeps no other thread waiting.
 """
 
 from __future__ import annotations
 
 import base64
+import math
 from array import array as narrow
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import orjson
@@ -19,12 +22,13 @@ from server.inference.predict import dtype_string
 from wire import dtypes
 from wire import serving_pb2 as pb
 
+LONG = 8192  # values of an answer that are rendered in one go at most
 _ROW, _ITEM, _KEY = "\n    ", "\n        ", "\n            "
 
 
 def error(message: str) -> bytes:
     """Returns the body of every answer that isn't a success."""
-    return b'{ "error": %s }' % orjson.dumps(message.encode(errors="replace").decode())
+    return b'{\n    "error": %s\n}' % orjson.dumps(message.encode(errors="replace").decode())
 
 
 def predictions(outputs: Mapping[str, np.ndarray]) -> bytes:
@@ -36,15 +40,10 @@ def predictions(outputs: Mapping[str, np.ndarray]) -> bytes:
     _check_batch(outputs)
     if len(outputs) == 1:
         ((name, array),) = outputs.items()
-        return f'{{{_ROW}"predictions": {_flat(array, name)}\n}}'.encode(errors="surrogateescape")
-    names = sorted(outputs)
-    columns = [[_flat(row, name) for row in _entries(outputs[name])] for name in names]
-    keys = [orjson.dumps(name).decode() for name in names]
-    rows = ",".join(
-        f"{_ITEM}{{{','.join(map(_member, keys, row))}{_ITEM}}}"
-        for row in zip(*columns, strict=True)
-    )
-    return f'{{{_ROW}"predictions": [{rows}{_ROW}]\n}}'.encode(errors="surrogateescape")
+        pieces = _flat(array, name)
+    else:
+        pieces = _named_rows(outputs)
+    return _joined(f'{{{_ROW}"predictions": ', pieces)
 
 
 def columns(outputs: Mapping[str, np.ndarray]) -> bytes:
@@ -57,14 +56,10 @@ def columns(outputs: Mapping[str, np.ndarray]) -> bytes:
         raise invalid("Cannot convert empty tensor map to JSON")
     if len(outputs) == 1:
         ((name, array),) = outputs.items()
-        text = _indented(array, name, _ROW)
+        pieces = _indented(array, name, _ROW)
     else:
-        members = (
-            f"{_ITEM}{orjson.dumps(name).decode()}: {_indented(outputs[name], name, _ITEM)}"
-            for name in sorted(outputs)
-        )
-        text = "{" + ",".join(members) + f"{_ROW}}}"
-    return f'{{{_ROW}"outputs": {text}\n}}'.encode(errors="surrogateescape")
+        pieces = _named_columns(outputs)
+    return _joined(f'{{{_ROW}"outputs": ', pieces)
 
 
 def classifications(result: pb.ClassificationResult) -> bytes:
@@ -80,21 +75,24 @@ def classifications(result: pb.ClassificationResult) -> bytes:
 
 def regressions(result: pb.RegressionResult) -> bytes:
     """Renders one value an example."""
-    values = _decimals(np.array([found.value for found in result.regressions], np.float32))
-    return f'{{{_ROW}"results": [{", ".join(values)}]\n}}'.encode()
+    found = [entry.value for entry in result.regressions]
+    return _joined(f'{{{_ROW}"results": ', _flat(np.array(found, np.float32), ""))
+
+
+def _joined(head: str, pieces: Iterator[str]) -> bytes:
+    encoded = [head.encode(), *(piece.encode(errors="surrogateescape") for piece in pieces)]
+    return b"".join((*encoded, b"\n}"))
 
 
 def _check_batch(outputs: Mapping[str, np.ndarray]) -> None:
     if not outputs:
         raise invalid("Cannot convert empty tensor map to JSON")
-    batch_size = 0
+    batch_size = -1
     for name in sorted(outputs):
         array = outputs[name]
         if not array.ndim:
             raise invalid(f"Tensor name: {name} has no shape information ")
-        if not len(array):
-            raise invalid(f"Tensor name: {name} has invalid batch size: {len(array)}")
-        if batch_size and len(array) != batch_size:
+        if batch_size >= 0 and len(array) != batch_size:
             raise invalid(
                 f"Tensor name: {name} has inconsistent batch size: {len(array)} "
                 f"expecting: {batch_size}"
@@ -102,36 +100,98 @@ def _check_batch(outputs: Mapping[str, np.ndarray]) -> None:
         batch_size = len(array)
 
 
+def _blocks(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Cuts an array along its leading axis into some entries each of up to `LONG` values."""
+    size = max(1, LONG // max(1, math.prod(array.shape[1:])))
+    for start in range(0, len(array), size):
+        yield array[start : start + size]
+
+
+def _named_rows(outputs: Mapping[str, np.ndarray]) -> Iterator[str]:
+    names = sorted(outputs)
+    keys = [orjson.dumps(name).decode() for name in names]
+    number = len(outputs[names[0]])
+    size = max(1, LONG // max(1, sum(outputs[name].size for name in names) // max(1, number)))
+    yield "["
+    for start in range(0, number, size):
+        texts = [_entries(outputs[name][start : start + size], name) for name in names]
+        rows = (
+            f"{_ITEM}{{{','.join(map(_member, keys, row))}{_ITEM}}}"
+            for row in zip(*texts, strict=True)
+        )
+        yield ("," if start else "") + ",".join(rows)
+    yield f"{_ROW}]" if number else "]"
+
+
+def _entries(array: np.ndarray, name: str) -> list[str]:
+    """Renders each entry of the leading axis on one line."""
+    return ["".join(_flat(array[index : index + 1].reshape(array.shape[1:]), name))
+            for index in range(len(array))]  # fmt: skip
+
+
+def _named_columns(outputs: Mapping[str, np.ndarray]) -> Iterator[str]:
+    yield "{"
+    for index, name in enumerate(sorted(outputs)):
+        yield f"{',' if index else ''}{_ITEM}{orjson.dumps(name).decode()}: "
+        yield from _indented(outputs[name], name, _ITEM)
+    yield f"{_ROW}}}"
+
+
 def _member(key: str, value: str) -> str:
     return f"{_KEY}{key}: {value}"
 
 
-def _entries(array: np.ndarray) -> Iterable[np.ndarray]:
-    return (array[index : index + 1].reshape(array.shape[1:]) for index in range(len(array)))
-
-
-def _flat(array: np.ndarray, name: str) -> str:
+def _flat(array: np.ndarray, name: str) -> Iterator[str]:
     """Renders a tensor on one line."""
-    return _nest(_scalars(array, name), array.shape)
+    if array.size <= LONG:
+        yield _nest(_scalars(array, name), array.shape)
+        return
+    yield "["
+    for index, block in enumerate(_blocks(array)):
+        if index:
+            yield ", "
+        if len(block) == 1 and block.size > LONG:
+            yield from _flat(block[0], name)
+        else:
+            yield _nest(_scalars(block, name), block.shape)[1:-1]
+    yield "]"
 
 
 def _nest(values: Sequence[str], shape: tuple[int, ...]) -> str:
     if not shape:
         return values[0]
-    for size in reversed(shape[1:]):
-        count = len(values) // size if size else int(np.prod(shape[:-1]))
+    for axis in reversed(range(1, len(shape))):
+        size = shape[axis]
+        count = len(values) // size if size else math.prod(shape[:axis])
         values = ["[" + ", ".join(values[i * size : (i + 1) * size]) + "]" for i in range(count)]
     return "[" + ", ".join(values) + "]"
 
 
-def _indented(array: np.ndarray, name: str, newline: str) -> str:
+def _indented(array: np.ndarray, name: str, newline: str) -> Iterator[str]:
     """Renders a tensor with each value on a line of its own."""
+    if array.size <= LONG:
+        yield _lines(array, name, newline)
+        return
+    yield "["
+    inner = newline + "    "
+    for index, block in enumerate(_blocks(array)):
+        if index:
+            yield ","
+        if len(block) == 1 and block.size > LONG:
+            yield inner
+            yield from _indented(block[0], name, inner)
+        else:
+            yield _lines(block, name, newline)[1 : -1 - len(newline)]
+    yield newline + "]"
+
+
+def _lines(array: np.ndarray, name: str, newline: str) -> str:
     values: Sequence[str] = _scalars(array, name)
     if not array.ndim:
         return values[0]
     for axis in reversed(range(array.ndim)):
         size = array.shape[axis]
-        count = int(np.prod(array.shape[:axis]))
+        count = math.prod(array.shape[:axis])
         outer = newline + "    " * axis
         inner = outer + "    "
         values = [

@@ -1,16 +1,14 @@
 """One JSON value as an element of a tensor, in TensorFlow Serving's rules.
 
-Source: tensorflow_serving/util/json_tensor.cc
+Source: tensorflow_serving/util/json_tensor.cc. Numbers are rounded to floating-point dtypes, beyond
+their range to infinity; integer dtypes take integers alone.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import math
 from typing import Any
-
-import numpy as np
 
 from server.api.tfs_rest import document
 from server.engines.signatures import Tensor
@@ -18,7 +16,9 @@ from server.errors import Code, ServingError, invalid
 from server.inference.predict import dtype_string
 from wire import dtypes
 
-FLOATS = {"float32": 24, "float64": 53, "float16": 24, "bfloat16": 24}  # bits of a mantissa
+# The official server takes float32 and float64 alone.
+FLOATS = frozenset({"float32", "float64", "float16", "bfloat16"})
+_BLOCK = 2**18  # characters that are decoded at a time
 # What a value may be, by dtype; TensorFlow then keeps the low bits of the narrow ones.
 INTEGERS = {
     "int8": (-(2**31), 2**31 - 1),
@@ -32,13 +32,6 @@ INTEGERS = {
 }
 
 
-def always_taken(dtype_name: str) -> tuple[int, int]:
-    """Returns the range in which a numeric dtype takes any number, whole or not."""
-    if dtype_name in FLOATS:
-        return 1 - 2 ** FLOATS[dtype_name], 2 ** FLOATS[dtype_name] - 1
-    return INTEGERS[dtype_name]
-
-
 def decode_base64(value: Any) -> bytes:
     """Decodes `{"b64": "…"}`; padding may be missing, as absl's decoder has it.
 
@@ -47,11 +40,24 @@ def decode_base64(value: Any) -> bytes:
     """
     if not is_base64(value):
         raise invalid(f"JSON Value: {document.text(value)} not formatted correctly for base64 data")
-    text = "".join(value["b64"].split()).rstrip("=")
+    text = value["b64"]
+    found = []
+    rest = ""
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        for start in range(0, len(text), _BLOCK):
+            rest += "".join(text[start : start + _BLOCK].split())
+            end = len(rest) // 4 * 4 if start + _BLOCK < len(text) else 0
+            found.append(_decoded(rest[:end]))
+            rest = rest[end:]
+        rest = rest.rstrip("=")
+        found.append(_decoded(rest + "=" * (-len(rest) % 4)))
     except (binascii.Error, ValueError):
         raise invalid("Unable to base64 decode") from None
+    return b"".join(found)
+
+
+def _decoded(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
 
 
 def is_base64(value: Any) -> bool:
@@ -68,41 +74,26 @@ def convert(value: Any, dtype_name: str) -> Any:
     """Returns what NumPy takes for an element of the dtype.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, it has another type, or would lose digits.
+        ServingError: INVALID_ARGUMENT, it has another type.
     """
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if dtype_name == "string":
         if isinstance(value, dict):
             return decode_base64(value)
         if isinstance(value, str):
             return value.encode(errors="surrogateescape")
-    elif dtype_name == "bool":
-        if isinstance(value, bool):
+    elif isinstance(value, bool):
+        if dtype_name == "bool":
             return value
     elif dtype_name in INTEGERS:
         low, high = INTEGERS[dtype_name]
-        if is_number and isinstance(value, int) and low <= value <= high:
+        if isinstance(value, int) and low <= value <= high:
             return value
-    elif dtype_name in FLOATS and is_number:
-        if not _is_lossless(value, dtype_name):
-            target = "double" if dtype_name == "float64" else "float"
-            raise invalid(
-                f"Cannot convert JSON value: {document.text(value)} to {target} "
-                "without loss of precision."
-            )
-        return value
+    elif dtype_name in FLOATS and isinstance(value, int | float):
+        return float(value)  # as GetFloat, which goes by way of a double
     raise invalid(
         f"JSON Value: {document.text(value)} Type: {document.kind(value)} is not of expected "
         f"type: {dtype_string(dtypes.number(dtype_name))}"
     )
-
-
-def _is_lossless(value: int | float, dtype_name: str) -> bool:
-    if isinstance(value, int) and -(2**63) <= value < 2**64:
-        return abs(value) < 2 ** FLOATS[dtype_name]
-    if not math.isfinite(value) or dtype_name == "float64":
-        return True
-    return abs(value) <= float(np.finfo(np.float32).max)
 
 
 def dtype_name_of(tensor: Tensor, value: Any) -> str:

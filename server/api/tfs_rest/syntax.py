@@ -1,14 +1,13 @@
 """What is wrong with a JSON document, in RapidJSON's words and at its offsets.
 
-Source: rapidjson/reader.h and rapidjson/error/en.h, with kParseNanAndInfFlag.
+Source: rapidjson 1.1.0, reader.h (IterativeParse) and error/en.h, with the flags of
+tensorflow_serving/util/json_tensor.cc: iterative, NaN and Infinity, stop when done.
 """
 
 from __future__ import annotations
 
 import re
-
-MAX_DEPTH = 512
-_MAX_EXPLAINED = 8 * 2**20  # a longer body gets the plain parser's position
+from typing import NamedTuple
 
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _NUMBER = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?"
@@ -21,66 +20,99 @@ _WORDS = {ord("n"): b"null", ord("t"): b"true", ord("f"): b"false"}
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
 
-class _SyntaxError(Exception):
-    """An error's text and offset."""
+class SyntaxProblem(Exception):
+    """A document that RapidJSON refuses.
 
-
-def find_error(body: bytes, position: int) -> str | None:
-    """Returns `<text> at offset: <n>`, or None where RapidJSON takes the document.
-
-    Args:
-        body: The document.
-        position: Where another parser stopped, for documents too long to be looked at.
+    Attributes:
+        text: What is wrong.
+        offset: In bytes.
     """
-    if len(body) > _MAX_EXPLAINED:
-        return f"Invalid value. at offset: {position}"
-    try:
-        _Scanner(body).scan()
-    except _SyntaxError as error:
-        text, offset = error.args
-        return f"{text} at offset: {offset}"
-    return None
+
+    def __init__(self, text: str, offset: int) -> None:
+        super().__init__(f"{text} at offset: {offset}")
+        self.text, self.offset = text, offset
+
+
+class Member(NamedTuple):
+    """A member of a document's root, where that is an object.
+
+    Attributes:
+        name: Where its name is, quotation marks included.
+        value: Where its value is.
+        depth: How many lists and objects are in one another at most, the root included.
+    """
+
+    name: slice
+    value: slice
+    depth: int
+
+
+class Extent(NamedTuple):
+    """How far a document's root reaches; what follows it is ignored.
+
+    Attributes:
+        end: The offset behind it.
+        depth: How many lists and objects are in one another at most.
+        members: Of the root.
+    """
+
+    end: int
+    depth: int
+    members: list[Member]
+
+
+def check(body: bytes) -> Extent:
+    """Walks over a document's root without building it, however deep it is.
+
+    Raises:
+        SyntaxProblem: RapidJSON doesn't take it.
+    """
+    return _Scanner(body).scan()
 
 
 class _Scanner:
-    """Walks over a document without building it; a stack in place of recursion."""
+    """Walks over a document; a stack in place of recursion."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body + b"\0"  # RapidJSON's streams end with a zero
         self._at = 3 if body.startswith(b"\xef\xbb\xbf") else 0
+        self._key, self._value = slice(0), 0  # of the root's member that is being read
 
-    def scan(self) -> None:
+    def scan(self) -> Extent:
         self._skip_space()
-        if not self._peek():
+        if not self._peek() or self._peek() in b"]},:":
             self._fail("The document is empty.")
         closers: list[int] = []
+        members: list[Member] = []
+        depth = deepest = 0
         while True:
             if self._opens(closers):
+                depth = max(depth, len(closers))
                 continue
-            while closers and not self._continues(closers[-1]):
+            while closers:
+                if len(closers) == 1 and closers[0] == ord("}"):
+                    members.append(Member(self._key, slice(self._value, self._at), depth))
+                    depth, deepest = 1, max(depth, deepest)
+                self._skip_space()
+                if self._continues(closers):
+                    break
                 closers.pop()
                 self._at += 1
-                self._skip_space()
             if not closers:
-                break
-        self._skip_space()
-        if self._peek():
-            self._fail("The document root must not be followed by other values.")
+                return Extent(self._at, max(depth, deepest), members)
 
     def _opens(self, closers: list[int]) -> bool:
         """Passes over a value's beginning; True where the value of a member is next."""
         char = self._peek()
         if char in b"[{" and char:
             closers.append(ord("]") if char == ord("[") else ord("}"))
-            if len(closers) > MAX_DEPTH:
-                self._fail(f"Nesting is deeper than {MAX_DEPTH} levels.")
             self._at += 1
             self._skip_space()
             if self._peek() == closers[-1]:
                 closers.pop()
                 self._at += 1
             elif char == ord("{"):
-                self._name()
+                self._name(len(closers))
                 return True
             else:
                 self._skip_numbers()
@@ -91,36 +123,41 @@ class _Scanner:
             self._word(_WORDS[char])
         else:
             self._number()
-        self._skip_space()
         return False
 
-    def _continues(self, closer: int) -> bool:
+    def _continues(self, closers: list[int]) -> bool:
         """Passes a comma and what leads to the next value; False at the container's end."""
+        closer = closers[-1]
         char = self._peek()
         if char == ord(","):
             self._at += 1
             self._skip_space()
             if closer == ord("}"):
-                self._name()
+                self._name(len(closers))
             else:
                 self._skip_numbers()
             return True
         if char == closer:
             return False
         if closer == ord("}"):
-            self._fail("Missing a comma or } after an object member.")
-        self._fail("Missing a comma or ] after an array element.")
+            self._fail("Missing a comma or '}' after an object member.")
+        self._fail("Missing a comma or ']' after an array element.")
         return False
 
-    def _name(self) -> None:
+    def _name(self, level: int) -> None:
         if self._peek() != ord('"'):
             self._fail("Missing a name for object member.")
+        start = self._at
         self._string()
+        if level == 1:
+            self._key = slice(start, self._at)
         self._skip_space()
         if self._peek() != ord(":"):
             self._fail("Missing a colon after a name of object member.")
         self._at += 1
         self._skip_space()
+        if level == 1:
+            self._value = self._at
 
     def _string(self) -> None:
         self._at += 1
@@ -133,7 +170,7 @@ class _Scanner:
             if char == ord("\\"):
                 self._escape()
             elif char:
-                self._fail("Invalid encoding in string.")
+                self._fail("Invalid escape character in string.")
             else:
                 self._fail("Missing a closing quotation mark in string.")
 
@@ -143,7 +180,7 @@ class _Scanner:
         self._at += 2
         if char == ord("u"):
             code = self._hex(start)
-            if 0xDC00 <= code <= 0xDFFF:
+            if 0xDC00 <= code <= 0xDFFF:  # which RapidJSON writes on, as no UTF-8
                 self._fail("The surrogate pair in string is invalid.", start)
             if 0xD800 <= code < 0xDC00:
                 if self._body[self._at : self._at + 2] != b"\\u":
@@ -212,4 +249,4 @@ class _Scanner:
         return self._body[self._at]
 
     def _fail(self, text: str, offset: int | None = None) -> None:
-        raise _SyntaxError(text, self._at if offset is None else offset)
+        raise SyntaxProblem(text, self._at if offset is None else offset)

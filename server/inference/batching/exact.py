@@ -92,9 +92,7 @@ def run(
     if rows is None or is_fitting:  # None: to hear what is wrong with them
         return engine.run(signature, inputs, outputs)
     parts = []
-    for part in tensors.chunks(inputs, 1 if sizes.is_single else sizes.largest):
-        count = tensors.count_rows(part)
-        assert count is not None
+    for part, count in tensors.chunks(inputs, 1 if sizes.is_single else sizes.largest):
         padded = tensors.merge([part], sizes.up(count))
         found = engine.run(signature, padded, outputs)
         parts.append({name: array[:count] for name, array in found.items()})

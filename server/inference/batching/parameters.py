@@ -16,6 +16,13 @@ _FILE_MAX_BATCH_SIZE = 1000
 _FILE_MAX_ENQUEUED_BATCHES = 10
 
 
+def cores() -> int:
+    """Returns the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @dataclass(frozen=True)
 class Parameters:
     """How calls are batched.
@@ -25,22 +32,25 @@ class Parameters:
         timeout: Seconds that the first call of a batch waits for more to come. At 0, a call
             waits only while others are executed.
         max_enqueued_batches: How many full batches may wait for each signature.
-        threads: Executions at a time: one computes while another is put together.
+        threads: Executions at a time, compilation not among them: as many as there are cores, but
+            two at least, so that one computes while another is put together.
         partial: Executions at a time of one kind of call for which less than enough rows wait.
             Further calls wait, to be executed together: side by side, small batches take each
             other's cores.
         inline: Seconds within which an execution may hold up the event loop: one that has taken
             less of late runs there when no thread runs another, which saves waking a thread.
         pad_variable_length: Merge calls whose other dimensions differ, filled up to the largest.
+        waiting_bytes: Tensors of the calls that may wait in all queues together.
     """
 
     sizes: Sizes = field(default_factory=lambda: steps(128))
     timeout: float = 0.0
     max_enqueued_batches: int = 100
-    threads: int = 2
-    partial: int = field(default_factory=lambda: max((os.cpu_count() or 1) // 2, 1))
+    threads: int = field(default_factory=lambda: max(cores(), 2))
+    partial: int = field(default_factory=lambda: max(cores() // 2, 1))
     inline: float = 0.001
     pad_variable_length: bool = False
+    waiting_bytes: int = 512 * 2**20
 
     @property
     def compiled_sizes(self) -> Sizes:

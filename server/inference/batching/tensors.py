@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+
+from server.errors import invalid
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -17,6 +19,27 @@ def count_rows(inputs: Tensors) -> int | None:
     """Returns the inputs' common leading dimension; None where they have none, or it is 0."""
     sizes = {array.shape[0] if array.shape else 0 for array in inputs.values()}
     return sizes.pop() or None if len(sizes) == 1 else None
+
+
+def check_content(inputs: Tensors, most: int) -> None:
+    """Refuses rows that nothing stands behind: 40 bytes may say that they are 100 million.
+
+    An empty input may have as many rows as one with content, or as a batch may have.
+
+    Args:
+        inputs: Tensors by name.
+        most: Rows of a batch.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT.
+    """
+    backed = max([most, *(len(a) for a in inputs.values() if a.size and a.ndim)])
+    for name, array in inputs.items():
+        if not array.size and array.shape[0] > backed:
+            raise invalid(
+                f'input "{name}" has shape {list(array.shape)}, which holds nothing; '
+                f"at most {backed} empty rows are taken"
+            )
 
 
 def layout(inputs: Tensors, *, ranks_only: bool) -> tuple[object, ...]:
@@ -55,13 +78,12 @@ def split(outputs: Tensors, rows: Sequence[int], size: int) -> list[dict[str, np
     return parts
 
 
-def chunks(inputs: Tensors, size: int) -> list[dict[str, np.ndarray]]:
-    """Cuts inputs into calls of at most `size` rows."""
+def chunks(inputs: Tensors, size: int) -> Iterator[tuple[dict[str, np.ndarray], int]]:
+    """Cuts inputs, one after the other, into calls of at most `size` rows; yields their rows."""
     total = len(next(iter(inputs.values())))
-    return [
-        {name: array[start : start + size] for name, array in inputs.items()}
-        for start in range(0, total, size)
-    ]
+    for start in range(0, total, size):
+        part = {name: array[start : start + size] for name, array in inputs.items()}
+        yield part, min(size, total - start)
 
 
 def join(parts: Sequence[Tensors]) -> dict[str, np.ndarray]:

@@ -34,7 +34,15 @@ class Call(CallContext):
         deadline: float | None,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        super().__init__(connection, stream, head, deadline)
+        self._connection = connection
+        self._stream = stream
+        self._head = head
+        self._rare = None
+        self._trailing = ()
+        self._has_head = False
+        self.deadline = deadline
+        self.has_ended = False
+        self.is_cancelled = False
         self._route = route
         self._loop = loop
         self._task: asyncio.Task[None] | None = None
@@ -74,9 +82,7 @@ class Call(CallContext):
 
     def _done(self) -> None:
         """Lets go of what the call holds; nobody is told anything of it any more."""
-        if self._held:
-            self._connection.give(self._held)
-            self._held = 0
+        self._release()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -108,12 +114,18 @@ class Call(CallContext):
         Raises:
             ServingError: RESOURCE_EXHAUSTED.
         """
-        self._connection.take(size)
+        self._connection.share.take(size)
         self._held += size
+
+    def _release(self) -> None:
+        """Gives back all that the call keeps."""
+        if self._held:
+            self._connection.share.give(self._held)
+            self._held = 0
 
     def _give(self, size: int) -> None:
         size = min(size, self._held)  # nothing is held any more after the end
-        self._connection.give(size)
+        self._connection.share.give(size)
         self._held -= size
 
     def _parsed(self, body: bytes) -> Any:
@@ -143,21 +155,30 @@ class UnaryCall(Call):
 
     __slots__ = ("_chunks", "_size")
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(
+        self,
+        connection: Connection,
+        stream: Stream,
+        head: Head,
+        route: Route,
+        deadline: float | None,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        Call.__init__(self, connection, stream, head, route, deadline, loop)
         self._chunks: list[bytes] = []
         self._size = 0
 
     def data(self, chunk: bytes) -> None:
         """Keeps a part of the request, unless it gets too large."""
+        size = len(chunk)
         self._chunks.append(chunk)
-        self._size += len(chunk)
+        self._size += size
         if self._size > self._route.limit + message.PREFIX_BYTES:
             size = message.announced(self._chunks, self._size)
             self._refuse(message.too_large(size, self._route.limit))
             return
         try:
-            self._take(len(chunk))
+            self._take(size)
         except ServingError as error:
             self._refuse(error)
 
@@ -182,9 +203,7 @@ class UnaryCall(Call):
                 message.check_flag(flag, self._route.encoding)
                 body = await self._inflated(body)
             request = self._parsed(body)
-            if self._held:  # what is kept from here on is the method's matter
-                self._connection.give(self._held)
-                self._held = 0
+            self._release()  # what is kept from here on is the method's matter
             del body
             assert method.unary is not None
             response = await method.unary(request, self)

@@ -41,18 +41,16 @@ class CallContext:
         "has_ended", "is_cancelled",
     )  # fmt: skip
 
-    def __init__(
-        self, connection: Connection, stream: Stream, head: Head, deadline: float | None
-    ) -> None:
-        self._connection = connection
-        self._stream = stream
-        self._head = head
-        self._rare: _Rare | None = None
-        self._trailing: Metadata = ()
-        self._has_head = False
-        self.deadline = deadline
-        self.has_ended = False
-        self.is_cancelled = False
+    # `Call` sets them: calls are made by the hundred thousand, and a constructor more is felt.
+    _connection: Connection
+    _stream: Stream
+    _head: Head
+    _rare: _Rare | None
+    _trailing: Metadata
+    _has_head: bool
+    deadline: float | None
+    has_ended: bool
+    is_cancelled: bool
 
     @property
     def is_local(self) -> bool:

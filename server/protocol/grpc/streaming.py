@@ -21,7 +21,7 @@ class StreamingCall(Call):
     __slots__ = ("_messages", "_requests", "_waiting", "_written")
 
     def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+        Call.__init__(self, *arguments)
         self._messages = message.Messages(self._route.limit)
         self._requests: asyncio.Queue[tuple[int, bytes] | None] = asyncio.Queue()
         self._waiting = 0

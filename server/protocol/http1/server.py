@@ -100,8 +100,9 @@ class HttpServer:
             grace_s: After which those that are left are ended without their answers.
         """
         self.is_closing = True
-        if self._server is not None:
-            self._server.close()
+        if self._server is None:  # it was never started
+            return
+        self._server.close()
         end = self.now() + grace_s
         if self.connections:
             await asyncio.sleep(min(_LINGER_S, grace_s))

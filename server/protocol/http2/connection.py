@@ -36,6 +36,8 @@ class Connection(asyncio.Protocol):
         sender: Takes responses.
         peer: The peer's address as gRPC writes it.
         is_local: The peer is on this machine.
+        usage: What of them is used, by all connections.
+        share: Its part of the budget: bodies and incomplete frames that are kept.
         received: Bytes so far.
         has_settings: The peer has sent its settings.
         has_acknowledged: And has acknowledged ours.
@@ -58,10 +60,10 @@ class Connection(asyncio.Protocol):
     ) -> None:
         """Takes what serves the requests, and who is told of the connection's begin and end."""
         self._connected = connected
-        self._usage = usage
+        self.usage = usage
         self._opened = opened
         self._closed = closed
-        self._share = Share(usage)  # bytes of bodies and of incomplete frames
+        self.share = Share(usage)  # bytes of bodies and of incomplete frames
         self._partial = 0  # of incomplete frames alone
         self._patience: Patience | None = None
         self.options = options
@@ -119,7 +121,7 @@ class Connection(asyncio.Protocol):
         self.data = self._requests.data
         self.data_ends = self._requests.data_ends
         self._opened(self)
-        if not self._usage.enter(self):
+        if not self.usage.enter(self):
             logger.warning("%s: more than %d connections", self.peer, limits.connections)
             transport.abort()
             return
@@ -152,8 +154,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Tells all requests under way that nobody waits any more."""
         self._requests.reset_all()
-        self._share.close()
-        self._usage.leave(self)
+        self.share.close()
+        self.usage.leave(self)
         self._closed(self)
 
     def pause_writing(self) -> None:
@@ -166,18 +168,6 @@ class Connection(asyncio.Protocol):
         self.is_paused = False
         if not self._transport.is_closing():
             self._transport.resume_reading()
-
-    def take(self, size: int) -> None:
-        """Takes note of bytes of a request that are about to be kept, until `give`.
-
-        Raises:
-            ServingError: RESOURCE_EXHAUSTED; nothing was taken.
-        """
-        self._share.take(size)
-
-    def give(self, size: int) -> None:
-        """Gives back bytes that are kept no more."""
-        self._share.give(size)
 
     def look(self, now: float) -> None:
         """Ends what takes too long; the server calls it about once a second."""
@@ -319,9 +309,9 @@ class Connection(asyncio.Protocol):
         """Takes note of how much of incomplete frames and header blocks is kept."""
         try:
             if size > self._partial:
-                self.take(size - self._partial)
+                self.share.take(size - self._partial)
             else:
-                self.give(self._partial - size)
+                self.share.give(self._partial - size)
         except ServingError as error:
             raise Http2Error(ErrorCode.ENHANCE_YOUR_CALM, error.message) from None
         self._partial = size

@@ -6,9 +6,9 @@ from server.protocol.http2.frames import ErrorCode, Http2Error
 from server.protocol.http2.options import Http2Options
 
 # What a peer may answer to the data that it gets: a WINDOW_UPDATE for the stream and one for the
-# connection for each frame, or for every so many bytes. Go's transport widens by 4 KiB.
-_UPDATES_PER_FRAME = 2
-_BYTES_PER_UPDATE = 1024
+# connection for each frame, or for every 1024 bytes. Go's transport widens by 4 KiB.
+UPDATES_PER_FRAME = 2
+LOG2_BYTES_PER_UPDATE = 9
 
 
 class FloodGate:
@@ -16,13 +16,18 @@ class FloodGate:
 
     WINDOW_UPDATEs have an account of their own, as large as the data that we sent asks for: a long
     download brings thousands of them, long after the data left.
+
+    Attributes:
+        updates: WINDOW_UPDATEs that are allowed; who sends DATA adds to it.
     """
 
     def __init__(self, options: Http2Options, now: float) -> None:
-        self._options = options
-        self._left = float(options.control_frames)
+        self._most = float(options.control_frames)
+        self._per_s = options.control_frames_per_s
+        self._per_request = options.control_frames_per_request
+        self._left = self._most
         self._at = now
-        self._updates = 0
+        self.updates = 0
 
     def spend(self, now: float, cost: int = 1) -> None:
         """Takes frames out.
@@ -30,9 +35,9 @@ class FloodGate:
         Raises:
             Http2Error: there aren't as many left.
         """
-        self._add((now - self._at) * self._options.control_frames_per_s)
+        left = self._left + (now - self._at) * self._per_s
+        self._left = min(left, self._most) - cost
         self._at = now
-        self._left -= cost
         if self._left < 0:
             raise Http2Error(ErrorCode.ENHANCE_YOUR_CALM, "too many control frames")
 
@@ -42,18 +47,12 @@ class FloodGate:
         Raises:
             Http2Error: none is left.
         """
-        if self._updates:
-            self._updates -= 1
+        if self.updates:
+            self.updates -= 1
         else:
             self.spend(now)
 
     def answered(self) -> None:
         """Adds what an answered request brings."""
-        self._add(self._options.control_frames_per_request)
-
-    def sent(self, size: int) -> None:
-        """Adds what a DATA frame that we send brings."""
-        self._updates += _UPDATES_PER_FRAME + size // _BYTES_PER_UPDATE * 2
-
-    def _add(self, frames: float) -> None:
-        self._left = min(self._left + frames, self._options.control_frames)
+        left = self._left + self._per_request
+        self._left = left if left < self._most else self._most

@@ -46,6 +46,8 @@ class Requests:
         self._reader = HeadReader(self._max_block)
         self._continued: tuple[int, bool, int, bytearray] | None = None
         self._unacknowledged = 0
+        self._widen_at = options.connection_window // 2
+        self._widen_stream_at = options.stream_window // 2
         self._body: Stream | None = None  # whose DATA frame is coming in
         self._body_ends = False
         self._closed = ClosedStreams()
@@ -105,7 +107,9 @@ class Requests:
             ends: It ends the request.
             padding: Bytes of the payload that aren't the body's.
         """
-        self._widen_connection(length)
+        self._unacknowledged += length
+        if self._unacknowledged > self._widen_at:
+            self._widen_connection()
         stream = self.by_number.get(number)
         self._body, self._body_ends = None, ends
         try:
@@ -116,8 +120,9 @@ class Requests:
                 raise StreamError(ErrorCode.STREAM_CLOSED, "DATA after the request's end")
             if not length:
                 self._flood.spend(self.now)
-            else:
-                self._widen(stream, length, ends)
+            stream.unacknowledged += length
+            if stream.unacknowledged > self._widen_stream_at:
+                self._widen(stream, ends)
             stream.received += length - padding
             expected = stream.expected
             if expected is not None and (
@@ -188,7 +193,8 @@ class Requests:
 
     def answered(self, stream: Stream) -> None:
         """Drops a stream whose response is sent, and asks for no more of its request."""
-        self.forget(stream)
+        stream.is_open = False
+        del self.by_number[stream.number]
         if not stream.is_complete:
             self._closed.ended_by_us(stream.number)
             self._sender.write(frames.reset(stream.number, ErrorCode.NO_ERROR))  # 8.1
@@ -216,13 +222,13 @@ class Requests:
         if len(block) > _HEADER_BYTES_A_FRAME:
             self._flood.spend(self.now, len(block) // _HEADER_BYTES_A_FRAME)
         if number <= self._closed.last:
-            self._trailers(number, block, ends)
+            self._trailers(number, block, ends, parent)
             return
         self._closed.use(number)
         try:
             head = self._reader.head(block)
             if parent == number:
-                raise StreamError(ErrorCode.PROTOCOL_ERROR, "a stream that depends on itself")
+                raise _depends_on_itself()
             if ends and head.content_length:
                 raise malformed("a content-length, and no DATA")
             if number > self.last_allowed or not self._has_room:
@@ -242,7 +248,7 @@ class Requests:
     def _has_room(self) -> bool:
         return len(self.by_number) < self._options.streams and self._sender.has_room
 
-    def _trailers(self, number: int, block: bytes, ends: bool) -> None:
+    def _trailers(self, number: int, block: bytes, ends: bool, parent: int) -> None:
         fields = self._reader.fields(block)  # in any case: its table is the connection's
         self._flood.spend(self.now)
         stream = self.by_number.get(number)
@@ -256,6 +262,8 @@ class Requests:
                 raise StreamError(ErrorCode.STREAM_CLOSED, "HEADERS after the request's end")
             if not ends:
                 raise malformed("trailers that don't end the request")
+            if parent == number:
+                raise _depends_on_itself()
             check_fields(fields)
             if stream.expected not in (None, stream.received):
                 raise malformed(f"content-length {stream.expected}, and other DATA")
@@ -272,20 +280,17 @@ class Requests:
         if ends:
             self._closed.completed(number)
 
-    def _widen_connection(self, length: int) -> None:
-        self._unacknowledged += length
+    def _widen_connection(self) -> None:
         if self._unacknowledged > self._options.connection_window:
             raise Http2Error(ErrorCode.FLOW_CONTROL_ERROR, "more data than the window allows")
-        if self._unacknowledged > self._options.connection_window // 2:
-            self._sender.write(frames.window_update(0, self._unacknowledged))
-            self._unacknowledged = 0
+        self._sender.write(frames.window_update(0, self._unacknowledged))
+        self._unacknowledged = 0
 
-    def _widen(self, stream: Stream, length: int, ends: bool) -> None:
-        stream.unacknowledged += length
+    def _widen(self, stream: Stream, ends: bool) -> None:
         # At first, peers don't know our settings yet.
         if stream.unacknowledged > max(self._options.stream_window, frames.DEFAULT_WINDOW):
             raise StreamError(ErrorCode.FLOW_CONTROL_ERROR, "more data than the window allows")
-        if stream.unacknowledged > self._options.stream_window // 2 and not ends:
+        if not ends:
             self._sender.write(frames.window_update(stream.number, stream.unacknowledged))
             stream.unacknowledged = 0
 
@@ -304,3 +309,9 @@ def unpadded(payload: bytes) -> bytes:
     if not payload or payload[0] >= len(payload):
         raise protocol_error("more padding than payload")
     return payload[1 : len(payload) - payload[0]]
+
+
+def _depends_on_itself() -> StreamError:
+    return StreamError(
+        ErrorCode.PROTOCOL_ERROR, "a stream that depends on itself"
+    )  # RFC 7540, 5.3.1

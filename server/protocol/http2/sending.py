@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from server.protocol.http2 import frames
-from server.protocol.http2.flood import FloodGate
+from server.protocol.http2.flood import LOG2_BYTES_PER_UPDATE, UPDATES_PER_FRAME, FloodGate
 from server.protocol.http2.frames import ErrorCode, Http2Error, StreamError, protocol_error
 from server.protocol.http2.hpack import NO_TABLE
 from server.protocol.http2.stream import Stream
@@ -83,7 +83,7 @@ class Sender:
         ):
             self._window -= size
             stream.send_window -= size
-            self._flood.sent(size)
+            self._flood.updates += UPDATES_PER_FRAME + (size >> LOG2_BYTES_PER_UPDATE)
             number = stream.number
             if self._first:
                 head, self._first = self._first + head, b""
@@ -195,7 +195,7 @@ class Sender:
             stream.send_window -= size
             stream.sent += size
             self._waiting -= size
-            self._flood.sent(size)
+            self._flood.updates += UPDATES_PER_FRAME + (size >> LOG2_BYTES_PER_UPDATE)
             header = frames.HEADER.pack(size >> 8, size & 0xFF, frames.DATA, 0, stream.number)
             self.write(header)
             self._out.append(part[:size])

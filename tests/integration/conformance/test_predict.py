@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from tests.support import exports
+from wire import serving_pb2 as pb
+from wire import tensors
 
 
 def close(found, expected):
@@ -87,6 +89,10 @@ X = np.ones((1, 4), np.float32)
         ({"inputs": {}}, "INVALID_ARGUMENT",
          "input size does not match signature: 0!=1 len({}) != len({inputs}). "
          "Sent extra: {}. Missing but required: {inputs}."),
+        ({"inputs": {"a": np.int32([1]), "z": X}, "model": "named"}, "INVALID_ARGUMENT",
+         "Signature input alias: b(feed name: serving_default_b:0) not found in request and no "
+         "default value provided. Inputs expected to be in the request {a,z}, or default input "
+         "alias set: "),
         ({"inputs": {"inputs": X.astype(np.float64)}}, "INVALID_ARGUMENT",
          "Expects arg[0] to be float but double is provided"),
         ({"inputs": {"inputs": X}, "outputs": ["y"]}, "INVALID_ARGUMENT",
@@ -125,21 +131,31 @@ def test_shapes_that_dont_fit_are_invalid(server, predict, shape):
          "Unrecognized servable version label: old"),
         ("scaled:predict", {"signature_name": "s", "inputs": 1}, 400,
          'Serving signature name: "s" not found in signature def'),
-        ("scaled:predict", b"[1]", 400, "JSON Value: [\n    1\n] Is not object"),
+        ("scaled:predict", b"[1]", 400, "JSON Value: [1] Is not object"),
         ("scaled:predict", {"signature_name": 1, "inputs": 1}, 400,
          'JSON Value: {\n    "signature_name": 1,\n    "inputs": 1\n} not formatted correctly. '
          "'signature_name' key must be a string value."),
         ("scaled:predict", {"inputs": 1, "instances": [1]}, 400,
-         'JSON Value: {\n    "inputs": 1,\n    "instances": [\n        1\n    ]\n} Not formatted '
+         'JSON Value: {\n    "inputs": 1,\n    "instances": [1]\n} Not formatted '
          "correctly expecting only one of 'inputs' or 'instances' keys to exist "),
         ("scaled:predict", {"instances": 1}, 400,
-         'JSON Value: {\n    "instances": 1\n} Excepting \'instances\' to be an list/array'),
+         'JSON Value: {\n    "instances": 1\n} Expecting \'instances\' to be an list/array'),
         ("scaled:predict", {"instances": []}, 400,
          'JSON Value: {\n    "instances": []\n} No values in \'instances\' array'),
         ("scaled:predict", {}, 400, "Missing 'inputs' or 'instances' key"),
         ("named:predict", {"instances": [[1]]}, 400,
          "instances is a plain list, but expecting list of objects as multiple "
          "input tensors required as per tensorinfo_map"),
+        ("scaled:predict?x=1", {"inputs": [[1.0] * 4]}, 400,
+         "Malformed request: POST /v1/models/scaled:predict?x=1"),
+        ("named:predict", {"instances": [{"a": 1}]}, 400,
+         "Failed to process element: 0 of 'instances' list. JSON object: {\n    \"a\": 1\n} keys "
+         "must be equal to: a,b"),
+        ("named:predict", {"instances": [{"a": 1.5, "b": [1, 2]}]}, 400,
+         "Failed to process element: 0 key: a of 'instances' list. Error: INVALID_ARGUMENT: JSON "
+         "Value: 1.5 Type: Number is not of expected type: int32"),
+        ("scaled:predict", b'{"inputs": [1 2]}', 400,
+         "JSON Parse error: Missing a comma or ']' after an array element. at offset: 14"),
         ("scaled:divine", {}, 400, "Malformed request: POST /v1/models/scaled:divine"),
         (":predict", {}, 400, "Malformed request: POST /v1/models/:predict"),
     ],
@@ -159,3 +175,91 @@ def test_other_methods_are_malformed(server, method):
 def test_names_in_paths_may_be_encoded(server):
     status, _, _ = server.rest("/V1/Models/sc%61led:predict", {"inputs": [[1.0] * 4]})
     assert status == 200
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"inputs": [[1, 2, 3, 4]]} and more', '{"a": [[[{}]], "]"], "inputs": [[1, 2, 3, 4]]}',
+     '{"inputs": [[1.0, 2, 3e0, 4.00]], "inputs": 5}', '\ufeff {"instances": [[1,2,3,4]]}',
+     '{"instances": [{"inputs": [1, 2, 3, 4]}]}', '{"inputs": {"inputs": [[1, 2, 3, 4]]}}'],
+)  # fmt: skip
+def test_what_the_official_parser_takes_is_taken(server, text):
+    status, _, body = server.rest("/v1/models/scaled:predict", text.encode())
+    assert status == 200
+    expected = exports.scaled_answer(np.float32([[1, 2, 3, 4]]), 3)
+    close(next(iter(json.loads(body).values())), expected)
+
+
+def test_numbers_beyond_float32_are_infinite(server):
+    body = b'{"instances": [[1e300, 0, 0, 0], [16777217, 0, 0, 0]]}'
+    _, _, answer = server.rest("/v1/models/scaled:predict", body)
+    exact = b'{"instances": [[Infinity, 0, 0, 0], [16777216, 0, 0, 0]]}'
+    assert answer == server.rest("/v1/models/scaled:predict", exact)[2]
+
+
+def send(stub, proto, model="scaled"):
+    request = pb.PredictRequest(model_spec=pb.ModelSpec(name=model), inputs={"inputs": proto})
+    return stub(request, timeout=60).outputs["output_0"]
+
+
+def shaped(*sizes, **fields):
+    shape = pb.TensorShapeProto(dim=[{"size": size} for size in sizes])
+    return pb.TensorProto(dtype=1, tensor_shape=shape, **fields)
+
+
+def test_more_values_than_a_shape_holds_are_cut_off(stub):
+    x = np.arange(12, dtype=np.float32)
+    found = tensors.to_array(send(stub, shaped(2, 4, float_val=[x.tobytes()])))
+    close(found, exports.scaled_answer(x[:8].reshape(2, 4), 3))
+
+
+def test_fewer_values_are_filled_up_with_the_last(stub):
+    found = tensors.to_array(send(stub, shaped(2, 4, float_val=[np.float32([1, 2]).tobytes()])))
+    x = np.float32([[1, 2, 2, 2], [2, 2, 2, 2]])
+    close(found, exports.scaled_answer(x, 3))
+
+
+@pytest.mark.parametrize(
+    "proto",
+    [
+        shaped(1, 4, tensor_content=b"123"),
+        shaped(-1, 4, float_val=[b"1234"]),
+        shaped(10**8, 0),
+        shaped(2**40, 2**40),
+        shaped(10**8, 4, float_val=[b"1234"]),
+        pb.TensorProto(dtype=0),
+    ],
+    ids=["content", "negative", "empty", "overflow", "too few", "dtype"],
+)
+def test_a_tensor_that_is_none_is_the_clients_fault(stub, proto):
+    with pytest.raises(grpc.RpcError) as caught:
+        send(stub, proto)
+    assert (caught.value.code().name, caught.value.details()) == (
+        "INVALID_ARGUMENT", "tensor parsing error: inputs"
+    )  # fmt: skip
+
+
+def test_a_tensor_of_unknown_rank_is_a_scalar(stub):
+    proto = pb.TensorProto(
+        dtype=1, tensor_shape={"unknown_rank": True}, float_val=[np.float32([1]).tobytes()]
+    )
+    with pytest.raises(grpc.RpcError) as caught:  # this signature takes none
+        send(stub, proto)
+    assert "tensor parsing error" not in caught.value.details()
+
+
+@pytest.mark.parametrize("rows", [3_000, 60_000])
+def test_long_requests_and_answers_are_the_same_by_both_faces(server, predict, rows):
+    x = np.random.default_rng(rows).normal(size=(rows, 4)).astype(np.float32)
+    expected = exports.scaled_answer(x, 3)
+    _, outputs = predict({"inputs": x})
+    close(outputs["output_0"], expected)
+    named = [{"inputs": row} for row in x.tolist()]
+    for body in (
+        {"instances": x.tolist()},
+        {"inputs": {"inputs": x.tolist()}},
+        {"instances": named},
+    ):
+        status, _, answer = server.rest("/v1/models/scaled:predict", body)
+        assert status == 200
+        close(next(iter(json.loads(answer).values())), expected)
