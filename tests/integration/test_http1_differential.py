@@ -14,7 +14,7 @@ from server.protocol.http1.refusals import Refusal
 from server.protocol.limits import Limits, Share, Usage
 from tests.support import http1_inputs, needs
 
-h11 = needs.package("h11", "test")
+h11 = needs.package("h11", "library")
 
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 
