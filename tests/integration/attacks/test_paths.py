@@ -43,7 +43,6 @@ def test_names_never_become_paths_by_grpc(server):
             assert "root:" not in details
 
 
-@pytest.mark.xfail(strict=True, reason="grpc-message, percent-encoded, is over clients' 8 KiB")
 def test_a_long_name_fits_into_the_error_about_it(server):
     with attacks.attack(server), server.channel() as channel:
         code, _ = predict_by(channel, "é" * 5000)

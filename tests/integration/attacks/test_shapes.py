@@ -12,7 +12,7 @@ from wire import serving_pb2 as pb
 
 PREDICT_METHOD = services.PREDICTION_METHODS["Predict"]
 MANY = 100_000_000
-ONE = [np.ones(1, np.float32).tobytes()]  # the field, packed
+ONE = [np.ones(1, np.float32).tobytes()]  # the field as it is on the wire, packed
 
 
 def tensor(shape, dtype=1, **content):
