@@ -156,6 +156,9 @@ class Sink:
     def set_write_buffer_limits(self, high):
         pass
 
+    def get_write_buffer_size(self):
+        return 0
+
 
 def feed(pieces, **options):
     """Returns what a connection writes when bytes come in the given pieces."""
