@@ -15,10 +15,10 @@ import numpy as np
 
 from artifact.manifest import ModuleRecord, Parameter
 
-# Of one program: whoever sends ever new shapes may not fill the memory,
-_MAX_EXECUTABLES = 1024
+# Of one program, of some 2 MiB each: whoever sends ever new shapes may not fill the memory,
+_MAX_EXECUTABLES = 256
 # nor drive out the first ones, which are compiled when a version is loaded.
-_KEPT_EXECUTABLES = 256
+_KEPT_EXECUTABLES = 64
 
 
 class Function:

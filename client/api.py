@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from client.codec import Codec
 
-Api = Literal["rest", "grpc", "v2", "v2-grpc"]
+Api = Literal["rest", "grpc", "v2", "v2-json", "v2-grpc"]
 
 
 @dataclass(frozen=True)
@@ -46,5 +46,6 @@ APIS: Mapping[str, ApiKind] = {
     "rest": ApiKind("REST", 8501, "http", "client.rest:RestCodec"),
     "grpc": ApiKind("gRPC", 8500, "grpc", "client.grpc:GrpcCodec"),
     "v2": ApiKind("v2 by REST", 8501, "http", "client.v2_rest:V2RestCodec"),
+    "v2-json": ApiKind("v2 by REST in JSON", 8501, "http", "client.v2_rest:V2JsonCodec"),
     "v2-grpc": ApiKind("v2 by gRPC", 8500, "grpc", "client.v2_grpc:V2GrpcCodec"),
 }

@@ -35,7 +35,8 @@ class Client:
             calls in turn.
         port: TCP port, where `server` holds none; TensorFlow Serving's, 8501 or 8500, by default.
         api: `"rest"` or `"grpc"`: TensorFlow Serving's; `"v2"` or `"v2-grpc"`: the Open Inference
-            Protocol by REST or gRPC, which Triton, KServe, MLServer and OpenVINO speak.
+            Protocol by REST or gRPC, which Triton, KServe, MLServer and OpenVINO speak;
+            `"v2-json"`: the same by REST for servers that take no binary data, as MLServer.
         timeout: Seconds that a call may take: its repeated tries, the look at the signature and the
             connection included.
         retry: How to try again; `Retry(tries=1)` doesn't.

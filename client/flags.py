@@ -17,6 +17,8 @@ _APIS: dict[tuple[str, bool], Api] = {
     ("v1", True): "grpc",
     ("v2", False): "v2",
     ("v2", True): "v2-grpc",
+    ("v2-json", False): "v2-json",
+    ("v2-json", True): "v2-grpc",
 }
 
 
@@ -32,10 +34,11 @@ def add_server_flags(parser: argparse.ArgumentParser) -> None:
     server.add_argument("--port", type=int, help="8501 by default, 8500 with --grpc")
     server.add_argument(
         "--api",
-        choices=["v1", "v2"],
+        choices=["v1", "v2", "v2-json"],
         default="v1",
-        help="v1: TensorFlow Serving's; v2: the Open Inference Protocol, which Triton, KServe, "
-        "MLServer and OpenVINO speak (%(default)s)",
+        help="v1: TensorFlow Serving's; v2: the Open Inference Protocol, which Triton, KServe and "
+        "OpenVINO speak; v2-json: the same for servers without binary data, such as MLServer's "
+        "(%(default)s)",
     )
     server.add_argument("--grpc", action="store_true", help="gRPC in place of REST")
     server.add_argument(

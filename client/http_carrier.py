@@ -17,8 +17,10 @@ from client.codec import HttpExchange, HttpReply, Read
 from client.deadline import Deadline
 from client.endpoint import Endpoint
 
-# Connections that are kept, and the requests that an AsyncClient has under way at most.
-CONNECTIONS = 64
+# Connections that are kept, if so many threads have asked at once.
+_KEPT = 1024
+# Requests that an AsyncClient has under way at most.
+_THREADS = 64
 _BROKEN = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
 
 
@@ -31,7 +33,7 @@ class HttpCarrier:
         scheme = "https" if endpoint.secure else "http"
         self._base = f"{scheme}://{endpoint.authority}{endpoint.prefix}"
         self._session = session = requests.Session()
-        session.mount(f"{scheme}://", _Adapter(pool_maxsize=CONNECTIONS))
+        session.mount(f"{scheme}://", _Adapter(pool_maxsize=_KEPT))
         session.trust_env = not endpoint.is_loopback
         if endpoint.ca_file:
             session.verify = endpoint.ca_file
@@ -81,7 +83,7 @@ class AsyncHttpCarrier:
         """Opens no connection yet."""
         self._server = str(endpoint)
         self._carrier = HttpCarrier(endpoint)
-        self._threads = ThreadPoolExecutor(CONNECTIONS, "client.rest")
+        self._threads = ThreadPoolExecutor(_THREADS, "client.rest")
 
     async def send(self, exchange: HttpExchange[Read], deadline: Deadline) -> Read:
         """Sends a request and reads its answer; raises as `HttpCarrier.send`."""

@@ -127,3 +127,23 @@ def from_json(data: Any, dtype_name: str, shape: Sequence[int]) -> np.ndarray:
         array[:] = [v if isinstance(v, bytes) else str(v).encode() for v in flat]
         return array.reshape(shape)
     return np.array(data).astype(dtypes.numpy_dtype(dtype_name)).reshape(shape)
+
+
+def to_json(name: str, array: np.ndarray) -> list[Any]:
+    """Returns an input's data, flat; strings as text.
+
+    Raises:
+        ValueError: a string isn't UTF-8, so that JSON can't carry it.
+    """
+    if array.dtype.kind in "OSU":
+        values = array.ravel().tolist()
+        try:
+            return [v.decode() if isinstance(v, bytes) else str(v) for v in values]
+        except UnicodeDecodeError:
+            raise ValueError(
+                f"input {name}: bytes that aren't UTF-8 have no form in JSON"
+            ) from None
+    if array.dtype.name == "bfloat16":
+        array = array.astype(np.float32)
+    found: list[Any] = array.ravel().tolist()
+    return found

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol's REST API, tensors as binary data.
+"""The Open Inference Protocol's REST API, tensors as binary data or as JSON.
 
 Sources: kserve/open-inference-protocol, specification/protocol/inference_rest.md;
 triton-inference-server/server, docs/protocol/extension_binary_data.md.
@@ -25,6 +25,7 @@ from client.open_inference import (
     new_id,
     read_answer,
     statuses,
+    to_json,
     version_number,
     version_text,
 )
@@ -43,31 +44,43 @@ def path(spec: ModelSpec, verb: str = "") -> str:
     return f"/v2/models/{spec.model}" + (f"/versions/{version}" if version else "") + verb
 
 
-def infer_body(inputs: Mapping[str, np.ndarray], signature_name: str) -> HttpBody:
-    """Returns an inference request; its answer comes as binary data, too, where the server can.
+def infer_body(
+    inputs: Mapping[str, np.ndarray], signature_name: str, *, is_binary: bool = True
+) -> HttpBody:
+    """Returns an inference request.
+
+    Args:
+        inputs: Arrays by name.
+        signature_name: Sent where it isn't the default.
+        is_binary: Send arrays as binary data, and ask for such answers; not every server can. Else
+            all is JSON.
 
     Raises:
-        ValueError: the protocol has no data type for an input.
+        ValueError: the protocol has no data type for an input, or JSON can't carry it.
     """
-    parameters: dict[str, Any] = {"binary_data_output": True}
+    parameters: dict[str, Any] = {"binary_data_output": True} if is_binary else {}
     if signature_name != DEFAULT:
         parameters[SIGNATURE_PARAMETER] = signature_name
-    pieces = [raw_tensors.from_array(array) for array in inputs.values()]
-    head = orjson.dumps(
-        {
-            "id": new_id(),
-            "parameters": parameters,
-            "inputs": [
-                {
-                    "name": name,
-                    "datatype": datatype_of(name, array),
-                    "shape": array.shape,
-                    "parameters": {_SIZE: len(piece)},
-                }
-                for (name, array), piece in zip(inputs.items(), pieces, strict=True)
-            ],
+    tensors: list[dict[str, Any]] = []
+    pieces: list[bytes] = []
+    for name, array in inputs.items():
+        tensor: dict[str, Any] = {
+            "name": name,
+            "datatype": datatype_of(name, array),
+            "shape": array.shape,
         }
-    )
+        if is_binary:
+            pieces.append(raw_tensors.from_array(array))
+            tensor["parameters"] = {_SIZE: len(pieces[-1])}
+        else:
+            tensor["data"] = to_json(name, array)
+        tensors.append(tensor)
+    document: dict[str, Any] = {"id": new_id(), "inputs": tensors}
+    if parameters:
+        document["parameters"] = parameters
+    if not is_binary:  # json writes NaN and infinities bare
+        return HttpBody(json.dumps(document).encode(), {"Content-Type": "application/json"})
+    head = orjson.dumps(document)
     headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(head))}
     return HttpBody(b"".join((head, *pieces)), headers)
 
@@ -92,6 +105,7 @@ class V2RestCodec:
     """The API's requests and answers; see `client.codec.Codec`."""
 
     names_outputs = True
+    is_binary = True  # how arrays are sent
 
     def __init__(self, server: str):
         """Takes the server's name for errors."""
@@ -119,7 +133,10 @@ class V2RestCodec:
                 lambda _: read_answer(lambda: _outputs(answer, binary)),
             )
 
-        return HttpExchange(path(spec, "/infer"), read, lambda: infer_body(inputs, signature_name))
+        def encode() -> HttpBody:
+            return infer_body(inputs, signature_name, is_binary=self.is_binary)
+
+        return HttpExchange(path(spec, "/infer"), read, encode)
 
     def classify(
         self,
@@ -166,6 +183,12 @@ class V2RestCodec:
             )
 
         return HttpExchange(path(spec), read)
+
+
+class V2JsonCodec(V2RestCodec):
+    """The same without binary data, for servers that take none, such as MLServer."""
+
+    is_binary = False
 
 
 def unimplemented(method: str) -> errors.ServingError:

@@ -32,13 +32,15 @@ BUSY = Answer("BUSY")
 
 
 class Caller(Protocol):
-    """Carries prepared requests to a server, and opens a connection again when it was closed.
+    """Carries prepared requests to a server, and opens a connection again when it was closed."""
 
-    Attributes:
-        sent_away: Connections that the server asked to be replaced.
-    """
+    @property
+    def sent_away(self) -> int:
+        """Connections that the server asked to be replaced."""
 
-    sent_away: int
+    @property
+    def queued(self) -> int:
+        """Calls that waited until the server allowed another stream."""
 
     async def call(self, request: bytes) -> Answer:
         """Sends one request; every trouble is a code in the answer, not an exception."""

@@ -67,8 +67,7 @@ async def _generate(plan: LoadPlan, workload: Workload, watch: Watcher) -> Resul
         watching.cancel()
         for caller in callers:
             caller.close()
-    sent_away = sum(caller.sent_away for caller in callers)
-    return _result(plan, workload, schedule, recorder, cpu, sent_away)
+    return _result(plan, workload, schedule, recorder, cpu, callers)
 
 
 async def _work(
@@ -127,7 +126,7 @@ def _result(
     schedule: Schedule,
     recorder: Recorder,
     cpu: float,
-    sent_away: int,
+    callers: list[Caller],
 ) -> Result:
     left = schedule.left()
     left = left[left >= schedule.measured_from]
@@ -140,5 +139,6 @@ def _result(
         recorder.errors(schedule.measured_from),
         len(left),
         cpu,
-        sent_away,
+        sum(caller.sent_away for caller in callers),
+        sum(caller.queued for caller in callers),
     )

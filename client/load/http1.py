@@ -28,7 +28,8 @@ def request(endpoint: Endpoint, path: str, body: HttpBody) -> bytes:
 class Http1(asyncio.Protocol):
     """A connection that carries one request at a time and opens again when it was closed."""
 
-    sent_away = 0  # HTTP/1.1 has no such thing; a closed connection is simply opened again
+    # HTTP/1.1 has no such things; a closed connection is simply opened again.
+    sent_away = queued = 0
 
     def __init__(self, endpoint: Endpoint, *, keep_bodies: bool, timeout: float):
         self._endpoint = endpoint

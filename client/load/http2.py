@@ -58,6 +58,7 @@ class Http2:
         self._link: Link | None = None
         self._leaving: list[Link] = []
         self.sent_away = 0
+        self._queued_before = 0
 
     async def call(self, request: bytes) -> Answer:
         """Sends a gRPC message."""
@@ -79,6 +80,11 @@ class Http2:
             pause = min(max(2 * pause, _PAUSE), _LONGEST_PAUSE)
             if perf_counter() - sent > self._timeout:
                 return Answer(EXPIRED)
+
+    @property
+    def queued(self) -> int:
+        """Calls that waited for a stream."""
+        return self._queued_before + (self._link.queued if self._link is not None else 0)
 
     def expire(self, before: float) -> None:
         """Cancels the calls in flight that were sent before a moment."""
@@ -102,6 +108,8 @@ class Http2:
 
     async def _connect(self) -> Link | Answer:
         before, self._link = self._link, None
+        if before is not None:
+            self._queued_before += before.queued
         if before is not None and before.was_sent_away:
             self.sent_away += 1
             self._leaving.append(before)

@@ -50,6 +50,7 @@ class Link(asyncio.Protocol):
         ready: Done when the server's settings are known, or with False when the connection ended.
         is_open: Whether the connection stands.
         was_sent_away: Whether the server has asked for another one.
+        queued: Calls that waited until the server allowed another stream.
     """
 
     def __init__(self, header_block: bytes, *, keep_bodies: bool):
@@ -58,6 +59,7 @@ class Link(asyncio.Protocol):
         self.ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.is_open = False
         self.was_sent_away = False
+        self.queued = 0
         self._transport: asyncio.Transport | None = None
         self._streams: dict[int, _Stream] = {}
         self._queue: deque[_Stream] = deque()
@@ -85,6 +87,7 @@ class Link(asyncio.Protocol):
             self._start(stream)
         else:
             self._queue.append(stream)
+            self.queued += 1
         return waiting
 
     def expire(self, before: float) -> None:

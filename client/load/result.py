@@ -28,6 +28,8 @@ class Result:
         generator_cpu: The generator's own CPU time, as a share of one core.
         sent_away: HTTP/2 connections that the server asked to be replaced (GOAWAY), the warm-up's
             included; what it hadn't taken was sent again, and is no error.
+        queued: Requests that waited, the warm-up's included, since their connection had as many
+            streams as the server allows; the wait is in their latency.
     """
 
     plan: LoadPlan
@@ -38,6 +40,7 @@ class Result:
     unsent: int
     generator_cpu: float
     sent_away: int = 0
+    queued: int = 0
 
     @property
     def requests_per_second(self) -> float:
@@ -87,6 +90,7 @@ class Result:
             "timed_out": self.timed_out,
             "unsent": self.unsent,
             "sent_away": self.sent_away,
+            "queued": self.queued,
             "generator_cpu": round(self.generator_cpu, 3),
             "ok": self.ok,
         }

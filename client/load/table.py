@@ -79,6 +79,11 @@ def print_result(result: Result) -> None:
             f"the server sent {result.sent_away:,} connections away (GOAWAY); what it hadn't taken "
             "was sent again by new ones"
         )
+    if result.queued:
+        console.print(
+            f"[yellow]{result.queued:,} requests waited for a stream, as the server allows no more "
+            "on a connection; that is in their latency (see --connections)[/yellow]"
+        )
     if plan.verify and result.ok:
         console.print("[green]every answer was right[/green]")
     if result.unsent:

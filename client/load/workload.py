@@ -20,6 +20,7 @@ from client.signature import ServedSignature
 from client.verify import Comparison
 from wire import dtypes
 
+_V2 = ("v2", "v2-json")
 _DISTINCT = 16  # so that no cache of one request flatters a server
 
 
@@ -142,11 +143,13 @@ def _messages(
 def _bodies(
     plan: LoadPlan, signature: ServedSignature, batches: list[dict[str, np.ndarray]]
 ) -> tuple[list[HttpBody], str]:
-    if plan.endpoint.api == "v2":
+    if plan.endpoint.api in _V2:
         from client import v2_rest
 
-        path = v2_rest.path(plan.spec, "/infer")
-        return [v2_rest.infer_body(batch, plan.signature) for batch in batches], path
+        path, is_binary = v2_rest.path(plan.spec, "/infer"), plan.endpoint.api == "v2"
+        return [
+            v2_rest.infer_body(batch, plan.signature, is_binary=is_binary) for batch in batches
+        ], path
     from client import rest
 
     path = rest.path(plan.spec, ":predict")
@@ -180,7 +183,7 @@ def _decode(plan: LoadPlan, signature: ServedSignature, body: bytes) -> dict[str
             return _read_message(plan, body)
         except DecodeError as error:
             raise ValueError(str(error)) from None
-    if plan.endpoint.api == "v2":
+    if plan.endpoint.api in _V2:
         from client import v2_rest
 
         return v2_rest.read_outputs(body)

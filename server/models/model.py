@@ -19,6 +19,7 @@ class Model:
         versions: By number.
         moved: Versions whose number another directory has now; they serve until that one does.
         found: Directories of the versions on disk.
+        unreadable: The base path that can't be read, which was told once.
         available: What requests look up.
     """
 
@@ -27,6 +28,7 @@ class Model:
         self.versions: dict[int, Version] = {}
         self.moved: list[Version] = []
         self.found: Mapping[int, Path] = {}
+        self.unreadable: Path | None = None
         self.available: dict[int, Servable] = {}
         self.latest: Servable | None = None
 

@@ -237,9 +237,11 @@ class Repository:
 
     def _take_over(self, model: Model, seen: Seen) -> None:
         if seen.versions is None:  # unreadable, for the moment perhaps: what is loaded stays
-            logger.warning("%s: can't read %s", model.config.name, model.config.base_path)
+            if model.unreadable != model.config.base_path:
+                logger.warning("%s: can't read %s", model.config.name, model.config.base_path)
+            model.unreadable = model.config.base_path
         else:
-            model.found = seen.versions
+            model.found, model.unreadable = seen.versions, None
 
     def _reconcile(self, model: Model) -> None:
         model.replace_moved()

@@ -129,6 +129,16 @@ def test_many_predictions_in_order(client):
     assert [float(p.output[0]) for p in predictions] == [n / 2 + 2 for n in range(50)]
 
 
+def test_connections_are_kept_for_as_many_as_ask_at_once(peer, caplog):
+    with Client("localhost", peer.rest_port) as client:
+        client.predict("half_plus_two", [1.0])
+        before = peer.connections
+        for _ in range(2):
+            list(client.predict_many("half_plus_two", batches(300), in_flight=100))
+        assert peer.connections - before <= 100
+    assert not caplog.records
+
+
 def test_many_predictions_in_order_on_an_event_loop(run):
     async def calls(client):
         predictions = client.predict_many("half_plus_two", batches(50), in_flight=4)

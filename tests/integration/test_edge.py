@@ -556,15 +556,18 @@ def test_malformed_and_smuggled_requests_end_at_the_edge(servers, edge):
 
 
 def test_each_request_is_a_line_of_json(edge):
-    edge.rest(f"{PREDICT}?secret=1", BODY, headers={"User-Agent": "a test of the log"})
+    agent = {"User-Agent": "a test of the log"}
+    edge.rest(PREDICT, BODY, headers=agent)
+    edge.rest("/readyz?secret=1", headers=agent)
 
     def lines():
-        return [entry for entry in edge.entries if entry["user_agent"] == "a test of the log"]
+        return [entry for entry in edge.entries if entry["user_agent"] == agent["User-Agent"]]
 
-    edge.wait_for(lines)  # Envoy writes them after up to a second
-    (entry,) = lines()
-    assert (entry["method"], entry["path"], entry["status"]) == ("POST", PREDICT, 200)
-    assert entry["version"] == "1"
+    edge.wait_for(lambda: len(lines()) == 2)  # Envoy writes them after up to a second
+    entries = {entry["path"]: entry for entry in lines()}
+    assert entries.keys() == {PREDICT, "/readyz"}
+    entry = entries[PREDICT]
+    assert (entry["method"], entry["status"], entry["version"]) == ("POST", 200, "1")
     assert entry["server"].startswith("127.0.0.1:")
     assert entry["bytes_in"] > 0
 

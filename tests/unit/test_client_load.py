@@ -101,11 +101,12 @@ def test_what_timed_out_has_at_least_its_timeout_as_its_latency():
 
 
 def test_time_outs_and_replaced_connections_are_said(capsys):
-    result = Result(plan(timeout=3.0), 3, np.ones(4), 2, {EXPIRED: 2}, 0, 0.1, 5)
+    result = Result(plan(timeout=3.0), 3, np.ones(4), 2, {EXPIRED: 2}, 0, 0.1, 5, 7)
     table.print_result(result)
     shown = " ".join(capsys.readouterr().out.split())
     assert "the 2 that timed out are in the percentiles with at least the 3 s" in shown
     assert "sent 5 connections away (GOAWAY)" in shown
+    assert "7 requests waited for a stream" in shown
     found = result.as_json()
     assert (found["timed_out"], found["sent_away"], found["ok"]) == (2, 5, False)
 

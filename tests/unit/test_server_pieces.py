@@ -114,7 +114,9 @@ def test_what_is_no_json_is_refused(body, wanted, block, at, damage, cut):
     if not str(expected).startswith(PARSE_ERROR):
         assert found == expected
     elif not isinstance(found, str):
-        assert any(f'"{name}"'.encode() in body for name in ("a", "b", "c", "x", "y"))
+        assert any(
+            f'"{name}"'.encode() in body for name in ("a", "b", "c", "x", "y", "signature_name")
+        )
 
 
 ROWS = 60_000  # of about 18 bytes: some blocks

@@ -1,6 +1,7 @@
 """The life of versions: what is loaded, kept and dropped, and when."""
 
 import asyncio
+import logging
 import shutil
 import threading
 
@@ -212,13 +213,25 @@ async def test_a_deleted_version_goes_when_the_one_before_is_back(base, reposito
 
 
 @run
-async def test_an_unreadable_base_path_changes_nothing(base, repository, loads):
+async def test_an_unreadable_base_path_changes_nothing_and_is_told_once(base, repository, loads):
     publish(base / "m", 1)
     await repository.configure([config(base / "m")])
-    (base / "m").rename(base / "away")
-    await repository.poll()
-    await settle(repository)
-    assert states(repository) == {1: "AVAILABLE"}
+    told = []
+    handler = logging.Handler()
+    handler.emit = lambda record: told.append(record.getMessage())
+    logging.getLogger("server.models.repository").addHandler(handler)
+    try:
+        for _ in range(2):
+            (base / "m").rename(base / "away")
+            for _ in range(3):
+                await repository.poll()
+            await settle(repository)
+            assert states(repository) == {1: "AVAILABLE"}
+            (base / "away").rename(base / "m")
+            await repository.poll()
+    finally:
+        logging.getLogger("server.models.repository").removeHandler(handler)
+    assert told == [f"m: can't read {base / 'm'}"] * 2
 
 
 @run

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from server.api.tfs_grpc.specs import model_spec
+from server.engines.signatures import Signature
 from server.errors import invalid
 from server.inference import predict
 from server.inference.ask import Answer, Ask, ModelSpec
@@ -15,12 +16,14 @@ from server.inference.offload import LONG, Offload
 from server.inference.tasks import Classify, MultiInference, Predict, Regress, Task
 from server.models.servable import Servable
 from server.protocol.grpc.method import Context
+from wire import dtypes, tensors
 from wire import serving_pb2 as pb
-from wire import tensors
 
 R = TypeVar("R")
 
 _LONG_TENSOR = LONG // 4  # elements
+# Dtypes whose numbers are viewed where they stand in the message.
+_VIEWED = frozenset(map(dtypes.number, ("float32", "float64", "complex64", "complex128")))
 
 
 class GrpcAsk(Ask[R]):
@@ -62,22 +65,23 @@ class GrpcPredict(GrpcAsk[pb.PredictResponse]):
         self._as_content = as_content
 
     async def task(self, servable: Servable) -> Task:
-        """Reads the tensors, if they are those of the signature."""
+        """Reads the tensors, if the signature is there."""
         request = self._request
         signature = predict.find(servable, request.model_spec.signature_name)
         inputs = request.inputs
-        if len(inputs) != len(signature.inputs) or not all(
-            map(inputs.__contains__, signature.inputs)
-        ):
-            predict.check_names(signature, list(inputs))
-        if any(map(_is_long, inputs.values())):
-            return Predict(await self._offload(_arrays, inputs), request.output_filter)
-        return Predict(_arrays(inputs), request.output_filter)
+        for proto in inputs.values():
+            if proto.dtype not in _VIEWED and _is_long(proto):
+                arrays = await self._offload(_arrays, inputs, signature)
+                break
+        else:
+            arrays = _arrays(inputs, signature)
+        return Predict(arrays, request.output_filter)
 
     async def render(self, answer: Answer) -> pb.PredictResponse:
         """Returns the outputs in their typed fields, or as bytes where that was chosen."""
-        if sum(array.nbytes for array in answer.result.values()) > LONG:
-            return await self._offload(self._response, answer)
+        for array in answer.result.values():
+            if array.nbytes > LONG:
+                return await self._offload(self._response, answer)
         return self._response(answer)
 
     def _response(self, answer: Answer) -> pb.PredictResponse:
@@ -158,11 +162,12 @@ def _is_long(proto: pb.TensorProto) -> bool:
     return size > _LONG_TENSOR
 
 
-def _arrays(inputs: Mapping[str, pb.TensorProto]) -> dict[str, np.ndarray]:
+def _arrays(inputs: Mapping[str, pb.TensorProto], signature: Signature) -> dict[str, np.ndarray]:
     arrays = {}
     for name, proto in inputs.items():
         try:
             arrays[name] = tensors.to_array(proto)
         except tensors.TensorError:
+            predict.check_names(signature, list(inputs))  # which come first
             raise invalid(f"tensor parsing error: {name}") from None
     return arrays

@@ -85,11 +85,14 @@ class RestPredict(RestAsk):
         if name not in servable.signatures:
             raise invalid(f'Serving signature name: "{name}" not found in signature def')
         signature = servable.signatures[name]
-        size = len(self._body)
-        if size > (LONG if isinstance(self.body, numbers.Envelope) else _LONG_ODD):
-            inputs, self._is_row = await self._offload(tensors.predict_inputs, self.body, signature)
-        else:
-            inputs, self._is_row = tensors.predict_inputs(self.body, signature)
+        body = self.body
+        found = tensors.numbers_in(body, signature) if isinstance(body, numbers.Envelope) else None
+        if found is None:
+            if len(self._body) > _LONG_ODD:
+                found = await self._offload(tensors.predict_inputs, body, signature)
+            else:
+                found = tensors.predict_inputs(body, signature)
+        inputs, self._is_row = found
         return Predict(inputs)
 
     def _is_long(self, result: Any) -> bool:

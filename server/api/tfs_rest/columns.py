@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from server.api.tfs_rest import dense, numbers, pieces
+from server.api.tfs_rest import dense, document, numbers, pieces
 from server.engines.signatures import Tensor
-from server.errors import invalid
+from server.errors import ServingError, invalid
 from wire import dtypes
 
 
@@ -27,25 +27,48 @@ def read_column(value: Any, tensor: Tensor) -> np.ndarray:
         return dense.read(pieces.head(value), tensor)
     if not value.is_list:
         return dense.read(pieces.head(value), tensor)  # to hear that it's no value
-    return _read_list(value, tensor, 0)
+    return _read_list(value, tensor, 0, None)
 
 
-def _read_list(span: pieces.Span, tensor: Tensor, level: int) -> np.ndarray:
+def _read_list(
+    span: pieces.Span, tensor: Tensor, level: int, wanted: tuple[int, ...] | None
+) -> np.ndarray:
+    """Reads a list in so many others, of a shape if one is wanted."""
+    if wanted == ():
+        raise invalid(f"Encountered list at unexpected level: {level} expected < {level}")
     if level == dense.MAX_RANK:
         raise dense.too_deep()
-    stack = dense.Stack(span.capacity)
+    stack = dense.Stack(span.capacity, wanted[1:] if wanted else None)
+    failure = None
+    try:
+        _fill(stack, span, tensor, level)
+    except document.ParseError:
+        raise
+    except ServingError as error:
+        failure = error
+    if wanted and (size := span.size() if failure else stack.count) != wanted[0]:
+        failure = invalid(
+            f"Encountered list at unexpected size: {size} at level: {level} "
+            f"expected size: {wanted[0]}"
+        )
+    if failure is not None:
+        raise failure from None
+    return stack.finish() if stack.count else dense.read([], tensor)
+
+
+def _fill(stack: dense.Stack, span: pieces.Span, tensor: Tensor, level: int) -> None:
     for group in span.groups():
         if isinstance(group, pieces.Group):
             stack.add(_group(group, stack, tensor, level))
         elif isinstance(group, pieces.Span) and group.is_list:
-            entry = _read_list(group, tensor, level + 1)[None]
-            _check(entry, stack, level + 1)
-            stack.add(entry)
+            stack.add(_read_list(group, tensor, level + 1, stack.shape)[None])
+        elif stack.shape:
+            raise invalid(
+                f"JSON Value: {document.text(pieces.head(group))} found at incorrect level: "
+                f"{level + 2} in the JSON DOM. Expected at level: {level + 1 + len(stack.shape)}"
+            )
         else:
-            entry = read_column(group, tensor)[None]
-            _check(entry, stack, level + 1)
-            stack.add(entry)
-    return stack.finish() if stack.count else dense.read([], tensor)
+            stack.add(read_column(group, tensor)[None])
 
 
 def _group(group: pieces.Group, stack: dense.Stack, tensor: Tensor, level: int) -> np.ndarray:
@@ -56,24 +79,7 @@ def _group(group: pieces.Group, stack: dense.Stack, tensor: Tensor, level: int) 
     values = group.values()
     if not isinstance(values, list):
         raise dense.too_deep()
-    shape = dense.shape_of(values[0]) if stack.shape is None else stack.shape
+    shape = dense.shape_of(values)[1:] if stack.shape is None else stack.shape
+    if level + len(shape) >= dense.MAX_RANK:
+        raise dense.too_deep()
     return dense.entries(values, shape, tensor, level)
-
-
-def _check(entry: np.ndarray, stack: dense.Stack, level: int) -> None:
-    if stack.takes(entry):
-        return
-    if entry.ndim == 1:
-        rank = level + len(stack.shape or ())
-        raise invalid(f"A value found at level: {level + 1}. Expected at level: {rank}")
-    wanted, got = stack.shape or (), entry.shape[1:]
-    if not wanted:
-        raise invalid(f"Encountered list at unexpected level: {level} expected < {level}")
-    for axis, (want, size) in enumerate(zip(wanted, got, strict=False)):
-        if want != size:
-            raise invalid(
-                f"Encountered list at unexpected size: {size} at level: {level + axis} "
-                f"expected size: {want}"
-            )
-    depth = level + min(len(wanted), len(got))
-    raise invalid(f"Encountered list at unexpected level: {depth} expected < {depth}")

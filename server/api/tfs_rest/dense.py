@@ -34,7 +34,7 @@ def read(value: Any, tensor: Tensor) -> np.ndarray:
     if not isinstance(value, list) or not value:
         return slowly(value, shape_of(value), tensor)
     array = regular(value, tensor)
-    return entries(value, shape_of(value[0]), tensor) if array is None else array
+    return entries(value, shape_of(value)[1:], tensor) if array is None else array
 
 
 def entries(values: list[Any], shape: Sequence[int], tensor: Tensor, level: int = 0) -> np.ndarray:
@@ -185,13 +185,13 @@ class Stack:
         shape: Of one; None as long as there is none.
     """
 
-    def __init__(self, capacity: int = 0) -> None:
+    def __init__(self, capacity: int = 0, shape: tuple[int, ...] | None = None) -> None:
         """Takes how many values there are at most, where they are to be put in one place at once.
 
         Memory that isn't written to isn't used either.
         """
         self.count = 0
-        self.shape: tuple[int, ...] | None = None
+        self.shape = shape
         self._capacity = capacity
         self._buffer: np.ndarray | None = None
         self._filled = 0
@@ -207,7 +207,7 @@ class Stack:
         Raises:
             ServingError: RESOURCE_EXHAUSTED, too many strings.
         """
-        if self.shape is None:
+        if not self.count:
             self.shape = array.shape[1:]
             if self._capacity and array.dtype.kind != "O":
                 self._buffer = np.empty(self._capacity, array.dtype)

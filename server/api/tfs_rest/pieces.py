@@ -51,6 +51,16 @@ class Span(NamedTuple):
         """How many values it holds at most: each takes a byte, and a comma."""
         return ((self.end or len(self.body)) - self.start) // 2 + 1
 
+    def size(self) -> int:
+        """Returns how many elements it has."""
+        commas = 0
+        for start, found, end in scan(self.body, self.start):
+            commas += len(found)
+            if end is not None:
+                is_empty = not self.body[self.start + 1 : start + end].strip(_SPACE)
+                return 0 if not commas and is_empty else commas + 1
+        return commas + 1
+
     def groups(self) -> Iterator[Group | Any]:
         """Reads a list.
 
@@ -278,11 +288,8 @@ def cuts(body: bytes, start: int) -> Iterator[Cut]:
 
     One element that is longer is a group of its own.
     """
-    scan = _Scan()
-    begin = at = start + 1
-    while at < len(body):
-        stop = min(at + BLOCK, len(body))
-        commas, end = scan.block(np.frombuffer(body, np.uint8, stop - at, at))
+    begin = start + 1
+    for at, commas, end in scan(body, start):
         if commas.size and at + int(commas[0]) - begin > BLOCK:
             yield Cut(begin, at + int(commas[0]))
             begin = at + int(commas[0]) + 1
@@ -293,8 +300,22 @@ def cuts(body: bytes, start: int) -> Iterator[Cut]:
         if end is not None:
             yield Cut(begin, at + end, is_last=True)
             return
-        at = stop
     yield Cut(begin, len(body), is_closed=False)
+
+
+def scan(body: bytes, start: int) -> Iterator[tuple[int, np.ndarray, int | None]]:
+    """Goes through the list or object at `start` block by block, up to its end.
+
+    Yields:
+        Where the block begins, and from there: where its commas are, and its end if it is there.
+    """
+    scanner = _Scan()
+    for at in range(start + 1, len(body), BLOCK):
+        size = min(BLOCK, len(body) - at)
+        commas, end = scanner.block(np.frombuffer(body, np.uint8, size, at))
+        yield at, commas, end
+        if end is not None:
+            return
 
 
 class _Scan:

@@ -26,8 +26,8 @@ def predict_inputs(
         ServingError: INVALID_ARGUMENT with the official text.
     """
     if isinstance(body, numbers.Envelope):
-        if (arrays := _of_numbers(body, signature)) is not None:
-            return arrays, "instances" in body
+        if (found := numbers_in(body, signature)) is not None:
+            return found
         body = body.plain()
     if not signature.inputs:
         name = body.get("signature_name") or "DEFAULT"
@@ -45,18 +45,23 @@ def predict_inputs(
     raise invalid("Missing 'inputs' or 'instances' key")
 
 
-def _of_numbers(body: numbers.Envelope, signature: Signature) -> dict[str, np.ndarray] | None:
-    """Returns an envelope's numbers as the signature's inputs; None where that isn't clear."""
-    if ("instances" in body) == ("inputs" in body):
+def numbers_in(
+    body: numbers.Envelope, signature: Signature
+) -> tuple[dict[str, np.ndarray], bool] | None:
+    """Returns what `predict_inputs` does, at once; None where that isn't clear from the numbers."""
+    is_row = "instances" in body
+    if is_row == ("inputs" in body):
         return None
     found = body.numbers
-    if isinstance(found, numbers.Numbers):
-        if len(signature.inputs) != 1:
-            return None
+    if not isinstance(found, numbers.Numbers):
+        arrays = numbers.of_signature(found, signature)
+    elif len(signature.inputs) == 1:
         ((name, tensor),) = signature.inputs.items()
         array = found.of(tensor)
-        return None if array is None else {name: array}
-    return numbers.of_signature(found, signature)
+        arrays = None if array is None else {name: array}
+    else:
+        return None
+    return None if arrays is None else (arrays, is_row)
 
 
 def _rows(body: Mapping[str, Any], signature: Signature) -> dict[str, np.ndarray]:

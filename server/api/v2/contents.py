@@ -46,9 +46,8 @@ def is_long(request: pb.ModelInferRequest) -> bool:
     """Tells whether its values take so long to read that the event loop shouldn't."""
     raw = request.raw_input_contents
     if raw:
-        return any(
-            tensor.datatype in inputs.LOOKED_AT and len(data) > LONG
-            for tensor, data in zip(request.inputs, raw, strict=False)
+        return any(tensor.datatype in inputs.LOOKED_AT for tensor in request.inputs) and (
+            sum(map(len, raw)) > LONG
         )
     return any(
         math.prod(tensor.shape) > _LONG_TENSOR or tensor.contents.ByteSize() > LONG

@@ -141,14 +141,12 @@ class RequestReader:
                 self._fail(self._too_many_headers())
             return
         key, headers = name.decode("latin-1").lower(), self._headers
-        text = value.decode("latin-1")
+        text = value.decode("latin-1").strip(_SPACE)
         if key in headers:
             if key in head.SINGLE:
                 self._fail(malformed(f"more than one {key}"))
-            text = f"{headers[key]}, {text.strip(_SPACE)}"
-            if len(text) > self._limits.header_bytes:
-                self._fail(self._too_many_headers())
-        headers[key] = text.strip(_SPACE)
+            text = f"{headers[key]}, {text}"
+        headers[key] = text
 
     def on_headers_complete(self) -> None:
         """Looks at the head, and asks whether to let the request in, before any of its body."""

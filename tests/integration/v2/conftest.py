@@ -33,7 +33,9 @@ def server(every_dtype, tmp_path_factory):
           config {{ name: "every_dtype" base_path: "{every_dtype}" }}
         }}"""
     )
-    with ServerProcess(base / "log", f"--model_config_file={config}") as server:
+    with ServerProcess(
+        base / "log", f"--model_config_file={config}", f"--request_log_dir={base}"
+    ) as server:
         server.folder = base
         yield server
 

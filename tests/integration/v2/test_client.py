@@ -14,7 +14,7 @@ from client.results import UNVERSIONED
 from tests.support import environments, exports, saved_models
 from tests.support.servers import ROOT
 
-APIS = ("v2", "v2-grpc")
+APIS = ("v2", "v2-json", "v2-grpc")
 X = np.float32([[1, 2, 3, 4], [-1, 0, 0.5, 2]])
 
 
@@ -38,8 +38,9 @@ def command(module, *flags):
 
 
 def flags_of(client):
-    grpc = ["--grpc"] if client.endpoint.api == "v2-grpc" else []
-    return ["--api=v2", *grpc, f"--port={client.endpoint.port}"]
+    api, is_grpc = client.endpoint.api, client.endpoint.api == "v2-grpc"
+    chosen = ["--api=v2", "--grpc"] if is_grpc else [f"--api={api}"]
+    return [*chosen, f"--port={client.endpoint.port}"]
 
 
 def test_predictions_of_versions_and_labels(client):
@@ -132,14 +133,15 @@ def kserve(tmp_path_factory):
     python = environments.kserve()
     base = tmp_path_factory.mktemp("kserve")
     version_dir = exports.scaled(base, 3)
-    ports = [str(free_port()), str(free_port())]
+    http_port, grpc_port = free_port(), free_port()
     with (base / "log").open("wb") as log:
         process = subprocess.Popen(
-            [python, "-m", "tests.support.kserve_model", "scaled", version_dir, *ports],
+            [python, "-m", "tests.support.kserve_model", "scaled", version_dir,
+             str(http_port), str(grpc_port)],
             cwd=ROOT, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
-        yield base, process, dict(zip(APIS, map(int, ports), strict=True))
+        yield base, process, {"v2": http_port, "v2-json": http_port, "v2-grpc": grpc_port}
     finally:
         process.terminate()
         process.wait(60)
