@@ -317,6 +317,17 @@ def test_a_long_download_is_no_flood_however_often_its_window_is_widened():
     play(scene, control_frames=200, control_frames_per_s=0)
 
 
+def test_what_wider_settings_let_go_comes_after_their_acknowledgement():
+    async def scene(peer):
+        await peer.send(START + frames.settings({frames.INITIAL_WINDOW_SIZE: 0}) + request(1))
+        await peer.until(frames.HEADERS, 1)
+        await peer.send(frames.settings({frames.INITIAL_WINDOW_SIZE: 100}))
+        assert await peer.until(frames.DATA, 1) == b"hi"
+        assert [kind for kind, *_ in peer.passed] == [frames.SETTINGS]
+
+    play(scene)
+
+
 def test_window_updates_that_nothing_was_sent_for_are_a_flood():
     async def scene(peer):
         await peer.send(START + request(1) + frames.window_update(0, 1) * 300)

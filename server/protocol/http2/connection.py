@@ -266,8 +266,10 @@ class Connection(asyncio.Protocol):
             self.has_acknowledged = True
             return
         self.has_settings = True
-        self.sender.configure(frames.read_settings(payload), list(self.streams))
+        values = frames.read_settings(payload)
+        # Ahead of what wider windows let go: until it is there, the peer keeps to the old ones.
         self.sender.write(frames.frame(frames.SETTINGS, frames.ACK, 0))
+        self.sender.configure(values, list(self.streams))
 
     def _ping(self, flags: int, number: int, payload: bytes) -> None:
         if number:
