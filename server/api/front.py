@@ -12,7 +12,7 @@ from server.api.tfs_rest.api import RestApi
 from server.api.v2.api import V2Api
 from server.errors import Code, ServingError
 from server.inference.core import Core
-from server.protocol.guard import Guard
+from server.protocol.guard import Guard, is_forwarded
 from server.protocol.http1 import content
 from server.protocol.http1.messages import Request, Response
 from server.telemetry import tracing
@@ -59,7 +59,9 @@ class Front:
             return None
         try:
             self._guard.check(
-                request.path, request.headers.get("authorization", ""), is_local=request.is_local
+                request.path,
+                request.headers.get("authorization", ""),
+                is_local=request.is_local and not is_forwarded(request.headers),
             )
         except ServingError as error:
             response = _failed(error)

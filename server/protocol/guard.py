@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Container
 from pathlib import Path
 
 from server.errors import Code, ServingError, invalid
+
+# What proxies add: the peer is then the proxy, and nobody knows where its client is.
+_OF_PROXIES = ("x-forwarded-for", "forwarded", "via")
+
+
+def is_forwarded(names: Container[str]) -> bool:
+    """Tells from a request's lower-case header names whether a proxy has handed it on."""
+    return any(name in names for name in _OF_PROXIES)
 
 
 class Token:
@@ -83,7 +91,8 @@ class Guard:
         Args:
             path: Without a query.
             authorization: The header's value; empty where there is none.
-            is_local: The peer is on this machine: loopback or a unix socket.
+            is_local: The client is on this machine: loopback or a unix socket, and no proxy
+                between (`is_forwarded`).
 
         Raises:
             ServingError: UNAUTHENTICATED, no or a wrong token; PERMISSION_DENIED, the path

@@ -182,6 +182,15 @@ def test_a_call_brings_metadata_there_and_back(channel):
     assert trailing["server-timing"].startswith("total;dur=")
 
 
+def test_the_open_inference_protocol_goes_through(edge, channel):
+    data = {"name": "inputs", "shape": [1, 4], "datatype": "FP32", "data": [0.5] * 4}
+    status, _, body = edge.rest("/v2/models/scaled/infer", {"inputs": [data]})
+    assert status == 200, body
+    near(json.loads(body)["outputs"][0]["data"], ANSWER[0])
+    live = services.INFERENCE_METHODS["ServerLive"]
+    assert live.stub(channel)(live.request(), timeout=10).live
+
+
 def test_grpc_web_in_binary_and_text(edge):
     """The form that browsers send: messages and trailers in an HTTP/1.1 body.
 

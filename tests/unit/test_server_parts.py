@@ -15,7 +15,7 @@ from server.inference.timeout import Timeout
 from server.launch import flags, monitoring
 from server.models import model_config, priority, records
 from server.protocol import sockets
-from server.protocol.guard import Guard, Token
+from server.protocol.guard import Guard, Token, is_forwarded
 from server.protocol.tls import Tls
 from server.telemetry.metrics import Counter, Gauge, Histogram, exponential
 from tests.support import needs
@@ -134,6 +134,13 @@ def test_what_changes_the_server_takes_an_admin_or_a_local_peer():
 )  # fmt: skip
 def test_peers_on_this_machine_are_known(address, expected):
     assert sockets.is_local(address) is expected
+
+
+def test_requests_that_a_proxy_hands_on_are_known():
+    assert is_forwarded({"x-forwarded-for": "127.0.0.1"})
+    assert is_forwarded(["te", "forwarded"])
+    assert is_forwarded(["via"])
+    assert not is_forwarded({"host": "x", "authorization": "Bearer via"})
 
 
 def test_configs_that_cant_be_read_are_named(tmp_path):

@@ -15,7 +15,7 @@ from server.errors import ServingError
 from server.protocol import sockets
 from server.protocol.grpc.method import Method, Methods
 from server.protocol.grpc.server import GrpcOptions
-from server.protocol.guard import Guard
+from server.protocol.guard import Guard, is_forwarded
 from server.protocol.limits import Usage
 
 logger = logging.getLogger(__name__)
@@ -167,7 +167,9 @@ class _Call:
     def _check(self, context: _Context) -> None:
         try:
             authorization = _authorization(context.invocation_metadata())
-            self._guard.check(self._path, authorization, is_local=context.is_local)
+            names = [key for key, _ in context.invocation_metadata() or ()]
+            is_local = context.is_local and not is_forwarded(names)
+            self._guard.check(self._path, authorization, is_local=is_local)
         except ServingError as error:
             self._refused(self._path, context.peer(), error)
             raise

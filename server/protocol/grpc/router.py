@@ -11,7 +11,7 @@ from server.protocol.grpc.call import UnaryCall
 from server.protocol.grpc.method import Method
 from server.protocol.grpc.route import Route
 from server.protocol.grpc.streaming import StreamingCall
-from server.protocol.guard import Guard
+from server.protocol.guard import Guard, is_forwarded
 from server.protocol.http2.connection import Connection
 from server.protocol.http2.head import Head
 from server.protocol.http2.stream import Receiver, Stream
@@ -117,7 +117,9 @@ class Router:
         path = head.path.decode("latin-1")
         try:
             authorization = head.get(b"authorization").decode("latin-1")
-            self._guard.check(path, authorization, is_local=self._connection.is_local)
+            names = [name.decode("latin-1") for name, _ in head.fields]
+            is_local = self._connection.is_local and not is_forwarded(names)
+            self._guard.check(path, authorization, is_local=is_local)
         except ServingError as error:
             self._refused(path, self._connection.peer, error)
             raise
