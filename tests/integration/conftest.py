@@ -24,12 +24,14 @@ def every_dtype(half_plus_two):
     return base
 
 
-@pytest.fixture(scope="session", params=["alone", "batched"])
+@pytest.fixture(scope="session", params=["alone", "batched", "library"])
 def tensorflow_server(request, half_plus_two, every_dtype, tmp_path_factory):
     """A server with half_plus_two and a model of all dtypes, with all that can be switched on.
 
-    Once with each request executed by itself, once with batching.
+    Once with each request executed by itself, once with batching, once by the library transport.
     """
+    if request.param == "library":
+        needs.package("uvicorn", "library")
     folder = tmp_path_factory.mktemp("server")
     config = folder / "models.config"
     config.write_text(
@@ -51,10 +53,19 @@ def tensorflow_server(request, half_plus_two, every_dtype, tmp_path_factory):
         "--enable_grpc_healthcheck_service",
         "--rest_api_enable_cors_support",
         f"--enable_batching={str(request.param == 'batched').lower()}",
+        f"--transport={'library' if request.param == 'library' else 'own'}",
     ]
     with ServerProcess(folder / "log", *flags) as server:
         server.folder = folder
         yield server
+
+
+@pytest.fixture(scope="session", params=["own", "library"])
+def transport(request):
+    """The flag of each transport."""
+    if request.param == "library":
+        needs.package("uvicorn", "library")
+    return f"--transport={request.param}"
 
 
 @pytest.fixture(scope="session")

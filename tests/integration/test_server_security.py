@@ -20,10 +20,10 @@ BODY = {"inputs": [[1.0] * 4]}
 
 
 @pytest.fixture(scope="module")
-def flags(tmp_path_factory):
+def flags(tmp_path_factory, transport):
     base = tmp_path_factory.mktemp("models")
     exports.scaled(base, 1)
-    return ["--model_name=scaled", f"--model_base_path={base / 'scaled'}"]
+    return ["--model_name=scaled", f"--model_base_path={base / 'scaled'}", transport]
 
 
 @pytest.fixture(scope="module")

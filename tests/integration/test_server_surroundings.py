@@ -182,7 +182,8 @@ def test_grpc_calls_end_with_version_and_timing(tensorflow_server):
 
 
 def test_the_access_log_has_a_line_of_json_for_each_request(tensorflow_server):
-    tensorflow_server.rest(PREDICT + "?mark=me", {"instances": [1.0]})
+    tensorflow_server.rest(PREDICT + "?mark=me", {"instances": [1.0]})  # malformed, by its query
+    tensorflow_server.rest(PREDICT, {"instances": [1.0]})
     with tensorflow_server.channel() as channel:
         request = pb.PredictRequest(model_spec=pb.ModelSpec(name="logged"))
         with pytest.raises(grpc.RpcError):
@@ -193,7 +194,9 @@ def test_the_access_log_has_a_line_of_json_for_each_request(tensorflow_server):
         lines = (tensorflow_server.folder / "access.log").read_text().splitlines()
         entries = [json.loads(line) for line in lines]
     (rest,) = [e for e in entries[-10:] if e.get("query") == "mark=me"]
-    assert (rest["face"], rest["status"], rest["version"]) == ("REST", 200, "123")
+    assert (rest["face"], rest["status"], rest["version"]) == ("REST", 400, None)
+    rest = [e for e in entries if e["face"] == "REST"][-1]
+    assert (rest["status"], rest["version"]) == (200, "123")
     assert rest["bytes_in"] > 0 < rest["bytes_out"]
     (call,) = [e for e in entries if e.get("model") == "logged"]
     assert (call["face"], call["method"], call["status"]) == ("GRPC", "Predict", "NOT_FOUND")

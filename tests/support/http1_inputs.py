@@ -21,7 +21,8 @@ HEADERS = (
     b"Transfer-Encoding: gzip, chunked", b"Transfer-Encoding: chunked, chunked",
     b"Transfer-Encoding:\x0bchunked", b"Authorization: Bearer t", b"Expect: 100-continue",
     b"Expect: x", b"X\xe9: y", b"X: \xe9\xff", b"X: a\tb", b"X: \x01", b"X: \x7f", b"X y: z",
-    b"X : y", b" folded", b"\tfolded", b": none", b"X", b'Cookie: a="b"; c', b"Transfer-Encoding : chunked",
+    b"X : y", b" folded", b"\tfolded", b": none", b"X", b'Cookie: a="b"; c',
+    b"Transfer-Encoding : chunked",
 )  # fmt: skip
 TOKENS = (
     b"\r\n", b"\n", b"\r", b"\0", b" ", b"\t", b":", b"\r\n\r\n", b"0\r\n\r\n", b";", b",", b"\x80",

@@ -14,7 +14,7 @@ def models(tmp_path_factory):
     return base
 
 
-@pytest.fixture(scope="package", params=["own", "library"])
+@pytest.fixture(scope="package", params=["own", pytest.param("library", marks=pytest.mark.long)])
 def transport(request):
     if request.param == "library":
         needs.package("uvicorn", "library")

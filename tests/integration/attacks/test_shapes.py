@@ -12,7 +12,7 @@ from wire import serving_pb2 as pb
 
 PREDICT_METHOD = services.PREDICTION_METHODS["Predict"]
 MANY = 100_000_000
-ONE = np.ones(1, np.float32).tobytes()  # the field, packed
+ONE = [np.ones(1, np.float32).tobytes()]  # the field as it is on the wire, packed
 
 
 def tensor(shape, dtype=1, **content):
@@ -38,15 +38,7 @@ SHAPES = {
 }
 
 
-def wrong(name):
-    pending = ("no columns", "no columns, more", "no columns, by content", "one value for all",
-               "no value at all", "many dimensions")  # fmt: skip
-    reason = "shapes are cut into batches before they are checked"
-    marks = [pytest.mark.xfail(strict=True, reason=reason)] if name in pending else []
-    return pytest.param(name, marks=marks)
-
-
-@pytest.mark.parametrize("name", map(wrong, SHAPES))
+@pytest.mark.parametrize("name", SHAPES)
 def test_wrong_shapes_by_grpc(server, name):
     request = pb.PredictRequest(model_spec=pb.ModelSpec(name="scaled"))
     request.inputs["inputs"].CopyFrom(SHAPES[name])

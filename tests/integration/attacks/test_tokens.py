@@ -136,10 +136,6 @@ def test_trailers_of_grpc_carry_none(server):
                 assert "reset" in found or found["grpc-status"] in ("16", "13", "3"), found
 
 
-STALE = pytest.mark.xfail(strict=True, reason="HTTP/2 remembers header blocks for too long")
-
-
-@STALE
 @pytest.mark.parametrize("count", [300, pytest.param(20_000, marks=pytest.mark.long)])
 def test_no_call_gets_in_by_headers_of_an_earlier_one(server, count):
     """HPACK's table is filled and emptied, so that a block means something else each time."""
@@ -164,7 +160,6 @@ def test_no_call_gets_in_by_headers_of_an_earlier_one(server, count):
                     assert found["grpc-status"] == ("0" if is_right else "16")
 
 
-@STALE
 def test_a_block_that_evicts_and_inserts_at_once_is_read_anew(server):
     """The same bytes, an index into a table whose entry is another one: the wrong token's."""
     size = 32 + len("authorization") + len(f"Bearer {TOKEN}")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.support import exports
+from tests.support import exports, needs
 from tests.support.servers import ServerProcess
 from wire import services, tensors
 from wire import serving_pb2 as pb
@@ -12,6 +12,7 @@ TENSORFLOW = ["--engine=tensorflow", "--xla_cpu_compilation_enabled"]
 WAYS = {
     "xla": ["--engine=xla", "--adaptive_batching=false"],
     "xla-adaptive": ["--engine=xla"],
+    "xla-library": ["--engine=xla", "--transport=library"],
     "xla-batching": ["--engine=xla", "--enable_batching"],
     "tensorflow": TENSORFLOW,
     "tensorflow-batching": [*TENSORFLOW, "--enable_batching"],
@@ -30,6 +31,8 @@ def models(tmp_path_factory):
 
 @pytest.fixture(scope="session", params=WAYS)
 def server(request, models, tmp_path_factory):
+    if request.param == "xla-library":
+        needs.package("uvicorn", "library")
     folder = tmp_path_factory.mktemp("server")
     config = folder / "models.config"
     config.write_text(
