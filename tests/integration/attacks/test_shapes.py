@@ -38,15 +38,7 @@ SHAPES = {
 }
 
 
-def wrong(name):
-    pending = ("no columns", "no columns, more", "no columns, by content", "one value for all",
-               "no value at all", "many dimensions")  # fmt: skip
-    reason = "shapes are cut into batches before they are checked"
-    marks = [pytest.mark.xfail(strict=True, reason=reason)] if name in pending else []
-    return pytest.param(name, marks=marks)
-
-
-@pytest.mark.parametrize("name", map(wrong, SHAPES))
+@pytest.mark.parametrize("name", SHAPES)
 def test_wrong_shapes_by_grpc(server, name):
     request = pb.PredictRequest(model_spec=pb.ModelSpec(name="scaled"))
     request.inputs["inputs"].CopyFrom(SHAPES[name])
@@ -82,7 +74,6 @@ MEGABYTE = 10**6
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.xfail(strict=True, reason="JSON of wrong shapes is read on the loop, in Python")
 @pytest.mark.parametrize("size", [MEGABYTE, pytest.param(100 * MEGABYTE, marks=pytest.mark.long)])
 def test_documents_of_wrong_shapes(server, size):
     with attacks.attack(server) as watch:
