@@ -150,6 +150,6 @@ def _request(scope: Message, share: Share) -> Request:
         query,
         headers,
         peer=f"{client[0]}:{client[1]}" if client else "",
-        is_local=bool(client) and sockets.is_local(tuple(client)),
+        is_local=client is not None and sockets.is_local(tuple(client)),
         share=share,
     )
