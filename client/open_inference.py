@@ -126,7 +126,7 @@ def from_json(data: Any, dtype_name: str, shape: Sequence[int]) -> np.ndarray:
         array = np.empty(math.prod(shape), object)
         array[:] = [v if isinstance(v, bytes) else str(v).encode() for v in flat]
         return array.reshape(shape)
-    return np.array(data).astype(dtypes.numpy_dtype(dtype_name)).reshape(shape)
+    return np.array(data, dtypes.numpy_dtype(dtype_name)).reshape(shape)
 
 
 def to_json(name: str, array: np.ndarray) -> list[Any]:

@@ -19,6 +19,7 @@ TOGETHER = (
     ("tests/browser/",),
     ("tests/containers/",),
     ("tests/integration/conformance/",),
+    ("tests/integration/v2/",),
     (
         "tests/integration/test_client_server.py",
         "tests/integration/test_server_examples.py",

@@ -29,8 +29,13 @@ def trim() -> None:
         jax.clear_caches()
     gc.unfreeze()
     keep()
-    if (release := _malloc_trim()) is not None:
-        release(0)
+    release()
+
+
+def release() -> None:
+    """Returns to the system what glibc keeps of memory that is free."""
+    if (trimmed := _malloc_trim()) is not None:
+        trimmed(0)
 
 
 @functools.cache

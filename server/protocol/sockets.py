@@ -83,3 +83,12 @@ def is_local(address: Any) -> bool:
         return False
     mapped = getattr(found, "ipv4_mapped", None)
     return bool((mapped or found).is_loopback)
+
+
+def grpc_name(address: Any) -> str:
+    """Returns a peer's address, as its socket gives it, as gRPC writes it."""
+    if not isinstance(address, tuple) or len(address) < 2:
+        return "unix:"
+    is_v6 = ":" in address[0]
+    host = f"[{address[0]}]" if is_v6 else address[0]
+    return f"{'ipv6' if is_v6 else 'ipv4'}:{host}:{address[1]}"

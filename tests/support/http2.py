@@ -156,6 +156,9 @@ class Sink:
     def set_write_buffer_limits(self, high):
         pass
 
+    def get_write_buffer_size(self):
+        return 0
+
 
 def feed(pieces, **options):
     """Returns what a connection writes when bytes come in the given pieces."""
@@ -177,3 +180,23 @@ def feed(pieces, **options):
         return sink.written
 
     return asyncio.run(main())
+
+
+def pseudo(*, method="POST", scheme="http", path="/x", more=()):
+    fields = [(":method", method), (":scheme", scheme), (":path", path)]
+    return [(name, value) for name, value in fields if value is not None] + list(more)
+
+
+def headers(*fields, flags=OPEN | frames.END_STREAM):
+    return frame(frames.HEADERS, flags, 1, encode(fields))
+
+
+def with_body(fields, body, trailers=None):
+    sent = headers(*fields, flags=OPEN)
+    if trailers is None:
+        return sent + data(1, body)
+    return sent + data(1, body, 0) + headers(*trailers)
+
+
+HELD = frame(frames.HEADERS, OPEN | frames.END_STREAM, 1, HOLD)
+GOOD = frame(frames.HEADERS, OPEN, 1, BLOCK)

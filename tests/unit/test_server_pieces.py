@@ -174,6 +174,21 @@ def test_long_documents_are_refused_in_the_official_words(content, message):
     assert message in outcome(pieces.read, body, signature(x="float32"))
 
 
+def read_float32(root):
+    return tensors.predict_inputs(root, signature(x="float32"))
+
+
+@pytest.mark.parametrize("form", ['{"instances": [%s]}', '{"inputs": %s}', '{"examples": [%s]}'])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"x":', "}"), ("[ ", "]")])
+def test_long_nesting_is_refused_at_once(form, opening, closing):
+    count = 2 * pieces.LONG // len(opening)
+    body = (form % f"{opening * count}1{closing * count}").encode()
+    root = pieces.read(body)
+    read = examples.read if "examples" in root else read_float32
+    with pytest.raises(ServingError):
+        read(root)
+
+
 def test_a_tensor_has_so_many_strings(monkeypatch):
     monkeypatch.setattr("server.api.tfs_rest.dense.MAX_STRINGS", 100_000)
     body = ('{"instances": [' + ", ".join(['"abc"'] * 200_000) + "]}").encode()

@@ -8,16 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from server.api.tfs_rest import document, examples, numbers, pieces, rendering, tensors
 from server.engines import signatures
+from server.engines.signatures import Signature
 from server.errors import invalid
 from server.inference.ask import Answer, Ask, ModelSpec
 from server.inference.offload import LONG, Offload
 from server.inference.tasks import Classify, Predict, Regress, Task
 from server.inference.timeout import Timeout
+from server.models import memory
 from server.models.servable import Servable
 from server.protocol.http1.messages import Response
 
+_HUGE = 8 * 2**20  # bytes, of which pieces stay in many places
 _LONG_ODD = 4 * 1024  # bytes that take as long to read one by one as `LONG` take otherwise
 
 
@@ -89,11 +94,18 @@ class RestPredict(RestAsk):
         found = tensors.numbers_in(body, signature) if isinstance(body, numbers.Envelope) else None
         if found is None:
             if len(self._body) > _LONG_ODD:
-                found = await self._offload(tensors.predict_inputs, body, signature)
+                found = await self._offload(self._inputs, signature)
             else:
                 found = tensors.predict_inputs(body, signature)
         inputs, self._is_row = found
         return Predict(inputs)
+
+    def _inputs(self, signature: Signature) -> tuple[dict[str, np.ndarray], bool]:
+        try:
+            return tensors.predict_inputs(self.body, signature)
+        finally:
+            if len(self._body) > _HUGE:
+                memory.release()
 
     def _is_long(self, result: Any) -> bool:
         return sum(array.size for array in result.values()) > rendering.LONG

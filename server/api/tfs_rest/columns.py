@@ -5,6 +5,7 @@ Source: tensorflow_serving/util/json_tensor.cc, GetDenseTensorShape and FillTens
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,10 @@ from server.api.tfs_rest import dense, document, numbers, pieces
 from server.engines.signatures import Tensor
 from server.errors import ServingError, invalid
 from wire import dtypes
+
+# Each list in a long one is a pass over what is in it.
+_MAX_LONG_RANK = 16
+_DEEP = re.compile(rb"(?:\[[ \t\r\n]{,64}+){%d}" % (_MAX_LONG_RANK + 1))
 
 
 def read_column(value: Any, tensor: Tensor) -> np.ndarray:
@@ -36,24 +41,26 @@ def _read_list(
     """Reads a list in so many others, of a shape if one is wanted."""
     if wanted == ():
         raise invalid(f"Encountered list at unexpected level: {level} expected < {level}")
-    if level == dense.MAX_RANK:
-        raise dense.too_deep()
+    if level == _MAX_LONG_RANK or _DEEP.match(span.body, span.start):
+        raise dense.too_deep(_MAX_LONG_RANK)
     stack = dense.Stack(span.capacity, wanted[1:] if wanted else None)
-    failure = None
     try:
         _fill(stack, span, tensor, level)
     except document.ParseError:
         raise
-    except ServingError as error:
-        failure = error
-    if wanted and (size := span.size() if failure else stack.count) != wanted[0]:
-        failure = invalid(
+    except ServingError:
+        _check_size(span.size(), level, wanted)  # which comes first
+        raise
+    _check_size(stack.count, level, wanted)
+    return stack.finish() if stack.count else dense.read([], tensor)
+
+
+def _check_size(size: int, level: int, wanted: tuple[int, ...] | None) -> None:
+    if wanted and size != wanted[0]:
+        raise invalid(
             f"Encountered list at unexpected size: {size} at level: {level} "
             f"expected size: {wanted[0]}"
         )
-    if failure is not None:
-        raise failure from None
-    return stack.finish() if stack.count else dense.read([], tensor)
 
 
 def _fill(stack: dense.Stack, span: pieces.Span, tensor: Tensor, level: int) -> None:

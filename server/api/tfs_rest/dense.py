@@ -172,9 +172,9 @@ def of_dtype(array: np.ndarray, tensor: Tensor) -> np.ndarray | None:
     return None
 
 
-def too_deep() -> ServingError:
+def too_deep(rank: int = MAX_RANK) -> ServingError:
     """Returns the error for lists in lists that are no tensor."""
-    return invalid(f"Encountered more than {MAX_RANK} nested lists; a tensor has at most as many")
+    return invalid(f"Encountered more than {rank} nested lists; a tensor has at most as many")
 
 
 class Stack:

@@ -64,7 +64,10 @@ def _whole(value: Any) -> Any:
     if not isinstance(value, pieces.Span):
         return value
     if not value.is_list:
-        return {name: _whole(item) for name, item in value.members()}
+        return {
+            name: pieces.head(item) if _is_object(item) else _whole(item)
+            for name, item in value.members()
+        }
     found: list[Any] = []
     for group in value.groups():
         if isinstance(group, pieces.Group):
@@ -74,6 +77,10 @@ def _whole(value: Any) -> Any:
         else:
             found.append(_whole(group))
     return found
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, pieces.Span) and not value.is_list
 
 
 def _example(value: Any) -> pb.Example:

@@ -186,7 +186,7 @@ class Group(NamedTuple):
             extent = syntax.check(self.text)
         except syntax.SyntaxProblem:
             raise explain(self.text, self.offset) from None
-        if extent.end < len(self.text):  # a bracket too many
+        if extent.end < len(self.text) and self.text[0] in _CLOSERS:  # a bracket too many
             raise explain(self.text[:1] + self.text[extent.end :], self.offset + extent.end - 1)
         return document.value(self.text)
 
@@ -220,9 +220,11 @@ def read(body: bytes) -> dict[str, Any]:
     opener = body[start : start + 1]
     if opener == b"[":
         raise document.not_object(head(Span(body, start, None)))
+    if not opener:
+        raise document.ParseError(f"The document is empty. at offset: {len(body)}")
     if opener != b"{":
         try:
-            value = document.value(body[: start + _MAX_NUMBER])
+            value = Group(body[start : start + _MAX_NUMBER], start).values()
         except document.ParseError:
             if opener != b'"' or len(body) <= start + _MAX_NUMBER:
                 raise
@@ -236,10 +238,10 @@ def read(body: bytes) -> dict[str, Any]:
     return root
 
 
-def head(value: Any) -> Any:
+def head(value: Any, depth: int = 4) -> Any:
     """Returns the beginning of what a span stands for, as much as an error text shows."""
     if isinstance(value, dict):
-        return {name: head(item) for name, item in value.items()}
+        return {name: head(item, depth) for name, item in value.items()}
     if isinstance(value, Text):
         if value.end - value.start <= _SHOWN:
             return value.value()
@@ -247,11 +249,13 @@ def head(value: Any) -> Any:
         return shown.partition(b"\\")[0].decode(errors="replace")
     if not isinstance(value, Span):
         return value
+    if not depth:
+        return document.Unparsed()
     if not value.is_list:
-        return {name: head(item) for name, item in _some(value.members())}
+        return {name: head(item, depth - 1) for name, item in _some(value.members())}
     found: list[Any] = []
     for group in _some(value.groups()):
-        values = group.values() if isinstance(group, Group) else [head(group)]
+        values = group.values() if isinstance(group, Group) else [head(group, depth - 1)]
         found += values if isinstance(values, list) else [values]
     return found
 

@@ -110,6 +110,7 @@ class V2Api:
                 raise invalid("ready must be true or false")
             entries = repository.index(self._core, where, ready_only=ready_only)
             return Response(orjson.dumps([entry._asdict() for entry in entries]))
+        _refuse_pages(request)
         parameters = body.get("parameters") or {}
         if not isinstance(parameters, dict):
             raise invalid("parameters must be a JSON object")
@@ -132,6 +133,23 @@ def _inference(path: str) -> ModelSpec | None:
         return None
     name, version = match.groups()
     return ModelSpec(unquote(name), *version_or_label(unquote(version or "")))
+
+
+def _refuse_pages(request: Request) -> None:
+    """Refuses what a page of another origin has a browser send, which needs no leave for a POST.
+
+    Without tokens, whoever is on this machine may change what is served; a browser on it speaks for
+    any page that it shows. No page can make it send a token that it doesn't have.
+    Source: https://fetch.spec.whatwg.org/#origin-header
+
+    Raises:
+        ServingError: PERMISSION_DENIED.
+    """
+    headers = request.headers
+    if "origin" in headers and "authorization" not in headers:
+        raise ServingError(
+            Code.PERMISSION_DENIED, f"{request.path} is not for web pages without a token"
+        )
 
 
 def _object(body: bytes) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+from server.errors import ServingError
 from server.inference.batching import tensors
 from server.inference.batching.lane import Batch, Request, Watched
 from server.inference.batching.tensors import Tensors
@@ -51,7 +52,7 @@ def _run(batch: Batch) -> Outcome:
         parts = tensors.split(outputs, rows, batch.size)
     except Exception as error:
         if rows == [batch.size]:
-            return [error]
+            return [_without_frames(error)]
         # Which request was wrong, and in which words, shows when each is alone.
         return [_run_alone(request) for request in requests]
     if parts is None:
@@ -64,4 +65,12 @@ def _run_alone(request: Request) -> Tensors | Exception:
     try:
         return request.run(request.inputs)
     except Exception as error:
-        return error
+        return _without_frames(error)
+
+
+def _without_frames(error: Exception) -> Exception:
+    """Lets go of the frames that an error came through, which keep the request that keeps it.
+
+    Its inputs would stay until Python next looks for cycles. What nobody expected is logged.
+    """
+    return error.with_traceback(None) if isinstance(error, ServingError) else error

@@ -203,6 +203,8 @@ class Scheduler:
             with self._lock:
                 lane.leave(request)
             raise
+        finally:
+            del request  # an error's traceback would keep it, and it keeps the error
 
     def _queue(self, servable: object, signature: str, sizes: Sizes, is_ready: IsReady) -> Queue:
         share = self._shares.get(servable)

@@ -129,6 +129,8 @@ class Call(CallContext):
         self._held -= size
 
     def _parsed(self, body: bytes) -> Any:
+        # Not on a thread: protobuf keeps Python's lock while it parses and serializes. 100 MB in
+        # 106 ms kept all other threads waiting for 98 ms, the event loop's included.
         try:
             return self._route.method.parse(body)
         except Exception:

@@ -13,7 +13,6 @@ PREFIX_BYTES = 5
 
 # zlib's windowBits for what gRPC calls gzip and deflate.
 _WINDOW_BITS = {b"gzip": 31, b"deflate": 15}
-ACCEPTED = "identity,deflate,gzip"
 # What is inflated on the event loop; zlib needs a tenth of a millisecond for so much.
 _AT_ONCE = 64 * 1024
 # And at a time on a thread, between two looks at the budget.

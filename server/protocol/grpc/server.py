@@ -22,6 +22,7 @@ _BACKLOG = 1024
 _ACCEPT_S = 0.02
 _LINGER_S = 1.0  # for what was written to connections that are ended
 _LOOK_S = 1.0
+_LOOK_AT = 200  # connections at a time, for a millisecond or so
 _SHORTEST_LOOK_S = 0.02
 
 
@@ -74,6 +75,7 @@ class GrpcServer:
         self._limits = arguments.limits(options.arguments, self._usage.limits)
         self._http2 = arguments.http2(options.arguments)
         self._look: asyncio.TimerHandle | None = None
+        self._unseen: list[Connection] = []
         self._servers: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
         self._is_draining = False
@@ -150,16 +152,22 @@ class GrpcServer:
         )
 
     def _look_at_connections(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Lets each connection see what takes too long, about once a second."""
-        limits, http2, now = self._limits, self._http2, loop.time()
-        for connection in list(self._connections):
-            connection.look(now)
+        """Lets each connection see what takes too long, about once a second, a few at a time."""
+        if not self._unseen:
+            self._unseen = list(self._connections)
+        now = loop.time()
+        for connection in self._unseen[-_LOOK_AT:]:
+            if connection in self._connections:
+                connection.look(now)
+        share = _LOOK_AT / max(len(self._unseen), len(self._connections), _LOOK_AT)
+        del self._unseen[-_LOOK_AT:]
+        limits, http2 = self._limits, self._http2
         shortest = min(
             limits.headers_s, limits.body_s, limits.idle_s, limits.write_s,
             http2.keepalive_s, http2.keepalive_timeout_s,
         )  # fmt: skip
         interval_s = max(min(shortest / 4, _LOOK_S), _SHORTEST_LOOK_S)
-        self._look = loop.call_later(interval_s, self._look_at_connections, loop)
+        self._look = loop.call_later(interval_s * share, self._look_at_connections, loop)
 
     def _opened(self, connection: Connection) -> None:
         self._connections.add(connection)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection
-from typing import Any, cast
+from typing import cast
 
 from server.errors import ServingError
 from server.protocol import sockets
@@ -15,7 +15,7 @@ from server.protocol.http2.frames import ErrorCode, Http2Error, protocol_error, 
 from server.protocol.http2.options import Http2Options
 from server.protocol.http2.patience import Patience
 from server.protocol.http2.reading import FrameReader
-from server.protocol.http2.requests import Requests, unpadded
+from server.protocol.http2.requests import Requests
 from server.protocol.http2.sending import Sender
 from server.protocol.http2.stream import Connected, Stream
 from server.protocol.limits import Limits, Share, Usage
@@ -111,8 +111,9 @@ class Connection(asyncio.Protocol):
         now = loop.time()
         self._flood = FloodGate(options, now)
         self._reader = FrameReader(self, options.frame_bytes)
-        self.peer = _peer(transport)
-        self.is_local = sockets.is_local(transport.get_extra_info("peername"))
+        address = transport.get_extra_info("peername")
+        self.peer = sockets.grpc_name(address)
+        self.is_local = sockets.is_local(address)
         self.sender = Sender(transport, loop, self._answered, self._flood)
         self._requests = Requests(
             self._connected(self), self.sender, options, limits.header_bytes, self._flood, now
@@ -249,7 +250,7 @@ class Connection(asyncio.Protocol):
                 handler(self, flags, number, payload)
 
     def _padded_data(self, flags: int, number: int, payload: bytes) -> None:
-        chunk = unpadded(payload)
+        chunk = frames.unpadded(payload)
         ends = bool(flags & frames.END_STREAM)
         self._requests.data_begins(number, len(payload), ends, len(payload) - len(chunk))
         if chunk:
@@ -265,8 +266,10 @@ class Connection(asyncio.Protocol):
             self.has_acknowledged = True
             return
         self.has_settings = True
-        self.sender.configure(frames.read_settings(payload), list(self.streams))
+        values = frames.read_settings(payload)
+        # Ahead of what wider windows let go: until it is there, the peer keeps to the old ones.
         self.sender.write(frames.frame(frames.SETTINGS, frames.ACK, 0))
+        self.sender.configure(values, list(self.streams))
 
     def _ping(self, flags: int, number: int, payload: bytes) -> None:
         if number:
@@ -334,13 +337,3 @@ _HANDLERS: dict[int, Callable[[Connection, int, int, bytes], None]] = {
     frames.PING: Connection._ping,
     frames.GOAWAY: Connection._go_away,
 }
-
-
-def _peer(transport: asyncio.Transport) -> str:
-    """Returns the peer's address as gRPC writes it."""
-    address: Any = transport.get_extra_info("peername")
-    if isinstance(address, tuple) and len(address) >= 2:
-        is_v6 = ":" in address[0]
-        host = f"[{address[0]}]" if is_v6 else address[0]
-        return f"{'ipv6' if is_v6 else 'ipv4'}:{host}:{address[1]}"
-    return "unix:"

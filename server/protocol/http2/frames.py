@@ -137,3 +137,14 @@ def go_away(last_stream: int, code: ErrorCode, message: str = "") -> bytes:
     """Returns a GOAWAY frame."""
     payload = struct.pack(">II", last_stream, code) + message.encode()[:256]
     return frame(GOAWAY, 0, 0, payload)
+
+
+def unpadded(payload: bytes) -> bytes:
+    """Returns a padded frame's payload.
+
+    Raises:
+        Http2Error: the padding is longer than the frame.
+    """
+    if not payload or payload[0] >= len(payload):
+        raise protocol_error("more padding than payload")
+    return payload[1 : len(payload) - payload[0]]

@@ -70,7 +70,7 @@ class Requests:
         if not number & 1:
             raise protocol_error(f"HEADERS on stream {number}")
         if flags & frames.PADDED:
-            payload = unpadded(payload)
+            payload = frames.unpadded(payload)
         parent = 0
         if flags & frames.HAS_PRIORITY:
             if len(payload) < 5:
@@ -298,17 +298,6 @@ class Requests:
         stream.is_complete = True
         if stream.is_open:
             stream.receiver.end()
-
-
-def unpadded(payload: bytes) -> bytes:
-    """Returns a padded frame's payload.
-
-    Raises:
-        Http2Error: the padding is longer than the frame.
-    """
-    if not payload or payload[0] >= len(payload):
-        raise protocol_error("more padding than payload")
-    return payload[1 : len(payload) - payload[0]]
 
 
 def _depends_on_itself() -> StreamError:

@@ -172,6 +172,15 @@ def test_models_of_the_clients_own_are_refused(server):
         assert server.rest(f"/v2/repository/models/{name}/load", b"{}")[0] == 404
 
 
+def test_web_pages_cannot_change_what_is_served(server):
+    for verb in ("unload", "load"):
+        path = f"/v2/repository/models/scaled/{verb}"
+        headers = {"Origin": "https://example.com", "Content-Type": "text/plain"}
+        status, _, found = server.rest(path, b"{}", headers=headers)
+        assert (status, "web pages" in json.loads(found)["error"]) == (403, True)
+    assert infer(server) == "3"
+
+
 def test_a_configuration_file_that_is_read_again_undoes_nothing(models):
     config = models / "models.config"
     with ServerProcess(
