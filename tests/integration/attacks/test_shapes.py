@@ -74,7 +74,6 @@ MEGABYTE = 10**6
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.xfail(strict=True, reason="JSON of wrong shapes is read on the loop, in Python")
 @pytest.mark.parametrize("size", [MEGABYTE, pytest.param(100 * MEGABYTE, marks=pytest.mark.long)])
 def test_documents_of_wrong_shapes(server, size):
     with attacks.attack(server) as watch:
