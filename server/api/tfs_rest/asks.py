@@ -54,6 +54,8 @@ class RestAsk(Ask[Response]):
         return document.parse_plain(body)
 
     def _long(self, body: bytes) -> Mapping[str, Any]:
+        if len(body) > _HUGE:
+            memory.release()  # what it came in
         if len(body) > pieces.LONG:
             return pieces.read(body)
         found = self._quick(body)

@@ -209,7 +209,7 @@ class Stack:
         """
         if not self.count:
             self.shape = array.shape[1:]
-            if self._capacity and array.dtype.kind != "O":
+            if array.size < self._capacity // 4 and array.dtype.kind != "O":
                 self._buffer = np.empty(self._capacity, array.dtype)
         self.count += len(array)
         self._filled += array.size

@@ -167,7 +167,10 @@ class Rows:
                     f"{document.text(pieces.head(row))} keys must be equal to: "
                     f"{','.join(sorted(self._signature.inputs))}"
                 )
-        return {name: np.stack(found) for name, found in entries.items()}
+        return {
+            name: found[0][None] if len(found) == 1 else np.stack(found)
+            for name, found in entries.items()
+        }
 
     def _entry(
         self,
