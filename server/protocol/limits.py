@@ -24,7 +24,7 @@ class Limits:
         header_bytes: Headers of a request. One with more is refused by itself.
         header_count: How many headers a request may have.
         headers_s: From a request's first byte to the end of its headers; also from the begin of a
-            connection to its first request.
+            connection to its first request (HTTP/2: to its settings).
         body_s: Within which a body must get on by `progress_bytes`.
         progress_bytes: What counts as getting on, for bodies and for the reading of answers.
         idle_s: How long a connection without a request stays open.

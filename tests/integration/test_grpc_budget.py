@@ -244,6 +244,10 @@ def test_headers_over_the_limit_end_their_call_alone():
                 assert await code(call) == grpc.StatusCode.RESOURCE_EXHAUSTED
                 assert "metadata size exceeds" in await call.details()
                 assert await echo(b"y", metadata=[("small", "v" * 1000)]) == b"y"
+            call = echo(b"x", metadata=[("many", "v")] * 300)
+            assert await code(call) == grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert "256 are the most" in await call.details()
+            assert await echo(b"x", metadata=[("many", "v")] * 200) == b"x"
             assert await first == b"x"
 
     run(main)

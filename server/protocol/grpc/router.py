@@ -104,11 +104,17 @@ class Router:
         Raises:
             ServingError: the status of the call that can't be.
         """
-        limit = self._connection.limits.header_bytes
-        if head.size > limit:
+        limits = self._connection.limits
+        if head.size > limits.header_bytes:
             raise ServingError(
                 Code.RESOURCE_EXHAUSTED,
-                f"received metadata size exceeds hard limit ({head.size} vs. {limit})",
+                f"received metadata size exceeds hard limit ({head.size} vs. "
+                f"{limits.header_bytes})",
+            )
+        if len(head.fields) > limits.header_count:
+            raise ServingError(
+                Code.RESOURCE_EXHAUSTED,
+                f"{len(head.fields)} headers; {limits.header_count} are the most",
             )
         if head.method != b"POST":
             return 405

@@ -59,11 +59,6 @@ class Connection(asyncio.Protocol):
         self._since = self.deadline = 0.0
 
     @property
-    def is_idle(self) -> bool:
-        """Whether no request is being received or answered."""
-        return self._task is None and not self._reader.is_midway
-
-    @property
     def waits_since(self) -> float | None:
         """The loop's time since when it has had no request that was let in; None: it has one."""
         return self._since if self._task is None and not self._reader.has_head else None
@@ -166,7 +161,7 @@ class Connection(asyncio.Protocol):
 
     def hurry(self, now: float, patience_s: float) -> None:
         """Ends an idle connection, and gives the peer of another no more than a time to get on."""
-        if self.is_idle and not self._is_ending:
+        if self._task is None and not self._reader.is_midway:
             self._end()
         elif self._task is None or not self._writable.is_set():
             self.deadline = min(self.deadline, now + patience_s)
@@ -295,8 +290,7 @@ class Connection(asyncio.Protocol):
 
     def _end(self) -> None:
         """Closes once all is sent, which a peer that doesn't read can't put off for long."""
-        transport = self._transport
-        if transport is None or self._is_ending:
+        if (transport := self._transport) is None or self._is_ending:
             return
         self._is_refused = self._is_ending = True
         self._watch_reading()

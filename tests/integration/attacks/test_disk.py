@@ -11,6 +11,8 @@ import pytest
 
 from tests.support import attacks
 from tests.support.servers import ROOT
+from wire import services
+from wire import serving_pb2 as pb
 
 # The server, with files that may have so many bytes: writes beyond fail as on a full disk.
 LIMITED = """
@@ -44,6 +46,27 @@ def test_a_full_disk_under_the_access_log(start, limited):
         for line in lines[:-1]:
             json.loads(line)
     assert server.log.count("can't be written") == 1
+
+
+def test_a_full_disk_under_a_request_log(start, limited, models, tmp_path):
+    server = start(f"--request_log_dir={tmp_path}", command=limited, env={"PYTHONPATH": str(ROOT)})
+    request = pb.ReloadConfigRequest()
+    config = request.config.model_config_list.config.add(
+        name="scaled", base_path=str(models / "scaled"), model_platform="tensorflow"
+    )
+    config.logging_config.log_collector_config.type = "file"
+    config.logging_config.log_collector_config.filename_prefix = str(tmp_path / "requests")
+    config.logging_config.sampling_config.sampling_rate = 1.0
+    reload = services.MODEL_METHODS["HandleReloadConfigRequest"]
+    with attacks.attack(server):
+        with server.channel() as channel:
+            answer = reload.stub(channel)(
+                request, timeout=60, metadata=attacks.metadata(attacks.ADMIN)
+            )
+            assert answer.status.error_code == 0
+        for _ in range(400):
+            assert attacks.predict(server)[0] == 200
+        assert sum(file.stat().st_size for file in tmp_path.glob("requests*")) > 10_000
 
 
 def test_a_pipe_that_nobody_reads_under_the_logs(models, tmp_path):

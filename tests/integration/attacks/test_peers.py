@@ -37,7 +37,6 @@ def rows(count):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="JSON is parsed and rendered on the loop, seconds at a time")
 def test_peers_that_ask_for_large_answers_and_read_nothing(server):
     body = rows(400_000)
     with attacks.attack(server):
