@@ -136,9 +136,9 @@ class RequestReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collects a header; a trailer field is none, whatever its name (RFC 9110, 6.5.1)."""
         self._header_count += 1
+        if self._header_count > self._limits.header_count:
+            self._fail(self._too_many_headers())
         if self.has_head:
-            if self._header_count > self._limits.header_count:
-                self._fail(self._too_many_headers())
             return
         key, headers = name.decode("latin-1").lower(), self._headers
         text = value.decode("latin-1").strip(_SPACE)
@@ -151,8 +151,6 @@ class RequestReader:
     def on_headers_complete(self) -> None:
         """Looks at the head, and asks whether to let the request in, before any of its body."""
         parser, headers = self._parser, self._headers
-        if self._header_count > self._limits.header_count:
-            self._fail(self._too_many_headers())
         method = parser.get_method().decode("latin-1")
         if parser.should_upgrade() and method != "CONNECT":
             self._is_upgrade = True

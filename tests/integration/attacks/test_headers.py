@@ -37,14 +37,16 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("what", ENDLESS)
-def test_endless_headers_of_http_are_refused(server, what):
+def test_endless_headers_of_http_are_refused(server, what, transport):
     start, part = ENDLESS[what]
     piece = part * (65536 // len(part))
     with attacks.attack(server, growth=64 * 2**20):
         with attacks.connect(server) as peer:
             peer.sendall(start)
             sent = attacks.send_until_closed(peer, piece, 1600)
-            if what != "empty lines":  # which hold no memory; the connection's begin has its time
+            # Neither of these holds memory: the connection's begin, and the body, have their time.
+            takes_all = ("empty lines", "chunks' extensions" if transport == "library" else "")
+            if what not in takes_all:
                 assert sent < 1600, "100 MiB were taken"
         peers = [attacks.connect(server) for _ in range(100)]
         for peer in peers:
