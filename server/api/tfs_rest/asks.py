@@ -22,6 +22,7 @@ from server.models import memory
 from server.models.servable import Servable
 from server.protocol.http1.messages import Response
 
+_PLAIN = 4 * 2**20  # bytes of plain numbers that are read in one go: some milliseconds
 _HUGE = 8 * 2**20  # bytes, of which pieces stay in many places
 _LONG_ODD = 4 * 1024  # bytes that take as long to read one by one as `LONG` take otherwise
 
@@ -57,9 +58,13 @@ class RestAsk(Ask[Response]):
         if len(body) > _HUGE:
             memory.release()  # what it came in
         if len(body) > pieces.LONG:
-            return pieces.read(body)
+            return self._plain(body) or pieces.read(body)
         found = self._quick(body)
         return document.parse_odd(body) if found is None else found
+
+    def _plain(self, body: bytes) -> Mapping[str, Any] | None:
+        """Reads what is quick to read at any length; None for all else."""
+        return None
 
     async def render(self, answer: Answer) -> Response:
         """Renders JSON; a header names the version."""
@@ -85,6 +90,9 @@ class RestPredict(RestAsk):
 
     def _quick(self, body: bytes) -> Mapping[str, Any] | None:
         return numbers.parse(body) or document.parse_plain(body)
+
+    def _plain(self, body: bytes) -> Mapping[str, Any] | None:
+        return numbers.parse(body) if len(body) <= _PLAIN else None
 
     async def task(self, servable: Servable) -> Task:
         """Reads the tensors in the dtypes of the signature."""

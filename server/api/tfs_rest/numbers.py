@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,7 +25,8 @@ from server.errors import ServingError
 _MAX_ENVELOPE_BYTES = 4096
 # Requests differ in their numbers, seldom in what is around them.
 _KEPT = 32
-_MAX_KEPT_BYTES = 64 * 1024
+_MAX_KEPT_BYTES = 512 * 1024
+_MAX_PARSED_BYTES = 2**20  # by a parser that is kept: it keeps about ten times that
 _MAX_RANK = document.MAX_RANK
 _MAX_NAMES = 16
 _EXACT = 2**53  # up to which doubles hold every integer
@@ -46,8 +48,7 @@ _ZEROS = bytes.maketrans(b"\x01\x02\x03", b"000")
 _AROUND_WORDS = np.isin(np.arange(256), list(b"[]," + _SPACE))
 _NAME = re.compile(rb'"([^"\\\x00-\x1f]*+)"[ \t\r\n]*+:[ \t\r\n]*+')
 
-# Only the event loop's thread uses it; a parser keeps memory of about ten times what it has parsed.
-_parser = simdjson.Parser()
+_parsers = threading.local()  # one parser a thread: new ones cost as much as they parse
 _shapes: dict[int, tuple[bytes, tuple[int, ...]]] = {}  # by the length of the brackets
 
 
@@ -279,9 +280,8 @@ def _flat(text: bytes, has_words: bool, width: int = 1) -> _Flat | None:
         indices = _indices(text, words)
         text = text.translate(_ZEROS)
     has_fractions = has_words or b"." in text or b"e" in text or b"E" in text
-    parser = _parser if len(text) <= _MAX_KEPT_BYTES else simdjson.Parser()
     try:
-        found: Any = parser.parse(text)
+        found: Any = _parser(len(text)).parse(text)
         buffer = found.as_buffer(of_type="d" if has_fractions else "i")
     except (ValueError, TypeError, RuntimeError):
         return None
@@ -290,6 +290,16 @@ def _flat(text: bytes, has_words: bool, width: int = 1) -> _Flat | None:
         array = array.copy()
         array[indices] = values
     return _Flat(array, text, width, indices)
+
+
+def _parser(size: int) -> simdjson.Parser:
+    """Returns a parser for a text of so many bytes: the thread's own, unless that is long."""
+    if size > _MAX_PARSED_BYTES:
+        return simdjson.Parser()
+    parser: simdjson.Parser | None = getattr(_parsers, "kept", None)
+    if parser is None:
+        parser = _parsers.kept = simdjson.Parser()
+    return parser
 
 
 def _word_positions(text: bytes) -> np.ndarray:
