@@ -20,7 +20,7 @@ DEFAULT = "serving_default"
 
 
 @dataclass(frozen=True)
-class Tensor:
+class TensorInfo:
     """An input or output of a signature.
 
     Attributes:
@@ -44,7 +44,7 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Signature:
+class ModelSignature:
     """A named entry of a model; inputs and outputs are sorted by name.
 
     Attributes:
@@ -52,8 +52,8 @@ class Signature:
     """
 
     name: str
-    inputs: Mapping[str, Tensor]
-    outputs: Mapping[str, Tensor]
+    inputs: Mapping[str, TensorInfo]
+    outputs: Mapping[str, TensorInfo]
     method_name: str
     defaults: Mapping[str, np.ndarray] = field(default_factory=dict)
 
@@ -67,7 +67,7 @@ class Signature:
 class Signatures:
     """All signatures of a model, for the server and as the message that metadata is made of."""
 
-    by_name: Mapping[str, Signature]
+    by_name: Mapping[str, ModelSignature]
     message: pb.SignatureDefMap
 
 
@@ -100,8 +100,8 @@ def from_message(message: pb.SignatureDefMap) -> Signatures:
     return Signatures({name: _signature(name, found[name]) for name in found}, message)
 
 
-def _signature(name: str, message: pb.SignatureDef) -> Signature:
-    return Signature(
+def _signature(name: str, message: pb.SignatureDef) -> ModelSignature:
+    return ModelSignature(
         name,
         {key: _tensor(message.inputs[key]) for key in sorted(message.inputs)},
         {key: _tensor(message.outputs[key]) for key in sorted(message.outputs)},
@@ -110,9 +110,9 @@ def _signature(name: str, message: pb.SignatureDef) -> Signature:
     )
 
 
-def _tensor(message: pb.TensorInfo) -> Tensor:
+def _tensor(message: pb.TensorInfo) -> TensorInfo:
     shape = message.tensor_shape
-    return Tensor(
+    return TensorInfo(
         message.name,
         message.dtype,
         None if shape.unknown_rank else tensors.shape_of(shape),

@@ -18,7 +18,7 @@ from server.models.repository import Repository
 from server.models.servable import Servable
 from server.telemetry import tracing
 from server.telemetry.observation import Observer
-from server.telemetry.report import Gather, Report, Reports
+from server.telemetry.report import Gather, ProcessReport, Reports
 from server.telemetry.request_log import RequestLog
 
 R = TypeVar("R")
@@ -90,10 +90,10 @@ class Core:
         """
         return self.repository.find(spec.name, spec.version, spec.label)
 
-    def report(self) -> Report:
+    def report(self) -> ProcessReport:
         """Returns how this process is."""
         models = self.repository.models
-        return Report(
+        return ProcessReport(
             is_ready=self.repository.is_ready and not self.is_draining,
             is_draining=self.is_draining,
             models={

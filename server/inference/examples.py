@@ -13,9 +13,9 @@ import numpy as np
 from google.protobuf import text_format
 
 from server.engines import signatures
-from server.engines.signatures import Signature
+from server.engines.signatures import ModelSignature
 from server.errors import Code, ServingError, invalid
-from server.inference.predict import Call, Execute, checked_inputs, dtype_number
+from server.inference.predict import EngineCall, Execute, checked_inputs, dtype_number
 from server.models.servable import Servable
 from wire import dtypes, methods
 from wire import serving_pb2 as pb
@@ -77,7 +77,7 @@ async def multi_inference(
     """
     response = pb.MultiInferenceResponse()
     model = request.tasks[0].model_spec.name
-    plan: list[tuple[pb.InferenceTask, Signature, tuple[str, ...]]] = []
+    plan: list[tuple[pb.InferenceTask, ModelSignature, tuple[str, ...]]] = []
     for task in request.tasks:
         if not task.model_spec.name:
             raise invalid("Found ModelSpec with an empty model name.")
@@ -114,14 +114,14 @@ async def multi_inference(
     return response
 
 
-def _find_for_examples(servable: Servable, signature_name: str) -> Signature:
+def _find_for_examples(servable: Servable, signature_name: str) -> ModelSignature:
     name = signature_name or signatures.DEFAULT
     if name not in servable.signatures:
         raise invalid(f"No signature was found with the name: {name}")
     return servable.signatures[name]
 
 
-def _classify_outputs(servable: Servable, signature: Signature) -> tuple[str, ...]:
+def _classify_outputs(servable: Servable, signature: ModelSignature) -> tuple[str, ...]:
     _check_method(servable, signature, "classification", methods.CLASSIFY)
     if len(signature.outputs) not in (1, 2):
         raise invalid(f"Expected one or two output Tensors, found {len(signature.outputs)}")
@@ -135,7 +135,7 @@ def _classify_outputs(servable: Servable, signature: Signature) -> tuple[str, ..
     return outputs
 
 
-def _regress_outputs(servable: Servable, signature: Signature) -> tuple[str, ...]:
+def _regress_outputs(servable: Servable, signature: ModelSignature) -> tuple[str, ...]:
     _check_method(servable, signature, "regression", methods.REGRESS)
     if len(signature.outputs) != 1:
         raise invalid("Expected one output Tensor.")
@@ -145,7 +145,7 @@ def _regress_outputs(servable: Servable, signature: Signature) -> tuple[str, ...
     return ("outputs",)
 
 
-def _check_method(servable: Servable, signature: Signature, kind: str, method: str) -> None:
+def _check_method(servable: Servable, signature: ModelSignature, kind: str, method: str) -> None:
     if servable.checks_method_names and signature.method_name != method:
         raise invalid(
             f"Expected {kind} signature method_name to be {method}. Was: {signature.method_name}"
@@ -154,12 +154,12 @@ def _check_method(servable: Servable, signature: Signature, kind: str, method: s
         raise invalid("Expected one input Tensor.")
 
 
-def _check_input(servable: Servable, signature: Signature, kind: str) -> None:
+def _check_input(servable: Servable, signature: ModelSignature, kind: str) -> None:
     if "inputs" not in signature.inputs:
         raise invalid(f"No {kind} inputs found in SignatureDef: {_text(servable, signature)}")
 
 
-def _text(servable: Servable, signature: Signature) -> str:
+def _text(servable: Servable, signature: ModelSignature) -> str:
     """Returns a SignatureDef in protobuf's text format, dtypes by name as in the official one."""
     message = servable.metadata.signature_def[signature.name]
     return _DTYPE.sub(
@@ -182,7 +182,7 @@ def count(examples: pb.Input) -> int:
 async def _run_examples(
     execute: Execute,
     servable: Servable,
-    signature: Signature,
+    signature: ModelSignature,
     examples: pb.Input,
     outputs: tuple[str, ...],
     deadline: float | None,
@@ -199,7 +199,7 @@ async def _run_examples(
     serialized = np.empty(len(messages.examples), object)
     serialized[:] = [context + example.SerializeToString() for example in messages.examples]
     inputs = checked_inputs(signature, {"inputs": serialized})
-    return await execute(servable, Call(signature.name, inputs, outputs, deadline))
+    return await execute(servable, EngineCall(signature.name, inputs, outputs, deadline))
 
 
 def _classification_result(values: Mapping[str, np.ndarray], count: int) -> pb.ClassificationResult:

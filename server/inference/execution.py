@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Mapping
 
 import numpy as np
 
-from server.engines.signatures import Signature
+from server.engines.signatures import ModelSignature
 from server.engines.sizes import only
 from server.inference.batching import exact, tensors
 from server.inference.batching.lane import Shapes, Watched
 from server.inference.batching.parameters import Parameters
 from server.inference.batching.scheduler import Scheduler
-from server.inference.predict import Call
+from server.inference.predict import EngineCall
 from server.models.servable import Servable
 from server.telemetry.queues import QueueMetrics
 
@@ -52,7 +52,7 @@ class Execution:
         """Whether an execution is under way, for whomever."""
         return self._scheduler.is_busy
 
-    def __call__(self, servable: Servable, call: Call) -> Awaitable[Mapping[str, np.ndarray]]:
+    def __call__(self, servable: Servable, call: EngineCall) -> Awaitable[Mapping[str, np.ndarray]]:
         """Returns the call's outputs by name, to be awaited.
 
         Raises:
@@ -98,7 +98,7 @@ class Execution:
         self._scheduler.close()
 
 
-def fits(signature: Signature, inputs: Mapping[str, np.ndarray], is_fixed: bool) -> bool:
+def fits(signature: ModelSignature, inputs: Mapping[str, np.ndarray], is_fixed: bool) -> bool:
     """Tells whether inputs have the signature's ranks and sizes, so that they may be merged.
 
     Others are the engine's to refuse, or not: TensorFlow Serving checks no shape before the graph
@@ -128,6 +128,6 @@ def _always(shapes: Shapes) -> bool:
     return True  # the sizes in which the version is executed are compiled when it is loaded
 
 
-async def inline(servable: Servable, call: Call) -> Mapping[str, np.ndarray]:
+async def inline(servable: Servable, call: EngineCall) -> Mapping[str, np.ndarray]:
     """Runs a call on the calling thread: for warm-up, which has a thread of its own."""
     return servable.engine.run(call.signature, call.inputs, call.outputs)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from server.engines import signatures
-from server.engines.signatures import Signature
+from server.engines.signatures import ModelSignature
 from server.errors import Code, ServingError, invalid
 from server.models.servable import Servable
 from wire import dtypes, methods
@@ -20,7 +20,7 @@ from wire import dtypes, methods
 _METHODS = (methods.PREDICT, methods.CLASSIFY, methods.REGRESS)
 
 
-class Call(NamedTuple):
+class EngineCall(NamedTuple):
     """One execution that an engine is asked for.
 
     Attributes:
@@ -38,7 +38,7 @@ class Call(NamedTuple):
     started: Callable[[int, int], None] | None = None
 
 
-Execute = Callable[[Servable, Call], Awaitable[Mapping[str, np.ndarray]]]
+Execute = Callable[[Servable, EngineCall], Awaitable[Mapping[str, np.ndarray]]]
 
 
 def predict(
@@ -56,7 +56,7 @@ def predict(
         ServingError: unknown signature, wrong inputs or outputs, or a failure of the model.
     """
     signature = find(servable, signature_name)
-    call = Call(
+    call = EngineCall(
         signature.name,
         checked_inputs(signature, inputs),
         _outputs(signature, output_filter),
@@ -65,7 +65,7 @@ def predict(
     return execute(servable, call)
 
 
-def find(servable: Servable, signature_name: str) -> Signature:
+def find(servable: Servable, signature_name: str) -> ModelSignature:
     """Returns a signature, the default one for an empty name.
 
     Raises:
@@ -87,7 +87,9 @@ def find(servable: Servable, signature_name: str) -> Signature:
     return signature
 
 
-def checked_inputs(signature: Signature, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def checked_inputs(
+    signature: ModelSignature, inputs: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
     """Returns the inputs in the signature's order.
 
     Raises:
@@ -108,7 +110,7 @@ def checked_inputs(signature: Signature, inputs: Mapping[str, np.ndarray]) -> di
     return checked
 
 
-def check_names(signature: Signature, sent: Collection[str]) -> None:
+def check_names(signature: ModelSignature, sent: Collection[str]) -> None:
     """Checks the names of a request's inputs; those with a default may be missing.
 
     Sources: VerifyRequestInputsSize, and GetInputValues in tensorflow/cc/saved_model/util.cc
@@ -143,7 +145,7 @@ def _list(names: Iterable[str]) -> str:
     return ",".join(sorted(names))
 
 
-def _outputs(signature: Signature, output_filter: Sequence[str]) -> tuple[str, ...]:
+def _outputs(signature: ModelSignature, output_filter: Sequence[str]) -> tuple[str, ...]:
     if not output_filter:
         return signature.output_names
     for index, name in enumerate(output_filter):

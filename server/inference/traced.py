@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from server.inference.ask import Answer, Ask, ModelSpec
-from server.inference.predict import Call, Execute
+from server.inference.predict import EngineCall, Execute
 from server.inference.tasks import Task
 from server.models.servable import Servable
 from server.telemetry.tracing import Trace
@@ -65,7 +65,7 @@ class TracedAsk(Ask[R]):
 def executing(execute: Execute, trace: Trace) -> Execute:
     """Returns an `Execute` with spans: `queue` until a call's execution begins, then `execute`."""
 
-    async def run(servable: Servable, call: Call) -> Mapping[str, np.ndarray]:
+    async def run(servable: Servable, call: EngineCall) -> Mapping[str, np.ndarray]:
         arrived = time.time_ns()
         began: int | None = None
         sizes: list[int] = []

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from collections.abc import Sequence
 
-from server.launch.options import UNSUPPORTED, Options
+from server.launch.options import UNSUPPORTED, ServerOptions
 
 _EXAMPLES = """\
 examples:
@@ -16,7 +16,7 @@ examples:
 """
 
 
-def parse(arguments: Sequence[str]) -> tuple[Options, list[str]]:
+def parse(arguments: Sequence[str]) -> tuple[ServerOptions, list[str]]:
     """Returns the options and the warnings to give; ends the process for wrong flags."""
     parser = argparse.ArgumentParser(
         "python -m server",
@@ -28,7 +28,7 @@ def parse(arguments: Sequence[str]) -> tuple[Options, list[str]]:
     )
     official = parser.add_argument_group("flags of TensorFlow Serving")
     own = parser.add_argument_group("flags of this server")
-    for option in dataclasses.fields(Options):
+    for option in dataclasses.fields(ServerOptions):
         kind = type(option.default)
         is_flag = kind is bool
         (own if option.metadata["is_own"] else official).add_argument(
@@ -51,7 +51,7 @@ def parse(arguments: Sequence[str]) -> tuple[Options, list[str]]:
         for name, why in UNSUPPORTED.items()
         if found.pop(name) is not None
     ]
-    options = Options(**found)
+    options = ServerOptions(**found)
     if not (options.version or options.model_base_path or options.model_config_file):
         parser.error("name a model: --model_base_path=DIR, or --model_config_file=FILE")
     return options, warnings

@@ -22,7 +22,7 @@ def _own_flag(default: Any, text: str, *, choices: tuple[str, ...] = ()) -> Any:
 
 
 @dataclass(frozen=True)
-class Options:
+class ServerOptions:
     """One field a flag; the flag's help is the field's documentation."""
 
     # TensorFlow Serving's.

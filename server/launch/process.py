@@ -17,7 +17,7 @@ from server.inference.admission import Admission
 from server.inference.core import Core
 from server.inference.execution import Execution
 from server.launch import settings, transport
-from server.launch.options import Options
+from server.launch.options import ServerOptions
 from server.launch.settings import Settings
 from server.launch.worker_pipe import WorkerPipe
 from server.models import memory, threads
@@ -47,7 +47,7 @@ def show_version() -> int:
 
 
 def run(
-    options: Options,
+    options: ServerOptions,
     pipe: Connection | None = None,
     models: Sequence[ModelConfig] | None = None,
 ) -> int:
@@ -82,7 +82,9 @@ def run(
 class Server:
     """All parts of one server process."""
 
-    def __init__(self, options: Options, found: Settings, pipe: Connection | None = None) -> None:
+    def __init__(
+        self, options: ServerOptions, found: Settings, pipe: Connection | None = None
+    ) -> None:
         self._options = options
         self._pipe = pipe
         self._settings = found

@@ -13,7 +13,7 @@ from server.engines.engine import EngineOptions
 from server.errors import invalid
 from server.inference.batching import parameters as batching
 from server.launch import descriptors, monitoring
-from server.launch.options import Options
+from server.launch.options import ServerOptions
 from server.loading.loader import Loader
 from server.models import model_config
 from server.models.model_config import ModelConfig
@@ -50,7 +50,7 @@ class Settings:
     access_log: AccessLog | None
 
 
-def read(options: Options) -> Settings:
+def read(options: ServerOptions) -> Settings:
     """Reads everything that the flags name.
 
     Raises:
@@ -83,7 +83,7 @@ def read(options: Options) -> Settings:
     )
 
 
-def models(options: Options) -> list[ModelConfig]:
+def models(options: ServerOptions) -> list[ModelConfig]:
     """Returns the models to serve, from the config file or from the flags.
 
     Raises:
@@ -99,7 +99,7 @@ def models(options: Options) -> list[ModelConfig]:
     return found
 
 
-def _request_log_dir(options: Options) -> Path | None:
+def _request_log_dir(options: ServerOptions) -> Path | None:
     directory = options.request_log_dir
     return Path(directory).expanduser().absolute() if directory else None
 
@@ -108,7 +108,7 @@ def _token(file: str) -> Token | None:
     return Token.read(Path(file)) if file else None
 
 
-def _limits(options: Options) -> Limits:
+def _limits(options: ServerOptions) -> Limits:
     return Limits(
         message_bytes=options.max_request_bytes,
         connection_bytes=min(2 * options.max_request_bytes, options.max_bytes_under_way),
@@ -117,7 +117,7 @@ def _limits(options: Options) -> Limits:
     )
 
 
-def _loader(options: Options, batches: batching.Parameters) -> Loader:
+def _loader(options: ServerOptions, batches: batching.Parameters) -> Loader:
     session = options.tensorflow_session_parallelism
     cache = options.compilation_cache_dir
     return Loader(
@@ -139,7 +139,7 @@ def _loader(options: Options, batches: batching.Parameters) -> Loader:
     )
 
 
-def _repository(options: Options) -> RepositoryOptions:
+def _repository(options: ServerOptions) -> RepositoryOptions:
     return RepositoryOptions(
         retries=Retries(options.max_num_load_retries, options.load_retry_interval_micros / 1e6),
         load_threads=options.num_load_threads or max(os.cpu_count() or 1, 2),
@@ -149,7 +149,7 @@ def _repository(options: Options) -> RepositoryOptions:
     )
 
 
-def _grpc(options: Options, tls: Tls | None) -> GrpcOptions:
+def _grpc(options: ServerOptions, tls: Tls | None) -> GrpcOptions:
     arguments: dict[str, int | str] = {}
     for argument in filter(None, options.grpc_channel_arguments.split(",")):
         key, equals, value = argument.partition("=")
@@ -166,7 +166,7 @@ def _grpc(options: Options, tls: Tls | None) -> GrpcOptions:
     )
 
 
-def _http(options: Options, tls: Tls | None) -> HttpOptions | None:
+def _http(options: ServerOptions, tls: Tls | None) -> HttpOptions | None:
     if options.rest_api_port == 0:
         return None
     if options.rest_api_port == options.port > 0:
@@ -181,7 +181,7 @@ def _http(options: Options, tls: Tls | None) -> HttpOptions | None:
     )
 
 
-def _front(options: Options) -> FrontOptions:
+def _front(options: ServerOptions) -> FrontOptions:
     file = options.monitoring_config_file
     return FrontOptions(
         cors=options.rest_api_enable_cors_support,
@@ -191,11 +191,11 @@ def _front(options: Options) -> FrontOptions:
     )
 
 
-def _merges(options: Options) -> bool:
+def _merges(options: ServerOptions) -> bool:
     return options.enable_batching or options.adaptive_batching
 
 
-def _batching(options: Options) -> batching.Parameters:
+def _batching(options: ServerOptions) -> batching.Parameters:
     found = replace(_parameters(options), waiting_bytes=options.max_bytes_under_way)
     if options.exact:
         if options.engine == "tensorflow":
@@ -207,7 +207,7 @@ def _batching(options: Options) -> batching.Parameters:
     return found
 
 
-def _parameters(options: Options) -> batching.Parameters:
+def _parameters(options: ServerOptions) -> batching.Parameters:
     file = options.batching_parameters_file
     if not options.enable_batching:
         if file:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from server.errors import Code, ServingError, internal
 from server.models.model_config import Configure, ModelConfig
-from server.telemetry.report import Report, Reports
+from server.telemetry.report import ProcessReport, Reports
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class WorkerPipe:
         self,
         pipe: Connection,
         repository: Configurable,
-        report: Callable[[], Report],
+        report: Callable[[], ProcessReport],
         orphaned: Callable[[], None],
     ) -> None:
         """Takes what a question is answered with, and what to do without a supervisor."""

@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from server.launch import log
-from server.launch.options import Options
+from server.launch.options import ServerOptions
 from server.launch.worker_link import Message, WorkerLink
 from server.models import switches
 from server.models.model_config import ModelConfig
@@ -39,7 +39,7 @@ _PING_S = 2.0  # between questions whether a worker is there
 _HANGS_S = 10.0  # from then on nobody waits for a worker that doesn't answer
 
 
-def run(options: Options) -> int:
+def run(options: ServerOptions) -> int:
     """Starts the workers and stays with them until SIGTERM or SIGINT; returns the exit status."""
     held: list[socket.socket] = []
     try:
@@ -113,7 +113,7 @@ class _Round:
 
 @dataclass
 class _Supervisor:
-    options: Options
+    options: ServerOptions
     workers: list[_Worker] = field(default_factory=list)
     models: Sequence[ModelConfig] | None = None
     rounds: dict[int, _Round] = field(default_factory=dict)
@@ -296,7 +296,7 @@ class _Supervisor:
             self._answered(number, index, None)
 
 
-def _work(options: Options, pipe: Connection, models: Sequence[ModelConfig] | None) -> None:
+def _work(options: ServerOptions, pipe: Connection, models: Sequence[ModelConfig] | None) -> None:
     """Serves in a worker's process."""
     from server.launch import process
 

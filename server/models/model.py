@@ -7,12 +7,12 @@ from pathlib import Path
 
 from server.models.model_config import ModelConfig
 from server.models.servable import Servable
-from server.models.version import State, Version
+from server.models.version import Version, VersionState
 
 _MAX_ENDED = 20  # ended versions that a model's status still lists
 
 
-class Model:
+class ServedModel:
     """One model and its versions.
 
     Attributes:
@@ -43,7 +43,7 @@ class Model:
         return [
             version
             for number, version in self.versions.items()
-            if version.state is State.UNLOADING and number in self.aspired
+            if version.state is VersionState.UNLOADING and number in self.aspired
         ]
 
     def refresh(self) -> None:
@@ -51,7 +51,7 @@ class Model:
         self.available = {
             version.number: version.servable
             for version in sorted([*self.moved, *self.versions.values()], key=lambda v: v.number)
-            if version.state is State.AVAILABLE and version.servable is not None
+            if version.state is VersionState.AVAILABLE and version.servable is not None
         }
         self.latest = self.available[max(self.available)] if self.available else None
 
@@ -72,12 +72,12 @@ class Model:
         """
         aspired = self.aspired
         wanted = {n: self.versions[n] for n in aspired if n in self.versions}
-        ready = {n for n, version in wanted.items() if version.state is State.AVAILABLE}
+        ready = {n for n, version in wanted.items() if version.state is VersionState.AVAILABLE}
         if aspired and (not ready or any(version.is_pending for version in wanted.values())):
             return []
         old = [version for number, version in self.versions.items() if number not in aspired]
         old += [v for v in self.moved if v.number not in aspired or v.number in ready]
-        return [version for version in old if version.state is State.AVAILABLE]
+        return [version for version in old if version.state is VersionState.AVAILABLE]
 
     def try_again(self) -> None:
         """Lets versions that couldn't be loaded be tried once more, at once."""
@@ -89,7 +89,7 @@ class Model:
 
     def forget(self) -> None:
         """Drops the oldest of the versions that have ended."""
-        self.moved = [version for version in self.moved if version.state is not State.END]
-        ended = [n for n, version in self.versions.items() if version.state is State.END]
+        self.moved = [version for version in self.moved if version.state is not VersionState.END]
+        ended = [n for n, version in self.versions.items() if version.state is VersionState.END]
         for number in sorted(set(ended) - set(self.found))[:-_MAX_ENDED]:
             del self.versions[number]

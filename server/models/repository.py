@@ -14,12 +14,12 @@ from pathlib import Path
 from server.errors import Code, ServingError, invalid
 from server.models import discovery, memory, model_config, priority, switches, threads
 from server.models.discovery import Seen
-from server.models.model import Model
+from server.models.model import ServedModel
 from server.models.model_config import ModelConfig
 from server.models.scan import Place, Scan
 from server.models.servable import Servable
 from server.models.threads import Loads
-from server.models.version import Load, Retries, State, Version
+from server.models.version import Load, Retries, Version, VersionState
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +56,8 @@ class Repository:
         """Takes the function that loads a version, called on threads of the repository."""
         self._load = load
         self._options = options
-        self._models: dict[str, Model] = {}
-        self._removed: dict[str, Model] = {}
+        self._models: dict[str, ServedModel] = {}
+        self._removed: dict[str, ServedModel] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._loads = Loads(options.load_threads, options.load_patience_s)
         self._preparations = asyncio.Semaphore(1)
@@ -102,7 +102,7 @@ class Repository:
         return [found[number] for number in sorted(found, reverse=True)]
 
     @property
-    def models(self) -> Mapping[str, Model]:
+    def models(self) -> Mapping[str, ServedModel]:
         """The configured models by name."""
         return self._models
 
@@ -192,7 +192,7 @@ class Repository:
             del self._removed[next(iter(self._removed))]
         for config in configs:
             self._removed.pop(config.name, None)
-            model = self._models.setdefault(config.name, Model(config))
+            model = self._models.setdefault(config.name, ServedModel(config))
             is_turned = config.switch != model.config.switch
             model.config = config
             if is_turned and config.switch.is_on:
@@ -224,7 +224,7 @@ class Repository:
     def _look_at(self, place: Place) -> Seen:
         return discovery.look(place.path, place.failed, tflite=self._options.tflite)
 
-    def _update(self, model: Model, seen: Seen) -> None:
+    def _update(self, model: ServedModel, seen: Seen) -> None:
         if seen.versions is not None and not seen.versions and model.found:
             logger.warning("%s: no version left in %s", model.config.name, model.config.base_path)
         self._take_over(model, seen)
@@ -235,7 +235,7 @@ class Repository:
                 del model.versions[version.number]
         self._reconcile(model)
 
-    def _take_over(self, model: Model, seen: Seen) -> None:
+    def _take_over(self, model: ServedModel, seen: Seen) -> None:
         if seen.versions is None:  # unreadable, for the moment perhaps: what is loaded stays
             if model.unreadable != model.config.base_path:
                 logger.warning("%s: can't read %s", model.config.name, model.config.base_path)
@@ -243,17 +243,20 @@ class Repository:
         else:
             model.found, model.unreadable = seen.versions, None
 
-    def _reconcile(self, model: Model) -> None:
+    def _reconcile(self, model: ServedModel) -> None:
         model.replace_moved()
         aspired = model.aspired
         for number in sorted(aspired, reverse=True):
             version = model.versions.get(number)
-            if version is None or (version.state is State.END and version.error is None):
+            if version is None or (version.state is VersionState.END and version.error is None):
                 version = Version(model.config.name, number, model.found[number])
                 model.versions[number] = version
                 _start(self._bring_up(model, version), self._tasks)
         for number, version in list(model.versions.items()):
-            if number not in aspired and version.state in (State.START, State.LOADING):
+            if number not in aspired and version.state in (
+                VersionState.START,
+                VersionState.LOADING,
+            ):
                 version.abandon()
         for version in model.superseded():
             version.retire()
@@ -261,7 +264,7 @@ class Repository:
         model.refresh()
         model.forget()
 
-    async def _bring_up(self, model: Model, version: Version) -> None:
+    async def _bring_up(self, model: ServedModel, version: Version) -> None:
         loading = asyncio.ensure_future(
             version.load(self._load, self._loads, self._options.retries)
         )
@@ -278,7 +281,7 @@ class Repository:
             async with self._preparations:
                 await threads.run(lambda: _prepare(prepare), "prepare")
 
-    async def _take_down(self, model: Model, version: Version) -> None:
+    async def _take_down(self, model: ServedModel, version: Version) -> None:
         await version.unload()
         self._reconcile(model)  # it may be wanted again by now
         await threads.run(memory.trim, "trim")
@@ -318,7 +321,7 @@ def _prepare(prepare: Callable[[], None]) -> None:
     prepare()
 
 
-def _asked_version(model: Model | None, version: int | None, label: str) -> int | None:
+def _asked_version(model: ServedModel | None, version: int | None, label: str) -> int | None:
     """Returns the version that a request is for; None for any.
 
     Version 0 of a model that has no such version is any, too: OpenVINO's clients send it.
@@ -332,7 +335,7 @@ def _asked_version(model: Model | None, version: int | None, label: str) -> int 
     return version
 
 
-async def _settled(model: Model) -> None:
+async def _settled(model: ServedModel) -> None:
     while waits := [
         *(version.tried.wait() for version in model.versions.values() if version.is_pending),
         *(version.ended.wait() for version in model.returning),

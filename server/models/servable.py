@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from server.engines.engine import Engine
-from server.engines.signatures import Signature, Signatures
+from server.engines.signatures import ModelSignature, Signatures
 from server.engines.sizes import Sizes
 
 
@@ -33,7 +33,7 @@ class Servable:
     ) -> None:
         self.name = name
         self.version = version
-        self.signatures: Mapping[str, Signature] = signatures.by_name
+        self.signatures: Mapping[str, ModelSignature] = signatures.by_name
         self.metadata = signatures.message
         self.engine = engine
         # Of the signatures whose calls may be merged; replaced as a whole when there are more.

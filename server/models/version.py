@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 Load = Callable[[str, int, Path], Servable]
 
 
-class State(enum.IntEnum):
+class VersionState(enum.IntEnum):
     """Numbers of ModelVersionStatus.State (tensorflow_serving/apis/get_model_status.proto)."""
 
     START = 10
@@ -31,11 +31,11 @@ class State(enum.IntEnum):
 
 
 _NEXT = {
-    State.START: {State.LOADING, State.END},
-    State.LOADING: {State.AVAILABLE, State.END},
-    State.AVAILABLE: {State.UNLOADING},
-    State.UNLOADING: {State.END},
-    State.END: set(),
+    VersionState.START: {VersionState.LOADING, VersionState.END},
+    VersionState.LOADING: {VersionState.AVAILABLE, VersionState.END},
+    VersionState.AVAILABLE: {VersionState.UNLOADING},
+    VersionState.UNLOADING: {VersionState.END},
+    VersionState.END: set(),
 }
 
 
@@ -57,7 +57,7 @@ class Version:
         self.name = name
         self.number = number
         self.path = path
-        self.state = State.START
+        self.state = VersionState.START
         self.error: ServingError | None = None
         self.servable: Servable | None = None
         self.tried = asyncio.Event()  # set when the first attempt to load it has ended
@@ -70,12 +70,12 @@ class Version:
     @property
     def is_pending(self) -> bool:
         """Whether it is on its way to being available, its first attempt not yet failed."""
-        return self.state in (State.START, State.LOADING) and not self.tried.is_set()
+        return self.state in (VersionState.START, VersionState.LOADING) and not self.tried.is_set()
 
     @property
     def has_failed(self) -> bool:
         """Whether it ended because it couldn't be loaded."""
-        return self.state is State.END and self.error is not None
+        return self.state is VersionState.END and self.error is not None
 
     async def load(self, load: Load, loads: Loads, retries: Retries) -> None:
         """Loads the version when it is its turn, with retries, until it is available or ends."""
@@ -84,7 +84,7 @@ class Version:
             self._fingerprint = discovery.fingerprint(self.path)
             return load(self.name, self.number, self.path)
 
-        self._enter(State.LOADING)
+        self._enter(VersionState.LOADING)
         what = f"loading {self.name} version {self.number}"
         attempt = 0
         while self._wanted:
@@ -103,15 +103,15 @@ class Version:
                 await self._wait(retries.interval_s)
             else:
                 self.error = None
-                self._enter(State.AVAILABLE)
+                self._enter(VersionState.AVAILABLE)
                 self.tried.set()
                 return
         self.tried.set()
-        self._enter(State.END)
+        self._enter(VersionState.END)
 
     def retire(self) -> None:
         """Takes the version out of service: no new request reaches it; `unload` is next."""
-        self._enter(State.UNLOADING)
+        self._enter(VersionState.UNLOADING)
 
     async def unload(self) -> None:
         """Waits for the last request and lets go of the model."""
@@ -120,7 +120,7 @@ class Version:
             servable.is_retired = True
             await servable.drained()
             servable.engine.close()
-        self._enter(State.END)
+        self._enter(VersionState.END)
 
     def abandon(self) -> None:
         """Gives up on loading it: no further attempt is made."""
@@ -155,9 +155,9 @@ class Version:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._changed.wait(), max(seconds, 0))
 
-    def _enter(self, state: State) -> None:
+    def _enter(self, state: VersionState) -> None:
         assert state in _NEXT[self.state], f"{self.name}/{self.number}: {self.state} -> {state}"
         logger.info("%s version %d: %s", self.name, self.number, state.name)
         self.state = state
-        if state is State.END:
+        if state is VersionState.END:
             self.ended.set()

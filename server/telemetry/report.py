@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Report:
+class ProcessReport:
     """One process, now.
 
     Attributes:
@@ -26,7 +26,7 @@ class Report:
 
 
 # The reports of all workers in their order; None for one that isn't up.
-Reports = Sequence[Report | None]
+Reports = Sequence[ProcessReport | None]
 Gather = Callable[[], Awaitable[Reports]]
 
 

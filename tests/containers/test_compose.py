@@ -9,7 +9,7 @@ import pytest
 from docker.utils import parse_bytes
 
 from exporter import stack
-from server.launch.options import UNSUPPORTED, Options
+from server.launch.options import UNSUPPORTED, ServerOptions
 from tests.support.compose import ROOT, SCALE, Compose
 
 # Flags of server/launch/options.py that the official server doesn't have.
@@ -41,7 +41,9 @@ def test_the_default_is_the_official_image_with_a_pinned_tag():
 
 
 def test_the_official_image_gets_only_flags_that_it_has():
-    known = {option.name for option in dataclasses.fields(Options)} - OURS | UNSUPPORTED.keys()
+    known = {
+        option.name for option in dataclasses.fields(ServerOptions)
+    } - OURS | UNSUPPORTED.keys()
     flags = dict(flag[2:].split("=", 1) for flag in config()["model-server"]["command"])
     assert flags.keys() <= known
     assert flags["xla_cpu_compilation_enabled"] == "true"

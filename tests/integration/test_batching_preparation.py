@@ -8,7 +8,7 @@ import pytest
 
 from artifact.manifest import Manifest
 from server.engines.engine import EngineOptions
-from server.engines.signatures import Signature, Tensor
+from server.engines.signatures import ModelSignature, TensorInfo
 from server.engines.sizes import Sizes, only, steps
 from server.inference.batching.preparation import LONGEST_S, Preparation, by_use
 from server.loading import loader as loading
@@ -36,8 +36,8 @@ class Function:
 def signature(dtype="float32", shape=(-1, 3), output=(-1, 3)):
     number = dtypes.number(dtype)
     return {
-        "s": Signature(
-            "s", {"x": Tensor("x:0", number, shape)}, {"y": Tensor("y:0", 1, output)}, ""
+        "s": ModelSignature(
+            "s", {"x": TensorInfo("x:0", number, shape)}, {"y": TensorInfo("y:0", 1, output)}, ""
         )
     }
 

@@ -19,7 +19,7 @@ import h2.exceptions
 import pytest
 
 from server.protocol.http2 import frames
-from server.protocol.http2.connection import Connection
+from server.protocol.http2.connection import Http2Connection
 from server.protocol.http2.frames import PREFACE, ErrorCode, frame
 from server.protocol.http2.hpack import encode
 from server.protocol.http2.options import Http2Options
@@ -202,7 +202,7 @@ def verdict(written):
 class Ours:
     def __init__(self, answers):
         self.sink, usage = Sink(), Usage()
-        self.connection = Connection(
+        self.connection = Http2Connection(
             lambda connection: Holding(connection, answers),
             Http2Options(frame_bytes=16_384),
             usage.limits,

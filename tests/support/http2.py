@@ -4,7 +4,7 @@ import asyncio
 import socket
 
 from server.protocol.http2 import frames
-from server.protocol.http2.connection import Connection
+from server.protocol.http2.connection import Http2Connection
 from server.protocol.http2.frames import PREFACE, frame
 from server.protocol.http2.hpack import encode
 from server.protocol.http2.options import Http2Options
@@ -76,7 +76,9 @@ class Peer:
 
         def new():
             limits = self.usage.limits
-            return Connection(connected, self.options, limits, self.usage, lambda _: None, closed)
+            return Http2Connection(
+                connected, self.options, limits, self.usage, lambda _: None, closed
+            )
 
         _, self.connection = await self.loop.create_connection(new, sock=ours)
         self.looking = asyncio.create_task(self.look())
@@ -166,7 +168,7 @@ def feed(pieces, **options):
     async def main():
         sink = Sink()
         usage = Usage()
-        connection = Connection(
+        connection = Http2Connection(
             Echo, Http2Options(**options), usage.limits, usage, lambda _: None, lambda _: None
         )
         connection.connection_made(sink)

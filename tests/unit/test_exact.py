@@ -5,13 +5,13 @@ import asyncio
 import numpy as np
 import pytest
 
-from server.engines.signatures import Signature, Tensor
+from server.engines.signatures import ModelSignature, TensorInfo
 from server.engines.sizes import Sizes, steps
 from server.errors import Code, ServingError
 from server.inference.batching import exact
 from server.inference.batching.parameters import Parameters
 from server.inference.execution import Execution
-from server.inference.predict import Call
+from server.inference.predict import EngineCall
 from wire import dtypes
 
 PROVEN = frozenset({"s"})
@@ -37,8 +37,8 @@ class Function:
 
 
 def found(engine, tmp_path, shape=(-1, 3), dtype="float32"):
-    tensor = Tensor("x:0", dtypes.number(dtype), shape)
-    signatures = {"s": Signature("s", {"x": tensor}, {"y": Tensor("y:0", 1, (-1, 3))}, "")}
+    tensor = TensorInfo("x:0", dtypes.number(dtype), shape)
+    signatures = {"s": ModelSignature("s", {"x": tensor}, {"y": TensorInfo("y:0", 1, (-1, 3))}, "")}
     return exact.sizes(engine, signatures, PROVEN, steps(32), tmp_path).get("s")
 
 
@@ -159,8 +159,8 @@ class Servable:
 
     def __init__(self, engine, sizes):
         self.engine, self.batches = engine, {} if sizes is None else {"s": sizes}
-        tensor = Tensor("x:0", dtypes.number("float32"), (-1, 3))
-        self.signatures = {"s": Signature("s", {"x": tensor}, {"y": tensor}, "")}
+        tensor = TensorInfo("x:0", dtypes.number("float32"), (-1, 3))
+        self.signatures = {"s": ModelSignature("s", {"x": tensor}, {"y": tensor}, "")}
 
 
 def served(engine, sizes, requests, **flags):
@@ -169,7 +169,7 @@ def served(engine, sizes, requests, **flags):
     async def ask():
         batches = Execution(Parameters(), **flags)
         servable = Servable(engine, sizes)
-        calls = [batches(servable, Call("s", {"x": x}, ("y",))) for x in requests]
+        calls = [batches(servable, EngineCall("s", {"x": x}, ("y",))) for x in requests]
         answers = await asyncio.gather(*calls)
         batches.close()
         return [answer["y"] for answer in answers]
@@ -203,7 +203,7 @@ def test_one_bad_request_costs_the_others_no_bit():
         batches = Execution(Parameters(), is_exact=True)
         servable = Servable(engine, Sizes(32, (4, 32)))
         inputs = [np.ones((1, 3), np.float32)] * 5 + [-np.ones((1, 3), np.float32)]
-        calls = [batches(servable, Call("s", {"x": x}, ("y",))) for x in inputs]
+        calls = [batches(servable, EngineCall("s", {"x": x}, ("y",))) for x in inputs]
         answers = await asyncio.gather(*calls, return_exceptions=True)
         batches.close()
         return answers

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from server.engines.signatures import Signature, Tensor
+from server.engines.signatures import ModelSignature, TensorInfo
 from server.engines.sizes import Sizes, steps
 from server.errors import Code, ServingError
 from server.inference.batching import tensors
@@ -15,7 +15,7 @@ from server.inference.batching.queue import _MAX_LANES
 from server.inference.batching.refusals import Overloaded
 from server.inference.batching.scheduler import Scheduler
 from server.inference.execution import Execution, fits
-from server.inference.predict import Call
+from server.inference.predict import EngineCall
 from server.telemetry.queues import QueueMetrics
 
 
@@ -293,7 +293,7 @@ def test_shapes_that_do_not_fit_are_run_one_by_one_and_make_no_lanes():
     ],
 )
 def test_only_shapes_of_the_signature_fit(declared, shape, is_fixed, expected):
-    signature = Signature("s", {"x": Tensor("x:0", 1, declared)}, {}, "")
+    signature = ModelSignature("s", {"x": TensorInfo("x:0", 1, declared)}, {}, "")
     assert fits(signature, {"x": np.zeros(shape)}, is_fixed) is expected
 
 
@@ -480,8 +480,8 @@ def test_without_batching_calls_are_not_merged_and_wait_in_a_queue_of_their_own(
 
         def __init__(self, model):
             self.engine, self.batches = Engine(model), {"s": steps(4)}
-            tensor = Tensor("x:0", 1, (-1, 2))
-            self.signatures = {"s": Signature("s", {"x": tensor}, {"y": tensor}, "")}
+            tensor = TensorInfo("x:0", 1, (-1, 2))
+            self.signatures = {"s": ModelSignature("s", {"x": tensor}, {"y": tensor}, "")}
 
     model = Model()
 
@@ -490,10 +490,12 @@ def test_without_batching_calls_are_not_merged_and_wait_in_a_queue_of_their_own(
         servable = Servable(model)
         model.hold()
         x = {"x": np.zeros((2, 2), np.float32)}
-        tasks = [asyncio.ensure_future(execution(servable, Call("s", x, ("y",)))) for _ in range(5)]
+        tasks = [
+            asyncio.ensure_future(execution(servable, EngineCall("s", x, ("y",)))) for _ in range(5)
+        ]
         await asyncio.to_thread(model.entered.wait, 30)
         with pytest.raises(Overloaded):
-            await execution(servable, Call("s", x, ("y",)))
+            await execution(servable, EngineCall("s", x, ("y",)))
         model.gate.set()
         await asyncio.gather(*tasks)
         execution.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from server.launch.options import Options
+from server.launch.options import ServerOptions
 from server.protocol.limits import MIB, Limits
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +25,7 @@ def row(named):
 
 
 def test_flags_are_the_servers():
-    known = {field.name for field in dataclasses.fields(Options)}
+    known = {field.name for field in dataclasses.fields(ServerOptions)}
     named = set(re.findall(r"`--([a-z_]+)", TEXT)) - {"profile"}
     assert named <= known
     assert {"auth_token_file", "admin_token_file", "max_request_bytes"} <= named
@@ -42,7 +42,7 @@ def test_flags_are_the_servers():
     ],
 )
 def test_defaults_of_flags_are_the_servers(flag, shown):
-    assert row(f"`--{flag}`")[1] == shown(getattr(Options(), flag))
+    assert row(f"`--{flag}`")[1] == shown(getattr(ServerOptions(), flag))
 
 
 def test_defaults_without_a_flag_are_the_servers():

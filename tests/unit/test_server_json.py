@@ -11,16 +11,19 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from server.api.tfs_rest import document, examples, numbers, rendering, syntax, tensors
-from server.engines.signatures import Signature, Tensor
+from server.engines.signatures import ModelSignature, TensorInfo
 from server.errors import ServingError
 from wire import dtypes
 from wire import serving_pb2 as pb
 
 
 def signature(**inputs):
-    return Signature(
+    return ModelSignature(
         "serving_default",
-        {name: Tensor(f"{name}:0", dtypes.number(dtype), None) for name, dtype in inputs.items()},
+        {
+            name: TensorInfo(f"{name}:0", dtypes.number(dtype), None)
+            for name, dtype in inputs.items()
+        },
         {},
         "",
     )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from server.api.tfs_rest import document, numbers, tensors
-from server.engines.signatures import Signature, Tensor
+from server.engines.signatures import ModelSignature, TensorInfo
 from server.errors import ServingError
 from wire import dtypes
 
@@ -18,8 +18,8 @@ DTYPES = ["float32", "float64", "float16", "bfloat16", "int8", "uint8", "int32",
 
 
 def signature(dtype, names=("x",)):
-    inputs = {name: Tensor(f"{name}:0", dtypes.number(dtype), None) for name in names}
-    return Signature("serving_default", inputs, {}, "")
+    inputs = {name: TensorInfo(f"{name}:0", dtypes.number(dtype), None) for name in names}
+    return ModelSignature("serving_default", inputs, {}, "")
 
 
 def outcome(parse, body, wanted):
@@ -125,11 +125,13 @@ def test_names_and_words_are_fast_and_the_same(text, names, dtypes_):
     body = text.encode()
     assert is_fast(body)
     inputs = {
-        name: Tensor(f"{name}:0", dtypes.number(dtype), None)
+        name: TensorInfo(f"{name}:0", dtypes.number(dtype), None)
         for name, dtype in zip("xy", dtypes_, strict=True)
     }
-    assert_same(body, Signature("serving_default", {name: inputs[name] for name in names}, {}, ""))
-    assert_same(body, Signature("serving_default", inputs, {}, ""))
+    assert_same(
+        body, ModelSignature("serving_default", {name: inputs[name] for name in names}, {}, "")
+    )
+    assert_same(body, ModelSignature("serving_default", inputs, {}, ""))
 
 
 NAMED = st.sampled_from(

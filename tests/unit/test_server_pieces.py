@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.api.tfs_rest import document, examples, numbers, pieces, tensors
-from server.engines.signatures import Signature, Tensor
+from server.engines.signatures import ModelSignature, TensorInfo
 from server.errors import ServingError
 from wire import dtypes
 
@@ -16,9 +16,12 @@ PARSE_ERROR = "JSON Parse error"
 
 
 def signature(**inputs):
-    return Signature(
+    return ModelSignature(
         "serving_default",
-        {name: Tensor(f"{name}:0", dtypes.number(dtype), None) for name, dtype in inputs.items()},
+        {
+            name: TensorInfo(f"{name}:0", dtypes.number(dtype), None)
+            for name, dtype in inputs.items()
+        },
         {},
         "",
     )

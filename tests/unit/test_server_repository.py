@@ -12,7 +12,7 @@ from server.errors import Code, ServingError
 from server.models.model_config import ModelConfig, RequestLogging, VersionPolicy, parse
 from server.models.repository import Repository, RepositoryOptions
 from server.models.servable import Servable
-from server.models.version import Retries, State
+from server.models.version import Retries, VersionState
 from wire import serving_pb2 as pb
 
 
@@ -375,7 +375,7 @@ async def test_version_0_is_any_version_unless_there_is_one(base, repository, lo
 
 
 def test_states_only_go_forward():
-    assert [state.value for state in State] == [10, 20, 30, 40, 50]
+    assert [state.value for state in VersionState] == [10, 20, 30, 40, 50]
 
 
 def test_config_files_are_read_as_text_protos():

@@ -10,7 +10,7 @@ import pytest
 from server.api import traced as faces
 from server.errors import Code, ServingError
 from server.inference import traced
-from server.inference.predict import Call
+from server.inference.predict import EngineCall
 from server.protocol.http1.messages import Request, Response
 from server.telemetry import otlp, tracing
 from server.telemetry.sampling import Sampling
@@ -202,7 +202,7 @@ def executed(tracer, execute):
 
     async def run():
         with tracer.http({}, "POST", "/v1/models/a:predict", "") as trace:
-            call = Call("serving_default", {}, ())
+            call = EngineCall("serving_default", {}, ())
             try:
                 await traced.executing(execute, trace)(SimpleNamespace(), call)
             except ServingError as error:

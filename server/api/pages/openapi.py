@@ -12,8 +12,8 @@ import numpy as np
 from server.api.tfs_rest import scalars
 from server.api.v2.inputs import SIGNATURE_PARAMETER, datatype_of
 from server.engines import signatures
-from server.engines.signatures import Signature, Tensor
-from server.models.model import Model
+from server.engines.signatures import ModelSignature, TensorInfo
+from server.models.model import ServedModel
 from wire import datatypes, dtypes, methods
 
 _ERRORS = {
@@ -35,7 +35,7 @@ _READY = {
 }
 
 
-def document(models: Iterable[Model]) -> Mapping[str, Any]:
+def document(models: Iterable[ServedModel]) -> Mapping[str, Any]:
     """Returns an OpenAPI 3.1 document for the models' latest versions."""
     paths: dict[str, Any] = {
         "/healthz": _get("Is the process alive?", {"type": "object"}),
@@ -77,7 +77,7 @@ def document(models: Iterable[Model]) -> Mapping[str, Any]:
     }
 
 
-def _inference(path: str, found: Mapping[str, Signature]) -> dict[str, Any]:
+def _inference(path: str, found: Mapping[str, ModelSignature]) -> dict[str, Any]:
     usable = [s for _, s in sorted(found.items()) if s.inputs]
     examples = {
         verb: [s for s in usable if s.method_name == method]
@@ -98,7 +98,7 @@ def _inference(path: str, found: Mapping[str, Signature]) -> dict[str, Any]:
     return paths
 
 
-def _v2_inference(path: str, found: Mapping[str, Signature]) -> dict[str, Any]:
+def _v2_inference(path: str, found: Mapping[str, ModelSignature]) -> dict[str, Any]:
     """Returns the path of an inference; of open sizes, the schema has some that there may be."""
     usable = [s for _, s in sorted(found.items()) if s.inputs]
     bodies = [_v2_body(signature, rows) for signature in usable for rows in (1, 2)]
@@ -107,7 +107,7 @@ def _v2_inference(path: str, found: Mapping[str, Signature]) -> dict[str, Any]:
     return {f"{path}/infer": _post("Run a signature on tensors", bodies, answer)} if bodies else {}
 
 
-def _v2_body(signature: Signature, rows: int) -> Mapping[str, Any]:
+def _v2_body(signature: ModelSignature, rows: int) -> Mapping[str, Any]:
     tensors = [_v2_tensor(name, tensor, rows) for name, tensor in signature.inputs.items()]
     count = {"minItems": len(tensors), "maxItems": len(tensors)}
     listed = {"items": tensors[0]} if len(tensors) == 1 else {"prefixItems": tensors}
@@ -117,7 +117,7 @@ def _v2_body(signature: Signature, rows: int) -> Mapping[str, Any]:
     return _object(properties) | {"additionalProperties": False}
 
 
-def _v2_tensor(name: str, tensor: Tensor, rows: int) -> Mapping[str, Any]:
+def _v2_tensor(name: str, tensor: TensorInfo, rows: int) -> Mapping[str, Any]:
     open_shape = (-1,) if tensor.shape is None else tensor.shape
     shape = [(1 if axis else rows) if size == -1 else size for axis, size in enumerate(open_shape)]
     count = math.prod(shape)
@@ -131,7 +131,7 @@ def _v2_tensor(name: str, tensor: Tensor, rows: int) -> Mapping[str, Any]:
     return _object(fields) | {"additionalProperties": False}
 
 
-def _v2_scalar(tensor: Tensor) -> Mapping[str, Any]:
+def _v2_scalar(tensor: TensorInfo) -> Mapping[str, Any]:
     if not datatypes.is_known(datatype_of(tensor)):
         return {"not": {}}
     if tensor.dtype == dtypes.DT_STRING:
@@ -142,7 +142,7 @@ def _v2_scalar(tensor: Tensor) -> Mapping[str, Any]:
     return {"type": "integer", "minimum": int(bounds.min), "maximum": int(bounds.max)}
 
 
-def _predict_bodies(signature: Signature) -> Iterable[Mapping[str, Any]]:
+def _predict_bodies(signature: ModelSignature) -> Iterable[Mapping[str, Any]]:
     rows = {name: _tensor(tensor, skip=1) for name, tensor in signature.inputs.items()}
     columns = {name: _tensor(tensor) for name, tensor in signature.inputs.items()}
     row: Mapping[str, Any] = _object(rows) if len(rows) > 1 else next(iter(rows.values()))
@@ -153,12 +153,12 @@ def _predict_bodies(signature: Signature) -> Iterable[Mapping[str, Any]]:
     yield _body(signature, "inputs", column)
 
 
-def _examples_body(signature: Signature) -> Mapping[str, Any]:
+def _examples_body(signature: ModelSignature) -> Mapping[str, Any]:
     example = {"type": "object", "additionalProperties": {}}
     return _body(signature, "examples", {"type": "array", "minItems": 1, "items": example})
 
 
-def _body(signature: Signature, key: str, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+def _body(signature: ModelSignature, key: str, schema: Mapping[str, Any]) -> Mapping[str, Any]:
     name = {"const": signature.name}
     required = [key] if signature.name == signatures.DEFAULT else [key, "signature_name"]
     return {
@@ -169,7 +169,7 @@ def _body(signature: Signature, key: str, schema: Mapping[str, Any]) -> Mapping[
     }
 
 
-def _tensor(tensor: Tensor, skip: int = 0) -> Mapping[str, Any]:
+def _tensor(tensor: TensorInfo, skip: int = 0) -> Mapping[str, Any]:
     schema = _scalar(tensor.dtype)
     if tensor.shape is None:
         return {"anyOf": [schema, {"type": "array"}]}

@@ -8,10 +8,10 @@ from typing import Any
 
 from server.api.pages import openapi, status_page
 from server.api.tfs_rest import rendering
-from server.engines.signatures import Tensor
+from server.engines.signatures import TensorInfo
 from server.errors import Code, ServingError
 from server.inference.core import Core
-from server.models.model import Model
+from server.models.model import ServedModel
 from server.models.version import Version
 from server.protocol.guard import Guard
 from server.protocol.http1.messages import Request, Response
@@ -56,7 +56,7 @@ class Pages:
             return Response(body, 405, headers={"Allow": "GET, HEAD"})
         return await page(request)
 
-    def _models(self) -> list[Model]:
+    def _models(self) -> list[ServedModel]:
         models = self._core.repository.models
         return [models[name] for name in sorted(models)]
 
@@ -96,7 +96,7 @@ class Pages:
         return _json(body, 200 if is_ready else 503)
 
 
-def describe(model: Model) -> Mapping[str, Any]:
+def describe(model: ServedModel) -> Mapping[str, Any]:
     """Returns what `/models` says of a model."""
     return {
         "name": model.config.name,
@@ -123,7 +123,7 @@ def _version(version: Version) -> Mapping[str, Any]:
     return found
 
 
-def _tensors(tensors: Mapping[str, Tensor]) -> Mapping[str, Any]:
+def _tensors(tensors: Mapping[str, TensorInfo]) -> Mapping[str, Any]:
     return {
         name: {"dtype": dtypes.enum_name(tensor.dtype), "shape": tensor.shape}
         for name, tensor in tensors.items()

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from server.engines import signatures
-from server.engines.signatures import Signature, Tensor
-from server.models.model import Model
+from server.engines.signatures import ModelSignature, TensorInfo
+from server.models.model import ServedModel
 from server.models.servable import Servable
 from server.protocol.http1.messages import Response
 from wire import dtypes, methods
@@ -24,7 +24,7 @@ _INTERNAL = "__"  # signatures that begin so are TensorFlow's own
 _MAX_EXAMPLE_VALUES = 4096
 
 
-def render(models: Sequence[Model], recent: Iterable[tuple[float, float]]) -> Response:
+def render(models: Sequence[ServedModel], recent: Iterable[tuple[float, float]]) -> Response:
     """Renders the page.
 
     Args:
@@ -52,7 +52,7 @@ def render(models: Sequence[Model], recent: Iterable[tuple[float, float]]) -> Re
     )
 
 
-def _model_rows(models: Sequence[Model]) -> Iterable[str]:
+def _model_rows(models: Sequence[ServedModel]) -> Iterable[str]:
     for model in models:
         labels = {number: label for label, number in model.config.labels.items()}
         for number in sorted(model.versions, reverse=True):
@@ -104,7 +104,7 @@ def _plot(recent: Sequence[tuple[float, float]]) -> str:
     )
 
 
-def _options(models: Sequence[Model]) -> Iterable[str]:
+def _options(models: Sequence[ServedModel]) -> Iterable[str]:
     for model in models:
         if model.latest is None:
             continue
@@ -122,7 +122,7 @@ def _options(models: Sequence[Model]) -> Iterable[str]:
             )
 
 
-def _example(signature: Signature, verb: str) -> dict[str, Any]:
+def _example(signature: ModelSignature, verb: str) -> dict[str, Any]:
     body: dict[str, Any] = {}
     if signature.name != signatures.DEFAULT:
         body["signature_name"] = signature.name
@@ -132,7 +132,7 @@ def _example(signature: Signature, verb: str) -> dict[str, Any]:
     return body | {"inputs": inputs if len(inputs) > 1 else next(iter(inputs.values()))}
 
 
-def _value(tensor: Tensor) -> Any:
+def _value(tensor: TensorInfo) -> Any:
     shape = [max(size, 1) for size in tensor.shape or (1,)]
     if np.prod(shape, dtype=float) > _MAX_EXAMPLE_VALUES:
         return []

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from server.api.tfs_grpc.specs import model_spec
-from server.engines.signatures import Signature
+from server.engines.signatures import ModelSignature
 from server.errors import invalid
 from server.inference import predict
 from server.inference.ask import Answer, Ask, ModelSpec
@@ -162,7 +162,9 @@ def _is_long(proto: pb.TensorProto) -> bool:
     return size > _LONG_TENSOR
 
 
-def _arrays(inputs: Mapping[str, pb.TensorProto], signature: Signature) -> dict[str, np.ndarray]:
+def _arrays(
+    inputs: Mapping[str, pb.TensorProto], signature: ModelSignature
+) -> dict[str, np.ndarray]:
     arrays = {}
     for name, proto in inputs.items():
         try:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, wrappers_pb2
 
 from server.errors import Code
-from server.models.version import State
+from server.models.version import VersionState
 from wire import dtypes, services, serving_pb2
 
 _FILE = "tensorflow_serving/apis/serving.proto"
@@ -56,7 +56,7 @@ def pool() -> descriptor_pool.DescriptorPool:
     _add_enum(core.enum_type.add(), "Code", {code.name: code.value for code in Code})
     for message in serving.message_type:
         if message.name == "ModelVersionStatus":
-            states = {"UNKNOWN": 0} | {state.name: state.value for state in State}
+            states = {"UNKNOWN": 0} | {state.name: state.value for state in VersionState}
             _add_enum(message.enum_type.add(), "State", states)
     _add_service(serving, services.PREDICTION_SERVICE, services.PREDICTION_METHODS)
     _add_service(serving, services.MODEL_SERVICE, services.MODEL_METHODS)

@@ -12,7 +12,7 @@ import numpy as np
 
 from server.api.tfs_rest import document, examples, numbers, pieces, rendering, tensors
 from server.engines import signatures
-from server.engines.signatures import Signature
+from server.engines.signatures import ModelSignature
 from server.errors import invalid
 from server.inference.ask import Answer, Ask, ModelSpec
 from server.inference.offload import LONG, Offload
@@ -110,7 +110,7 @@ class RestPredict(RestAsk):
         inputs, self._is_row = found
         return Predict(inputs)
 
-    def _inputs(self, signature: Signature) -> tuple[dict[str, np.ndarray], bool]:
+    def _inputs(self, signature: ModelSignature) -> tuple[dict[str, np.ndarray], bool]:
         try:
             return tensors.predict_inputs(self.body, signature)
         finally:

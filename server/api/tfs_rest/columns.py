@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from server.api.tfs_rest import dense, document, numbers, pieces
-from server.engines.signatures import Tensor
+from server.engines.signatures import TensorInfo
 from server.errors import ServingError, invalid
 from wire import dtypes
 
@@ -20,7 +20,7 @@ _MAX_LONG_RANK = 16
 _DEEP = re.compile(rb"(?:\[[ \t\r\n]{,64}+){%d}" % (_MAX_LONG_RANK + 1))
 
 
-def read_column(value: Any, tensor: Tensor) -> np.ndarray:
+def read_column(value: Any, tensor: TensorInfo) -> np.ndarray:
     """Returns a value, a list, or a list that isn't read yet, as a tensor.
 
     Raises:
@@ -36,7 +36,7 @@ def read_column(value: Any, tensor: Tensor) -> np.ndarray:
 
 
 def _read_list(
-    span: pieces.Span, tensor: Tensor, level: int, wanted: tuple[int, ...] | None
+    span: pieces.Span, tensor: TensorInfo, level: int, wanted: tuple[int, ...] | None
 ) -> np.ndarray:
     """Reads a list in so many others, of a shape if one is wanted."""
     if wanted == ():
@@ -63,7 +63,7 @@ def _check_size(size: int, level: int, wanted: tuple[int, ...] | None) -> None:
         )
 
 
-def _fill(stack: dense.Stack, span: pieces.Span, tensor: Tensor, level: int) -> None:
+def _fill(stack: dense.Stack, span: pieces.Span, tensor: TensorInfo, level: int) -> None:
     for group in span.groups():
         if isinstance(group, pieces.Group):
             stack.add(_group(group, stack, tensor, level))
@@ -78,7 +78,7 @@ def _fill(stack: dense.Stack, span: pieces.Span, tensor: Tensor, level: int) -> 
             stack.add(read_column(group, tensor)[None])
 
 
-def _group(group: pieces.Group, stack: dense.Stack, tensor: Tensor, level: int) -> np.ndarray:
+def _group(group: pieces.Group, stack: dense.Stack, tensor: TensorInfo, level: int) -> np.ndarray:
     found = numbers.read(group.text)
     array = found.of(tensor) if isinstance(found, numbers.Numbers) else None
     if array is not None and stack.takes(array):

@@ -14,7 +14,7 @@ import numpy as np
 
 from server.api.tfs_rest import document, scalars
 from server.api.tfs_rest.document import MAX_RANK
-from server.engines.signatures import Tensor
+from server.engines.signatures import TensorInfo
 from server.errors import Code, ServingError, invalid
 from wire import dtypes
 
@@ -24,7 +24,7 @@ _BOOL = dtypes.number("bool")
 _NUMBERS = ({int}, {float}, {int, float})
 
 
-def read(value: Any, tensor: Tensor) -> np.ndarray:
+def read(value: Any, tensor: TensorInfo) -> np.ndarray:
     """Returns a value, or lists of lists of them, with the tensor's dtype.
 
     Raises:
@@ -37,7 +37,9 @@ def read(value: Any, tensor: Tensor) -> np.ndarray:
     return entries(value, shape_of(value)[1:], tensor) if array is None else array
 
 
-def entries(values: list[Any], shape: Sequence[int], tensor: Tensor, level: int = 0) -> np.ndarray:
+def entries(
+    values: list[Any], shape: Sequence[int], tensor: TensorInfo, level: int = 0
+) -> np.ndarray:
     """Returns a list's values, all of one shape, as a tensor.
 
     Args:
@@ -76,7 +78,7 @@ def shape_of(value: Any) -> list[int]:
     return shape
 
 
-def slowly(value: Any, shape: list[int], tensor: Tensor, level: int = 0) -> np.ndarray:
+def slowly(value: Any, shape: list[int], tensor: TensorInfo, level: int = 0) -> np.ndarray:
     """Returns a value of a shape, looked at one by one.
 
     Args:
@@ -127,7 +129,7 @@ def _fill(
         _fill(item, level + 1, shape, dtype_name, into, base)
 
 
-def regular(values: list[Any], tensor: Tensor) -> np.ndarray | None:
+def regular(values: list[Any], tensor: TensorInfo) -> np.ndarray | None:
     """Converts regular lists as a whole; None where value by value is needed."""
     shape = [len(values)]
     types = set(map(type, values))
@@ -150,7 +152,7 @@ def regular(values: list[Any], tensor: Tensor) -> np.ndarray | None:
     return None if found is None else found.reshape(shape)
 
 
-def of_dtype(array: np.ndarray, tensor: Tensor) -> np.ndarray | None:
+def of_dtype(array: np.ndarray, tensor: TensorInfo) -> np.ndarray | None:
     """Converts 64-bit numbers to a tensor's dtype; None where that takes other numbers."""
     try:
         name = dtypes.name(tensor.dtype)

@@ -19,7 +19,7 @@ import numpy as np
 import simdjson
 
 from server.api.tfs_rest import dense, document
-from server.engines.signatures import Signature, Tensor
+from server.engines.signatures import ModelSignature, TensorInfo
 from server.errors import ServingError
 
 _MAX_ENVELOPE_BYTES = 4096
@@ -65,7 +65,7 @@ class Numbers:
         """Takes the numbers, and which of each row of all numbers they are."""
         self.array, self._flat, self._range = array, flat, slice(start, end)
 
-    def of(self, tensor: Tensor) -> np.ndarray | None:
+    def of(self, tensor: TensorInfo) -> np.ndarray | None:
         """Returns it in a tensor's dtype; None where that takes other numbers."""
         array = self.array
         found = dense.of_dtype(array, tensor)
@@ -355,7 +355,7 @@ def _shape(brackets: bytes) -> tuple[int, ...] | None:
 
 
 def of_signature(
-    found: Mapping[str, Numbers], signature: Signature
+    found: Mapping[str, Numbers], signature: ModelSignature
 ) -> dict[str, np.ndarray] | None:
     """Returns named numbers as inputs; None where they aren't the signature's."""
     if found.keys() != signature.inputs.keys():

@@ -12,7 +12,7 @@ import numpy as np
 
 from server.api.tfs_rest import dense, document, numbers, pieces, scalars
 from server.api.tfs_rest.columns import read_column
-from server.engines.signatures import Signature
+from server.engines.signatures import ModelSignature
 from server.errors import ServingError, invalid
 
 
@@ -23,7 +23,7 @@ class Rows:
         count: How many instances there are.
     """
 
-    def __init__(self, signature: Signature, capacity: int = 0) -> None:
+    def __init__(self, signature: ModelSignature, capacity: int = 0) -> None:
         """Takes the signature and, for a long request, how many values it has at most."""
         self.count = 0
         self._signature = signature

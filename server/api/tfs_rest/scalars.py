@@ -11,7 +11,7 @@ import binascii
 from typing import Any
 
 from server.api.tfs_rest import document
-from server.engines.signatures import Tensor
+from server.engines.signatures import TensorInfo
 from server.errors import Code, ServingError, invalid
 from server.inference.predict import dtype_string
 from wire import dtypes
@@ -96,7 +96,7 @@ def convert(value: Any, dtype_name: str) -> Any:
     )
 
 
-def dtype_name_of(tensor: Tensor, value: Any) -> str:
+def dtype_name_of(tensor: TensorInfo, value: Any) -> str:
     """Returns the name of a tensor's dtype.
 
     Raises:

@@ -13,12 +13,12 @@ import numpy as np
 from server.api.tfs_rest import dense, document, numbers, pieces, scalars
 from server.api.tfs_rest.columns import read_column
 from server.api.tfs_rest.rows import Rows
-from server.engines.signatures import Signature
+from server.engines.signatures import ModelSignature
 from server.errors import ServingError, invalid
 
 
 def predict_inputs(
-    body: Mapping[str, Any], signature: Signature
+    body: Mapping[str, Any], signature: ModelSignature
 ) -> tuple[dict[str, np.ndarray], bool]:
     """Reads the inputs of a predict request, and whether they came in row format.
 
@@ -46,7 +46,7 @@ def predict_inputs(
 
 
 def numbers_in(
-    body: numbers.Envelope, signature: Signature
+    body: numbers.Envelope, signature: ModelSignature
 ) -> tuple[dict[str, np.ndarray], bool] | None:
     """Returns what `predict_inputs` does, at once; None where that isn't clear from the numbers."""
     is_row = "instances" in body
@@ -64,7 +64,7 @@ def numbers_in(
     return None if arrays is None else (arrays, is_row)
 
 
-def _rows(body: Mapping[str, Any], signature: Signature) -> dict[str, np.ndarray]:
+def _rows(body: Mapping[str, Any], signature: ModelSignature) -> dict[str, np.ndarray]:
     instances = body["instances"]
     if isinstance(instances, document.Unparsed):
         raise dense.too_deep()
@@ -87,7 +87,7 @@ def _rows(body: Mapping[str, Any], signature: Signature) -> dict[str, np.ndarray
     return rows.finish()
 
 
-def _columns(value: Any, signature: Signature) -> dict[str, np.ndarray]:
+def _columns(value: Any, signature: ModelSignature) -> dict[str, np.ndarray]:
     inputs = signature.inputs
     is_named = (isinstance(value, dict) and not scalars.is_base64(value)) or _is_span(
         value, is_list=False

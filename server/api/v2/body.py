@@ -20,7 +20,7 @@ from server.api.tfs_rest import pieces
 from server.api.tfs_rest.pieces import Span
 from server.api.v2 import inputs, json_tensors, long_json
 from server.api.v2.inputs import Input
-from server.engines.signatures import Signature
+from server.engines.signatures import ModelSignature
 from server.errors import invalid
 from server.inference.offload import LONG
 from wire import datatypes, raw_tensors
@@ -53,7 +53,7 @@ class InferBody:
     bare: bytes = b""
     is_long: bool = False
 
-    def arrays(self, signature: Signature) -> dict[str, np.ndarray]:
+    def arrays(self, signature: ModelSignature) -> dict[str, np.ndarray]:
         """Returns the inputs in the signature's dtypes.
 
         Raises:
@@ -176,7 +176,7 @@ def _outputs(document: Mapping[str, Any], is_binary: bool) -> dict[str, bool]:
     return found
 
 
-def _bare_input(signature: Signature, data: bytes) -> Input:
+def _bare_input(signature: ModelSignature, data: bytes) -> Input:
     """Returns the only input of a request without JSON, whose shape the number of bytes tells."""
     if len(signature.inputs) != 1:
         raise invalid(

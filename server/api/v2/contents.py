@@ -10,7 +10,7 @@ import numpy as np
 
 from server.api.v2 import inputs
 from server.api.v2.inputs import Input
-from server.engines.signatures import Signature, Tensor
+from server.engines.signatures import ModelSignature, TensorInfo
 from server.errors import invalid
 from server.inference.offload import LONG
 from wire import datatypes, dtypes, raw_tensors, tensor_contents
@@ -55,7 +55,7 @@ def is_long(request: pb.ModelInferRequest) -> bool:
     )
 
 
-def arrays(request: pb.ModelInferRequest, signature: Signature) -> dict[str, np.ndarray]:
+def arrays(request: pb.ModelInferRequest, signature: ModelSignature) -> dict[str, np.ndarray]:
     """Returns the inputs in the signature's dtypes.
 
     Raises:
@@ -83,7 +83,7 @@ def arrays(request: pb.ModelInferRequest, signature: Signature) -> dict[str, np.
 def fill(
     response: pb.ModelInferResponse,
     outputs: Mapping[str, np.ndarray],
-    tensors: Mapping[str, Tensor],
+    tensors: Mapping[str, TensorInfo],
     *,
     is_raw: bool,
 ) -> None:

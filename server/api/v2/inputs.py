@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from server.engines.signatures import Signature, Tensor
+from server.engines.signatures import ModelSignature, TensorInfo
 from server.errors import Code, ServingError, invalid
 from wire import datatypes, dtypes
 from wire.tensors import TensorError
@@ -39,7 +39,7 @@ class Input(NamedTuple):
     read: Callable[[str], np.ndarray]
 
 
-def read_all(signature: Signature, inputs: Sequence[Input]) -> dict[str, np.ndarray]:
+def read_all(signature: ModelSignature, inputs: Sequence[Input]) -> dict[str, np.ndarray]:
     """Returns the arrays of a request's inputs; which of them are missing, Predict finds out.
 
     Raises:
@@ -118,7 +118,7 @@ def uncarried(what: str, name: str, datatype: str) -> ServingError:
     return invalid(f"{what} {name} is {datatype}, which this protocol can't carry")
 
 
-def _check(signature: Signature, one: Input) -> None:
+def _check(signature: ModelSignature, one: Input) -> None:
     tensor = signature.inputs.get(one.name)
     if tensor is None:
         known = ", ".join(signature.inputs) or "none"
@@ -154,7 +154,7 @@ def _check(signature: Signature, one: Input) -> None:
         raise invalid(f"input {one.name}: shape {shape} has too many elements")
 
 
-def datatype_of(tensor: Tensor) -> str:
+def datatype_of(tensor: TensorInfo) -> str:
     """Returns the data type of a signature's tensor; TensorFlow's name where there is none."""
     try:
         return datatypes.datatype(dtypes.name(tensor.dtype))

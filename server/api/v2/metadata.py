@@ -9,7 +9,7 @@ from typing import Any
 
 from server.api.v2.inputs import SIGNATURE_PARAMETER, datatype_of, version_or_label
 from server.engines import signatures
-from server.engines.signatures import Tensor
+from server.engines.signatures import TensorInfo
 from server.errors import Code, ServingError
 from server.inference.core import Core, ModelSpec
 
@@ -78,7 +78,7 @@ async def is_server_ready(core: Core) -> bool:
     return all(report is not None and report.is_ready for report in await core.reports())
 
 
-def _tensors(tensors: Mapping[str, Tensor]) -> list[Mapping[str, Any]]:
+def _tensors(tensors: Mapping[str, TensorInfo]) -> list[Mapping[str, Any]]:
     return [
         {
             "name": name,

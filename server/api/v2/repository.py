@@ -15,15 +15,15 @@ from server.api.v2.inputs import unsupported
 from server.errors import Code, ServingError
 from server.inference.core import Core
 from server.models import switches
-from server.models.model import Model
-from server.models.version import State, Version
+from server.models.model import ServedModel
+from server.models.version import Version, VersionState
 
 _STATES = {
-    State.START: "LOADING",
-    State.LOADING: "LOADING",
-    State.AVAILABLE: "READY",
-    State.UNLOADING: "UNLOADING",
-    State.END: "UNAVAILABLE",
+    VersionState.START: "LOADING",
+    VersionState.LOADING: "LOADING",
+    VersionState.AVAILABLE: "READY",
+    VersionState.UNLOADING: "UNLOADING",
+    VersionState.END: "UNAVAILABLE",
 }
 _OVERRIDES = "config", "file:"  # parameters of a load with a model of the client's own
 
@@ -95,24 +95,24 @@ def _check_repository(repository: str) -> None:
         raise unsupported(f"repository {repository}", "leave the repository's name out")
 
 
-def _entries(model: Model) -> Iterable[Entry]:
+def _entries(model: ServedModel) -> Iterable[Entry]:
     name = model.config.name
     for number in sorted(model.versions):
         version = model.versions[number]
         yield Entry(name, str(number), _STATES[version.state], _reason(model, version))
     if not model.versions:
-        yield Entry(name, "", _STATES[State.END], _absence(model))
+        yield Entry(name, "", _STATES[VersionState.END], _absence(model))
 
 
-def _reason(model: Model, version: Version) -> str:
+def _reason(model: ServedModel, version: Version) -> str:
     if version.error is not None:
         return version.error.message
-    if version.state is State.END:
+    if version.state is VersionState.END:
         return "unloaded" if model.config.switch.is_on else _absence(model)
     return ""
 
 
-def _absence(model: Model) -> str:
+def _absence(model: ServedModel) -> str:
     if model.config.switch.is_on:
         return "no version of it was found"
     return "unloaded by a client, until it is loaded again"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from server.inference.batching.lane import Batch, Request
+from server.inference.batching.lane import Batch, QueuedCall
 from server.inference.batching.queue import Queue
 
 
@@ -24,7 +24,7 @@ class Uncompiled:
         self._batches.setdefault(queue, deque()).append(batch)
         queue.enter(batch.requests)
 
-    def take(self, now: float, late: list[Request]) -> tuple[Batch | None, bool]:
+    def take(self, now: float, late: list[QueuedCall]) -> tuple[Batch | None, bool]:
         """Returns the next batch without the requests that nobody waits for any more.
 
         Args:

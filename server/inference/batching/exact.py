@@ -21,7 +21,7 @@ import numpy as np
 
 from artifact import golden
 from server.engines.engine import Engine
-from server.engines.signatures import Signature
+from server.engines.signatures import ModelSignature
 from server.engines.sizes import Sizes
 from server.errors import ServingError
 from server.inference.batching import preparation, tensors
@@ -43,7 +43,7 @@ _SECONDS = 6.0
 
 def sizes(
     engine: Engine,
-    signatures: Mapping[str, Signature],
+    signatures: Mapping[str, ModelSignature],
     row_wise: frozenset[str],
     wanted: Sizes,
     version_dir: Path,
@@ -99,13 +99,13 @@ def run(
     return tensors.join(parts)
 
 
-def _leading(signature: Signature) -> int:
+def _leading(signature: ModelSignature) -> int:
     """The rows that a graph insists on; 1 where it takes any number."""
     return max([1, *(t.shape[0] for t in signature.inputs.values() if t.shape)])
 
 
 def _equal_sizes(
-    engine: Engine, signature: Signature, wanted: Sizes, examples: Tensors
+    engine: Engine, signature: ModelSignature, wanted: Sizes, examples: Tensors
 ) -> Sizes | None:
     """The sizes that give a row the same bits in all their places; None where none does."""
     allowed = preparation.allowed_sizes(engine, signature, wanted)
@@ -194,7 +194,7 @@ def _fit(one: Tensors, other: Tensors) -> bool:
     return tensors.layout(one, ranks_only=False) == tensors.layout(other, ranks_only=False)
 
 
-def _rows(signature: Signature, count: int, examples: Tensors) -> dict[str, np.ndarray]:
+def _rows(signature: ModelSignature, count: int, examples: Tensors) -> dict[str, np.ndarray]:
     """Random rows on several scales, with an example in every second place.
 
     Raises:

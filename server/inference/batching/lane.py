@@ -43,7 +43,7 @@ _CERTAIN = 0.5
 
 
 @dataclass(eq=False, slots=True)
-class Request:
+class QueuedCall:
     """A call that waits, or a part of one.
 
     Attributes:
@@ -78,7 +78,7 @@ class Batch:
     """Requests taken from a lane, to be executed with `size` rows; 0: each as it is."""
 
     lane: Lane
-    requests: list[Request]
+    requests: list[QueuedCall]
     size: int
 
     def shapes(self) -> Shapes:
@@ -121,7 +121,7 @@ class Lane:
         self._seconds: dict[int, float] = {}
         self._longest = 0.0  # seconds of an execution
         self._ready: set[int] = set()  # sizes that run without being compiled
-        self._requests: deque[Request] = deque()
+        self._requests: deque[QueuedCall] = deque()
         self.resize(sizes)
 
     def resize(self, sizes: Sizes) -> None:
@@ -139,13 +139,13 @@ class Lane:
         """Whether no call waits or is executed."""
         return not self._requests and not self.running
 
-    def add(self, request: Request) -> None:
+    def add(self, request: QueuedCall) -> None:
         """Lets a request wait."""
         self._requests.append(request)
         self.rows += request.rows
         self.queue.enter([request])
 
-    def leave(self, request: Request) -> bool:
+    def leave(self, request: QueuedCall) -> bool:
         """Takes out a request, if it is still here; returns whether it was."""
         if self._requests and self._requests[0] is request:
             self._requests.popleft()
@@ -157,7 +157,7 @@ class Lane:
         self.queue.exit([request])
         return True
 
-    def take_expired(self, now: float) -> list[Request]:
+    def take_expired(self, now: float) -> list[QueuedCall]:
         """Takes out the requests whose deadline has passed, wherever they stand."""
         late = [request for request in self._requests if request.is_late(now)]
         for request in late:
@@ -172,13 +172,13 @@ class Lane:
         """Tells whether a batch may be taken: one of enough rows, or one of `partial` at a time."""
         return self.running < partial or not self.is_mergeable or self.rows >= self.enough
 
-    def take(self, now: float, late: list[Request]) -> Batch | None:
+    def take(self, now: float, late: list[QueuedCall]) -> Batch | None:
         """Takes the requests of the next batch; None where nobody waits.
 
         Those whose deadline has passed are put with the `late` ones.
         """
         wanted = self.sizes.best(self.rows) if self.is_mergeable else 0
-        requests: list[Request] = []
+        requests: list[QueuedCall] = []
         rows = 0
         waiting = self._requests
         while waiting:

@@ -7,7 +7,7 @@ import time
 
 from server.errors import ServingError
 from server.inference.batching import tensors
-from server.inference.batching.lane import Batch, Request, Watched
+from server.inference.batching.lane import Batch, QueuedCall, Watched
 from server.inference.batching.tensors import Tensors
 
 # So few that the first clients read theirs and ask again while the others' are written.
@@ -61,7 +61,7 @@ def _run(batch: Batch) -> Outcome:
     return list(parts)
 
 
-def _run_alone(request: Request) -> Tensors | Exception:
+def _run_alone(request: QueuedCall) -> Tensors | Exception:
     try:
         return request.run(request.inputs)
     except Exception as error:

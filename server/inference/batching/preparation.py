@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from server.engines.engine import Engine
-from server.engines.signatures import Signature
+from server.engines.signatures import ModelSignature
 from server.engines.sizes import Sizes
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Preparation:
     """
 
     def __init__(
-        self, engine: Engine, signatures: Mapping[str, Signature], row_wise: frozenset[str],
+        self, engine: Engine, signatures: Mapping[str, ModelSignature], row_wise: frozenset[str],
         wanted: Sizes,
     ) -> None:  # fmt: skip
         """Takes what is prepared.
@@ -129,7 +129,7 @@ class _Candidate:
         todo: Sizes that aren't prepared yet.
     """
 
-    def __init__(self, engine: Engine, signature: Signature, allowed: Sequence[int]) -> None:
+    def __init__(self, engine: Engine, signature: ModelSignature, allowed: Sequence[int]) -> None:
         self.signature = signature
         self.todo = by_use(allowed)
         self._engine = engine
@@ -212,7 +212,7 @@ def timed(run: Callable[[int], object], seconds: Mapping[int, float]) -> Sizes:
     return Sizes(max(shortest), tuple(sorted(shortest)), shortest)
 
 
-def allowed_sizes(engine: Engine, signature: Signature, wanted: Sizes) -> Sequence[int]:
+def allowed_sizes(engine: Engine, signature: ModelSignature, wanted: Sizes) -> Sequence[int]:
     """Returns the batch sizes that a signature can be compiled for beforehand, ascending.
 
     None where a tensor has no rows, as in what initialises a SavedModel, or an input has another
@@ -231,7 +231,7 @@ def allowed_sizes(engine: Engine, signature: Signature, wanted: Sizes) -> Sequen
     return tuple(fixed) if fixed else wanted.allowed
 
 
-def random_rows(signature: Signature, count: int) -> dict[str, np.ndarray]:
+def random_rows(signature: ModelSignature, count: int) -> dict[str, np.ndarray]:
     """Returns random inputs of a signature: small numbers, and integers of 0 and 1.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from server.engines.sizes import Sizes
-from server.inference.batching.lane import IsReady, Lane, Request
+from server.inference.batching.lane import IsReady, Lane, QueuedCall
 from server.telemetry.queues import Kept
 
 # Of one signature: whoever sends ever new shapes gets no more of them.
@@ -82,7 +82,7 @@ class Queue:
         lane = self._lanes[key] = Lane(self, sizes, is_mergeable=True, is_ready=is_ready)
         return lane
 
-    def enter(self, requests: Sequence[Request]) -> None:
+    def enter(self, requests: Sequence[QueuedCall]) -> None:
         """Counts requests that wait."""
         for request in requests:
             self.calls += 1
@@ -90,7 +90,7 @@ class Queue:
             if not request.is_part:
                 self.rows += request.rows
 
-    def exit(self, requests: Sequence[Request]) -> None:
+    def exit(self, requests: Sequence[QueuedCall]) -> None:
         """Counts requests no longer."""
         for request in requests:
             self.calls -= 1

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from server.engines.sizes import Sizes
 from server.inference.batching import tensors
 from server.inference.batching.compiling import Uncompiled
-from server.inference.batching.lane import Batch, IsReady, Lane, Request, Run
+from server.inference.batching.lane import Batch, IsReady, Lane, QueuedCall, Run
 from server.inference.batching.outcome import Outcome, deliver, timed
 from server.inference.batching.parameters import Parameters
 from server.inference.batching.queue import Load, Queue, Share
@@ -56,7 +56,7 @@ class Scheduler:
         self._waiting: dict[Lane, None] = {}
         self._uncompiled = Uncompiled()
         self._is_compiling = False
-        self._late: list[Request] = []
+        self._late: list[QueuedCall] = []
         self._clock = 0.0  # the seconds that the share had used which went last
         self._is_awake = False
         self._timer: asyncio.TimerHandle | None = None
@@ -185,7 +185,7 @@ class Scheduler:
         is_part: bool = False,
     ) -> Tensors:
         self._loop = loop = asyncio.get_running_loop()
-        request = Request(
+        request = QueuedCall(
             inputs, rows, nbytes, run, deadline, now, loop.create_future(), lane.queue.kept, is_part
         )
         with self._lock:

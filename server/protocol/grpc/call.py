@@ -11,7 +11,7 @@ from server.errors import Code, ServingError
 from server.protocol.grpc import message, status
 from server.protocol.grpc.context import CallContext
 from server.protocol.grpc.route import Route
-from server.protocol.http2.connection import Connection
+from server.protocol.http2.connection import Http2Connection
 from server.protocol.http2.head import Head
 from server.protocol.http2.stream import Stream
 
@@ -20,14 +20,14 @@ logger = logging.getLogger(__name__)
 _OK = status.trailers(Code.OK)
 
 
-class Call(CallContext):
+class GrpcCall(CallContext):
     """One call. Subclasses take the body and run the method."""
 
     __slots__ = ("_held", "_loop", "_route", "_task", "_timer")
 
     def __init__(
         self,
-        connection: Connection,
+        connection: Http2Connection,
         stream: Stream,
         head: Head,
         route: Route,
@@ -152,21 +152,21 @@ class Call(CallContext):
         return ServingError(Code.INTERNAL, "Internal error of the server")
 
 
-class UnaryCall(Call):
+class UnaryCall(GrpcCall):
     """A call of one request and one response."""
 
     __slots__ = ("_chunks", "_size")
 
     def __init__(
         self,
-        connection: Connection,
+        connection: Http2Connection,
         stream: Stream,
         head: Head,
         route: Route,
         deadline: float | None,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        Call.__init__(self, connection, stream, head, route, deadline, loop)
+        GrpcCall.__init__(self, connection, stream, head, route, deadline, loop)
         self._chunks: list[bytes] = []
         self._size = 0
 

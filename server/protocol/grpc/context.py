@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from server.errors import Code, ServingError
 from server.protocol.grpc import metadata
 from server.protocol.grpc.metadata import Metadata
-from server.protocol.http2.connection import Connection
+from server.protocol.http2.connection import Http2Connection
 from server.protocol.http2.head import Head
 from server.protocol.http2.stream import Stream
 
@@ -42,7 +42,7 @@ class CallContext:
     )  # fmt: skip
 
     # `Call` sets them: calls are made by the hundred thousand, and a constructor more is felt.
-    _connection: Connection
+    _connection: Http2Connection
     _stream: Stream
     _head: Head
     _rare: _Rare | None

@@ -12,7 +12,7 @@ from server.protocol.grpc.method import Method
 from server.protocol.grpc.route import Route
 from server.protocol.grpc.streaming import StreamingCall
 from server.protocol.guard import Guard, is_forwarded
-from server.protocol.http2.connection import Connection
+from server.protocol.http2.connection import Http2Connection
 from server.protocol.http2.head import Head
 from server.protocol.http2.stream import Receiver, Stream
 
@@ -27,7 +27,7 @@ class Refusal:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: Http2Connection,
         stream: Stream,
         head: bytes,
         body: bytes,
@@ -69,7 +69,7 @@ class Router:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: Http2Connection,
         methods: Mapping[bytes, Method],
         guard: Guard,
         refused: Callable[[str, str, ServingError], None],

@@ -14,7 +14,7 @@ from server.protocol.grpc import arguments
 from server.protocol.grpc.method import Methods
 from server.protocol.grpc.router import Router
 from server.protocol.guard import Guard
-from server.protocol.http2.connection import Connection
+from server.protocol.http2.connection import Http2Connection
 from server.protocol.limits import Usage
 from server.protocol.tls import Tls
 
@@ -75,9 +75,9 @@ class GrpcServer:
         self._limits = arguments.limits(options.arguments, self._usage.limits)
         self._http2 = arguments.http2(options.arguments)
         self._look: asyncio.TimerHandle | None = None
-        self._unseen: list[Connection] = []
+        self._unseen: list[Http2Connection] = []
         self._servers: list[asyncio.Server] = []
-        self._connections: set[Connection] = set()
+        self._connections: set[Http2Connection] = set()
         self._is_draining = False
         self._empty = asyncio.Event()
         self._empty.set()
@@ -141,8 +141,8 @@ class GrpcServer:
         if self._look is not None:
             self._look.cancel()
 
-    def _connect(self) -> Connection:
-        return Connection(
+    def _connect(self) -> Http2Connection:
+        return Http2Connection(
             lambda connection: Router(connection, self._methods, self._guard, self._refused),
             self._http2,
             self._limits,
@@ -169,13 +169,13 @@ class GrpcServer:
         interval_s = max(min(shortest / 4, _LOOK_S), _SHORTEST_LOOK_S)
         self._look = loop.call_later(interval_s * share, self._look_at_connections, loop)
 
-    def _opened(self, connection: Connection) -> None:
+    def _opened(self, connection: Http2Connection) -> None:
         self._connections.add(connection)
         self._empty.clear()
         if self._is_draining:
             connection.drain()
 
-    def _closed(self, connection: Connection) -> None:
+    def _closed(self, connection: Http2Connection) -> None:
         self._connections.discard(connection)
         if not self._connections:
             self._empty.set()

@@ -8,20 +8,20 @@ from typing import Any
 
 from server.errors import Code, ServingError
 from server.protocol.grpc import message
-from server.protocol.grpc.call import Call
+from server.protocol.grpc.call import GrpcCall
 from server.protocol.http2.frames import ErrorCode
 
 # What such a call may leave unread on our side, and a client on its own.
 _MAX_WAITING_BYTES = 16 * 2**20
 
 
-class StreamingCall(Call):
+class StreamingCall(GrpcCall):
     """A call of any number of requests and responses."""
 
     __slots__ = ("_messages", "_requests", "_waiting", "_written")
 
     def __init__(self, *arguments: Any) -> None:
-        Call.__init__(self, *arguments)
+        GrpcCall.__init__(self, *arguments)
         self._messages = message.Messages(self._route.limit)
         self._requests: asyncio.Queue[tuple[int, bytes] | None] = asyncio.Queue()
         self._waiting = 0

@@ -26,7 +26,7 @@ _CONTINUE = Response(b"", 100)
 _Item = tuple[Request | None, Response | None, bool, int]  # asked, answer, keep alive, cost
 
 
-class Connection(asyncio.Protocol):
+class Http1Connection(asyncio.Protocol):
     """Parses requests as they arrive and answers them one after the other.
 
     A request that breaks the protocol or a limit is answered once all before it are, and ends

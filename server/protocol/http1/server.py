@@ -8,7 +8,7 @@ import logging
 import ssl
 from dataclasses import dataclass
 
-from server.protocol.http1.connection import Connection
+from server.protocol.http1.connection import Http1Connection
 from server.protocol.http1.messages import Handler, Request, Response
 from server.protocol.http1.refusals import error_response
 from server.protocol.http1.turns import Turns
@@ -54,7 +54,7 @@ class HttpServer:
     def __init__(self, handler: Handler, options: HttpOptions, usage: Usage) -> None:
         self.handler = handler
         self.usage = usage
-        self.connections: set[Connection] = set()
+        self.connections: set[Http1Connection] = set()
         self.backlog_bytes = 0
         self.is_closing = False
         self.date = b""
@@ -74,7 +74,7 @@ class HttpServer:
         self._set_date()
         tls = self._options.tls
         self._server = await self.loop.create_server(
-            lambda: Connection(self),
+            lambda: Http1Connection(self),
             self._options.host,
             self._options.port,
             ssl=tls,

@@ -27,7 +27,7 @@ _DRAIN_PING = b"draining"
 _ALIVE_PING = b"alive?  "
 
 
-class Connection(asyncio.Protocol):
+class Http2Connection(asyncio.Protocol):
     """Serves the requests of one peer.
 
     Attributes:
@@ -55,8 +55,8 @@ class Connection(asyncio.Protocol):
         options: Http2Options,
         limits: Limits,
         usage: Usage,
-        opened: Callable[[Connection], None],
-        closed: Callable[[Connection], None],
+        opened: Callable[[Http2Connection], None],
+        closed: Callable[[Http2Connection], None],
     ) -> None:
         """Takes what serves the requests, and who is told of the connection's begin and end."""
         self._connected = connected
@@ -328,12 +328,12 @@ class Connection(asyncio.Protocol):
         self._transport.close()
 
 
-_HANDLERS: dict[int, Callable[[Connection, int, int, bytes], None]] = {
-    frames.DATA: Connection._padded_data,
-    frames.PRIORITY: Connection._priority,
-    frames.RST_STREAM: Connection._rst_stream,
-    frames.SETTINGS: Connection._settings,
-    frames.PUSH_PROMISE: Connection._push_promise,
-    frames.PING: Connection._ping,
-    frames.GOAWAY: Connection._go_away,
+_HANDLERS: dict[int, Callable[[Http2Connection, int, int, bytes], None]] = {
+    frames.DATA: Http2Connection._padded_data,
+    frames.PRIORITY: Http2Connection._priority,
+    frames.RST_STREAM: Http2Connection._rst_stream,
+    frames.SETTINGS: Http2Connection._settings,
+    frames.PUSH_PROMISE: Http2Connection._push_promise,
+    frames.PING: Http2Connection._ping,
+    frames.GOAWAY: Http2Connection._go_away,
 }

@@ -12,7 +12,7 @@ from server.protocol.http2.frames import ErrorCode
 from server.protocol.http2.stream import Stream
 
 if TYPE_CHECKING:
-    from server.protocol.http2.connection import Connection
+    from server.protocol.http2.connection import Http2Connection
 
 # A peer that doesn't answer when it is told that the connection drains isn't waited for longer.
 _DRAIN_S = 5.0
@@ -38,7 +38,7 @@ class _Still:
 class Patience:
     """Ends what a peer doesn't get on with: a call, where it is one call's matter."""
 
-    def __init__(self, connection: Connection, now: float) -> None:
+    def __init__(self, connection: Http2Connection, now: float) -> None:
         self._connection = connection
         self._begun = now
         self._received = _Still(0, now)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from server.protocol.http2.head import Head
 
 if TYPE_CHECKING:
-    from server.protocol.http2.connection import Connection
+    from server.protocol.http2.connection import Http2Connection
 
 
 class Receiver(Protocol):
@@ -39,7 +39,7 @@ class Application(Protocol):
 
 
 # Gives a new connection its application.
-Connected = Callable[["Connection"], Application]
+Connected = Callable[["Http2Connection"], Application]
 
 
 class Stream:
