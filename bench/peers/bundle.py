@@ -5,7 +5,6 @@ The peers' environments have other versions of protobuf than ours, so the peers 
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,14 +17,17 @@ _PROGRAM, _PARAMETERS = "program.jax_export", "parameters.npz"
 
 def write(version_dir: Path, folder: Path) -> None:
     """Writes the default signature's program, for any batch size, and its parameters."""
-    from artifact import variables, versions
+    from artifact import portable, variables, versions
     from artifact.manifest import Manifest
 
     found = Manifest.read(version_dir)
     program = found.signatures["serving_default"].program
     assert program is not None, f"{version_dir} has no JAX program"
-    (file,) = (file.file for file in program.files if file.batch_size is None)
-    shutil.copy(version_dir / versions.EXTRA / file, folder / _PROGRAM)
+    (file,) = (file for file in program.files if file.batch_size is None)
+    content = (version_dir / versions.EXTRA / file.file).read_bytes()
+    # The peers know jax.export alone.
+    exported = portable.read(content, file.module, found.parameters)
+    (folder / _PROGRAM).write_bytes(exported.serialize())
     bundle = variables.Bundle(version_dir / versions.VARIABLES)
     arrays = {f"{n:06d}": bundle.read(p.key) for n, p in enumerate(found.parameters)}
     np.savez(folder / _PARAMETERS, **arrays)  # type: ignore[arg-type]
