@@ -10,8 +10,10 @@ VERSIONS = (1, 2, 3, 4, 5, 6)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["xla", "tensorflow"])
-def test_five_versions_in_a_row_fail_no_request(tmp_path, engine):
+@pytest.mark.parametrize(
+    ("engine", "transport"), [("xla", "own"), ("tensorflow", "own"), ("xla", "library")]
+)
+def test_five_versions_in_a_row_fail_no_request(tmp_path, engine, transport):
     exports.scaled(tmp_path, VERSIONS[0])
     flags = [
         "--model_name=scaled",
@@ -19,6 +21,7 @@ def test_five_versions_in_a_row_fail_no_request(tmp_path, engine):
         "--file_system_poll_wait_seconds=0.1",
         f"--engine={engine}",
         "--xla_cpu_compilation_enabled=true",
+        f"--transport={transport}",
     ]
     with ServerProcess(tmp_path / "log", *flags) as server:
         clients = [Client(server, seed) for seed in range(8)]

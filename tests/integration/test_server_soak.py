@@ -96,13 +96,22 @@ class Gauge(threading.Thread):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("seconds", [40, pytest.param(1800, marks=pytest.mark.long)])
-def test_a_server_in_trouble_answers_right_and_does_not_grow(tmp_path, seconds):
+@pytest.mark.parametrize(
+    ("transport", "seconds"),
+    [
+        ("own", 40),
+        ("library", 20),
+        pytest.param("own", 1800, marks=pytest.mark.long),
+        pytest.param("library", 1800, marks=pytest.mark.long),
+    ],
+)
+def test_a_server_in_trouble_answers_right_and_does_not_grow(tmp_path, transport, seconds):
     exports.scaled(tmp_path, 1)
     flags = [
         "--model_name=scaled",
         f"--model_base_path={tmp_path / 'scaled'}",
         "--file_system_poll_wait_seconds=0.1",
+        f"--transport={transport}",
     ]
     with ServerProcess(tmp_path / "log", *flags) as server:
         gauge = Gauge(server.process.pid)
