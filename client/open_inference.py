@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,30 @@ from wire import datatypes, dtypes
 Read = TypeVar("Read")
 
 SIGNATURE_PARAMETER = "signature_name"  # this project's server takes it
+
+
+class WithoutExamples:
+    """Calls on tf.Examples, which the protocol doesn't have."""
+
+    def classify(
+        self,
+        spec: ModelSpec,
+        examples: Sequence[Mapping[str, Any]],
+        context: Mapping[str, Any] | None,
+        signature_name: str | None,
+    ) -> NoReturn:
+        """Raises ServingError: the protocol has no such call."""
+        raise _unimplemented("Classify")
+
+    def regress(
+        self,
+        spec: ModelSpec,
+        examples: Sequence[Mapping[str, Any]],
+        context: Mapping[str, Any] | None,
+        signature_name: str | None,
+    ) -> NoReturn:
+        """Raises ServingError: the protocol has no such call."""
+        raise _unimplemented("Regress")
 
 
 def new_id() -> str:
@@ -147,3 +171,9 @@ def to_json(name: str, array: np.ndarray) -> list[Any]:
         array = array.astype(np.float32)
     found: list[Any] = array.ravel().tolist()
     return found
+
+
+def _unimplemented(method: str) -> errors.ServingError:
+    return errors.ServingError(
+        "UNIMPLEMENTED", f"the Open Inference Protocol has no {method}; use predict"
+    )

@@ -5,8 +5,7 @@ Source: kserve/open-inference-protocol, specification/protocol/open_inference_gr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from client.codec import Description, Predicted, RpcExchange
 from client.model_spec import ModelSpec
 from client.open_inference import (
     SIGNATURE_PARAMETER,
+    WithoutExamples,
     array_spec,
     datatype_of,
     description,
@@ -23,9 +23,8 @@ from client.open_inference import (
     version_number,
     version_text,
 )
-from client.results import Classification, Regression, VersionStatus
+from client.results import VersionStatus
 from client.signature import DEFAULT, ArraySpec, ServedSignature
-from client.v2_rest import unimplemented
 from wire import datatypes, raw_tensors, tensor_contents
 from wire import open_inference_pb2 as pb
 from wire.services import INFERENCE_METHODS
@@ -67,7 +66,7 @@ def read_outputs(response: pb.ModelInferResponse) -> dict[str, np.ndarray]:
     return found
 
 
-class V2GrpcCodec:
+class V2GrpcCodec(WithoutExamples):
     """The API's messages; see `client.codec.Codec`."""
 
     names_outputs = True
@@ -93,26 +92,6 @@ class V2GrpcCodec:
 
         request = infer_request(spec, inputs, signature_name)
         return RpcExchange(INFERENCE_METHODS["ModelInfer"], request, read)
-
-    def classify(
-        self,
-        spec: ModelSpec,
-        examples: Sequence[Mapping[str, Any]],
-        context: Mapping[str, Any] | None,
-        signature_name: str | None,
-    ) -> RpcExchange[Classification]:
-        """Raises ServingError: the protocol has no such call."""
-        raise unimplemented("Classify")
-
-    def regress(
-        self,
-        spec: ModelSpec,
-        examples: Sequence[Mapping[str, Any]],
-        context: Mapping[str, Any] | None,
-        signature_name: str | None,
-    ) -> RpcExchange[Regression]:
-        """Raises ServingError: the protocol has no such call."""
-        raise unimplemented("Regress")
 
     def status(self, spec: ModelSpec) -> RpcExchange[list[VersionStatus]]:
         """Returns the question for the versions of a model that answer."""

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import orjson
 
-from client import errors
 from client.codec import Description, HttpBody, HttpExchange, HttpReply, Predicted
 from client.model_spec import ModelSpec
 from client.open_inference import (
     SIGNATURE_PARAMETER,
+    WithoutExamples,
     array_spec,
     datatype_of,
     description,
@@ -30,7 +30,7 @@ from client.open_inference import (
     version_text,
 )
 from client.replies import Replies
-from client.results import Classification, Regression, VersionStatus
+from client.results import VersionStatus
 from client.signature import DEFAULT, ArraySpec, ServedSignature
 from wire import datatypes, raw_tensors
 
@@ -101,7 +101,7 @@ def read_outputs(content: bytes, size: int | None = None) -> dict[str, np.ndarra
     return _outputs(orjson.loads(content[:size]), memoryview(content)[size:])
 
 
-class V2RestCodec:
+class V2RestCodec(WithoutExamples):
     """The API's requests and answers; see `client.codec.Codec`."""
 
     names_outputs = True
@@ -138,26 +138,6 @@ class V2RestCodec:
 
         return HttpExchange(path(spec, "/infer"), read, encode)
 
-    def classify(
-        self,
-        spec: ModelSpec,
-        examples: Sequence[Mapping[str, Any]],
-        context: Mapping[str, Any] | None,
-        signature_name: str | None,
-    ) -> HttpExchange[Classification]:
-        """Raises ServingError: the protocol has no such call."""
-        raise unimplemented("Classify")
-
-    def regress(
-        self,
-        spec: ModelSpec,
-        examples: Sequence[Mapping[str, Any]],
-        context: Mapping[str, Any] | None,
-        signature_name: str | None,
-    ) -> HttpExchange[Regression]:
-        """Raises ServingError: the protocol has no such call."""
-        raise unimplemented("Regress")
-
     def status(self, spec: ModelSpec) -> HttpExchange[list[VersionStatus]]:
         """Returns the question for the versions of a model that answer."""
 
@@ -189,13 +169,6 @@ class V2JsonCodec(V2RestCodec):
     """The same without binary data, for servers that take none, such as MLServer."""
 
     is_binary = False
-
-
-def unimplemented(method: str) -> errors.ServingError:
-    """Returns the error for a call that the protocol doesn't have."""
-    return errors.ServingError(
-        "UNIMPLEMENTED", f"the Open Inference Protocol has no {method}; use predict"
-    )
 
 
 def _outputs(answer: Mapping[str, Any], binary: memoryview) -> dict[str, np.ndarray]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -22,8 +21,6 @@ from server.telemetry import tracing
 from wire import open_inference_pb2 as v2
 from wire import services
 from wire import serving_pb2 as pb
-
-logger = logging.getLogger(__name__)
 
 _HEALTH_SERVICE = "grpc.health.v1.Health"
 _HEALTHY_SERVICES = (

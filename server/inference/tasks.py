@@ -76,8 +76,8 @@ class Predict:
 
 
 @dataclass(frozen=True, slots=True)
-class Classify:
-    """Runs a signature on tf.Examples; the result is a ClassificationResult."""
+class _OfExamples:
+    """Runs a signature on tf.Examples."""
 
     examples: pb.Input
 
@@ -85,6 +85,11 @@ class Classify:
     def example_count(self) -> int:
         """As `Task.example_count`."""
         return examples.count(self.examples)
+
+
+@dataclass(frozen=True, slots=True)
+class Classify(_OfExamples):
+    """Runs a signature on tf.Examples; the result is a ClassificationResult."""
 
     def run(
         self, execute: Execute, servable: Servable, signature: str, deadline: float | None
@@ -99,15 +104,8 @@ class Classify:
 
 
 @dataclass(frozen=True, slots=True)
-class Regress:
+class Regress(_OfExamples):
     """Runs a signature on tf.Examples; the result is a RegressionResult."""
-
-    examples: pb.Input
-
-    @property
-    def example_count(self) -> int:
-        """As `Task.example_count`."""
-        return examples.count(self.examples)
 
     def run(
         self, execute: Execute, servable: Servable, signature: str, deadline: float | None

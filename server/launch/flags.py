@@ -1,4 +1,4 @@
-"""The command line: flags of TensorFlow Serving's form to `Options`."""
+"""The command line: flags of TensorFlow Serving's form to `ServerOptions`."""
 
 from __future__ import annotations
 

@@ -111,7 +111,8 @@ class ServerOptions:
         512 * 2**20, "bytes of all requests that aren't parsed yet; more get RESOURCE_EXHAUSTED"
     )
     max_connections: int = _own_flag(
-        10_000, "open connections, of both ports together; more are closed as they come"
+        10_000,
+        "open connections, of both ports; one more takes the place of one that waits longest",
     )
     max_concurrent_requests: int = _own_flag(
         0, "inference requests at a time, more get RESOURCE_EXHAUSTED; 0: no limit"

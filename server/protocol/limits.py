@@ -86,24 +86,6 @@ class Usage:
         """Forgets a connection, known or not."""
         self.connections.discard(connection)
 
-    def take(self, size: int) -> None:
-        """Takes note of bytes that are about to be kept; `give` gives them back.
-
-        Raises:
-            ServingError: RESOURCE_EXHAUSTED, and nothing was taken: clients may try again later.
-        """
-        if self.body_bytes + size > self.limits.total_bytes:
-            raise ServingError(
-                Code.RESOURCE_EXHAUSTED,
-                f"{self.body_bytes} bytes of requests are under way, "
-                f"{self.limits.total_bytes} are the most this server takes on",
-            )
-        self.body_bytes += size
-
-    def give(self, size: int) -> None:
-        """Gives back bytes that are kept no more."""
-        self.body_bytes -= size
-
     def _shed(self) -> None:
         waiting = (
             (since, number, connection)
@@ -130,7 +112,7 @@ class Share:
         """Takes note of bytes that are about to be kept.
 
         Raises:
-            ServingError: RESOURCE_EXHAUSTED, and nothing was taken.
+            ServingError: RESOURCE_EXHAUSTED, and nothing was taken: clients may try again later.
         """
         usage, limits = self._usage, self._usage.limits
         taken, total = self.taken + size, usage.body_bytes + size
@@ -143,7 +125,11 @@ class Share:
                 f"{self.taken} bytes of requests are under way on this connection, "
                 f"{limits.connection_bytes} are the most that one may have",
             )
-        usage.take(size)  # says that all together have too much
+        raise ServingError(
+            Code.RESOURCE_EXHAUSTED,
+            f"{usage.body_bytes} bytes of requests are under way, "
+            f"{limits.total_bytes} are the most this server takes on",
+        )
 
     def give(self, size: int) -> None:
         """Gives back bytes that are kept no more; after `close` there is nothing to give."""

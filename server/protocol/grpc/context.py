@@ -52,11 +52,6 @@ class CallContext:
     has_ended: bool
     is_cancelled: bool
 
-    @property
-    def is_local(self) -> bool:
-        """Whether the client is on this machine."""
-        return self._connection.is_local
-
     def peer(self) -> str:
         """Returns the client's address as gRPC writes it."""
         return self._connection.peer

@@ -16,13 +16,9 @@ class Context(Protocol):
 
     Attributes:
         deadline: The loop's time at which the call ends; None: never.
-        is_local: The client is on this machine: loopback or a unix socket.
     """
 
     deadline: float | None
-
-    @property
-    def is_local(self) -> bool: ...  # noqa: D102
 
     def peer(self) -> str:
         """Returns the client's address as gRPC writes it."""
