@@ -9,6 +9,11 @@ from typing import Protocol
 from server.errors import Code, ServingError
 
 MIB = 2**20
+# What a peer may send on, and for how long, once our half of its connection is ended. A socket that
+# is closed with something unread is reset, and a reset may take the last answers from a peer that
+# hasn't read them yet (RFC 9112, 9.6).
+LINGER_BYTES = 4 * MIB
+LINGER_S = 2.0
 _SHED_FRACTION = 100  # of the connections, that many make room at a time: looking for them costs
 
 

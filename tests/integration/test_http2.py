@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from server.protocol.http2 import frames
-from server.protocol.http2.frames import ErrorCode, frame
+from server.protocol.http2.frames import PREFACE, ErrorCode, frame
 from server.protocol.http2.hpack import NO_TABLE, encode
 from tests.support.http2 import (
     BLOCK,
@@ -166,6 +166,45 @@ def test_a_drain_lets_requests_on_their_way_end():
             pass
 
     play(scene)
+
+
+def tcp_pair():
+    """Returns two ends of a TCP connection; the kernel keeps little of what the second is sent."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        theirs = socket.socket()
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        theirs.connect(server.getsockname())
+        ours, _ = server.accept()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**20)
+    return ours, theirs
+
+
+def test_the_last_answer_reaches_a_peer_that_reads_late_and_goes_on_sending():
+    """A socket that is closed with something unread is reset, and drops what it has yet to send."""
+    body = bytes(400_000)
+
+    async def scene(peer):
+        settings = frame(frames.SETTINGS, 0, 0, struct.pack(">HI", 4, 2**20))
+        wider = frame(frames.WINDOW_UPDATE, 0, 0, struct.pack(">I", 2**20))
+        held = frame(frames.HEADERS, OPEN | 1, 1, HOLD)
+        await peer.send(PREFACE + settings + frame(frames.SETTINGS, frames.ACK, 0) + wider + held)
+        while not peer.echo.seen:
+            await asyncio.sleep(0.01)
+        peer.connection.drain()
+        ping = await peer.until(frames.PING)
+        await peer.send(frame(frames.PING, frames.ACK, 0, ping))
+        await peer.until(frames.GOAWAY)
+        peer.connection.sender.respond(peer.echo.seen[0].stream, HEAD, body, END)
+        for _ in range(3):
+            await asyncio.sleep(0.05)
+            await peer.send(frame(frames.PING, 0, 0, bytes(8)))
+        await peer.until(frames.HEADERS, 1)
+        received = 0
+        while received < len(body):
+            received += len(await peer.until(frames.DATA, 1))
+        assert await peer.until(frames.HEADERS, 1) == END
+
+    play(scene, pair=tcp_pair)
 
 
 def exchange(peer, client, bodies):

@@ -56,12 +56,13 @@ class EchoCall:
 class Peer:
     """A connection whose other end is ours to play: bytes in, bytes out, in one loop."""
 
-    def __init__(self, limits=None, **options):
+    def __init__(self, limits=None, pair=socket.socketpair, **options):
+        self.pair = pair
         self.options = Http2Options(**options)
         self.usage = Usage(Limits(**(limits or {})))
 
     async def __aenter__(self):
-        ours, theirs = socket.socketpair()
+        ours, theirs = self.pair()
         theirs.setblocking(False)
         self.socket = theirs
         self.loop = asyncio.get_running_loop()
@@ -151,6 +152,9 @@ class Sink:
 
     def close(self):
         self.is_closed = True
+
+    def can_write_eof(self):
+        return False
 
     def get_extra_info(self, name):
         return None

@@ -10,16 +10,13 @@ from server.protocol import sockets
 from server.protocol.http1.messages import Request, Response
 from server.protocol.http1.reading import RequestReader
 from server.protocol.http1.refusals import Refusal
-from server.protocol.limits import Share
+from server.protocol.limits import LINGER_BYTES, LINGER_S, Share
 
 if TYPE_CHECKING:
     from server.protocol.http1.server import HttpServer
 
 _MAX_UNREAD = 16 * 1024  # bytes of answers that a peer may leave before we answer no more
 _MAX_QUEUED = 64 * 1024  # bytes of heads that wait for the answer to an earlier request
-# After a refusal, so that the client reads it before its sending fails (RFC 9112, 9.6).
-_LINGER_S = 2.0
-_LINGER_BYTES = 4 * 2**20
 _LARGE_PIECE = 64 * 1024  # of a body, which isn't copied
 _CONTINUE = Response(b"", 100)
 
@@ -152,7 +149,7 @@ class Http1Connection(asyncio.Protocol):
         elif self._task is not None:
             return
         elif not self._reader.is_midway:
-            self._end()
+            self._end(is_idle=True)
         elif self._reader.body_bytes >= self._received + limits.progress_bytes:
             self._received = self._reader.body_bytes
             self.deadline = now + limits.body_s
@@ -162,7 +159,7 @@ class Http1Connection(asyncio.Protocol):
     def hurry(self, now: float, patience_s: float) -> None:
         """Ends an idle connection, and gives the peer of another no more than a time to get on."""
         if self._task is None and not self._reader.is_midway:
-            self._end()
+            self._end(is_idle=True)
         elif self._task is None or not self._writable.is_set():
             self.deadline = min(self.deadline, now + patience_s)
 
@@ -288,16 +285,22 @@ class Http1Connection(asyncio.Protocol):
             self._since = now
             self.deadline = now + limits.idle_s
 
-    def _end(self) -> None:
-        """Closes once all is sent, which a peer that doesn't read can't put off for long."""
+    def _end(self, *, is_idle: bool = False) -> None:
+        """Closes once all is sent, which a peer that doesn't read can't put off for long.
+
+        Args:
+            is_idle: Nothing was asked since the last answer has left.
+        """
         if (transport := self._transport) is None or self._is_ending:
             return
         self._is_refused = self._is_ending = True
         self._watch_reading()
-        if not self._reader.is_midway or self._is_at_end:
+        can_write_eof = transport.can_write_eof()  # not with TLS
+        if self._is_at_end or is_idle or not (can_write_eof or self._reader.is_midway):
             transport.close()
             return
-        self._lingers = _LINGER_BYTES
-        self.deadline = self._server.now() + _LINGER_S
-        if transport.can_write_eof():
+        self._lingers = LINGER_BYTES
+        if not self._unread:
+            self.deadline = self._server.now() + LINGER_S
+        if can_write_eof:
             transport.write_eof()

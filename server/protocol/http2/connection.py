@@ -18,7 +18,7 @@ from server.protocol.http2.reading import FrameReader
 from server.protocol.http2.requests import Requests
 from server.protocol.http2.sending import Sender
 from server.protocol.http2.stream import Connected, Stream
-from server.protocol.limits import Limits, Share, Usage
+from server.protocol.limits import LINGER_BYTES, Limits, Share, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +73,7 @@ class Http2Connection(asyncio.Protocol):
         self.has_acknowledged = False
         self.is_paused = False
         self.is_draining = False
+        self._lingers = LINGER_BYTES
 
     @property
     def streams(self) -> Collection[Stream]:
@@ -96,7 +97,7 @@ class Http2Connection(asyncio.Protocol):
     @property
     def is_ending(self) -> bool:
         """Whether nothing is read any more, and only what is left is sent."""
-        return self._transport.is_closing()
+        return self.sender.is_closed or self._transport.is_closing()
 
     @property
     def midway_position(self) -> int:
@@ -140,7 +141,8 @@ class Http2Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Takes what came in."""
         self.received += len(data)
-        if self._transport.is_closing():
+        if self.is_ending:
+            self._discard(len(data))
             return
         self._requests.now = self._loop.time()
         try:
@@ -180,7 +182,7 @@ class Http2Connection(asyncio.Protocol):
 
         In two steps, as RFC 9113 (6.8) has it: requests that are on their way now are served.
         """
-        if not self.is_draining and not self._transport.is_closing():
+        if not self.is_draining and not self.is_ending:
             self.is_draining = True
             self.sender.write(
                 frames.go_away(frames.MAX_STREAM, ErrorCode.NO_ERROR)
@@ -216,7 +218,7 @@ class Http2Connection(asyncio.Protocol):
 
     def fail(self, code: ErrorCode, message: str) -> None:
         """Ends the connection with a GOAWAY."""
-        if not self._transport.is_closing():
+        if not self.is_ending:
             self.sender.write(frames.go_away(self._requests.last, code, message))
             self._close_transport()
 
@@ -324,8 +326,20 @@ class Http2Connection(asyncio.Protocol):
             self._close_transport()
 
     def _close_transport(self) -> None:
-        self.sender.flush()
-        self._transport.close()
+        """Ends our half; the peer ends its own once it has read all."""
+        if self.is_ending:
+            return
+        self.sender.close()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    def _discard(self, size: int) -> None:
+        """Reads on while the peer takes note of the end."""
+        self._lingers -= size
+        if self._lingers < 0:
+            self._transport.abort()
 
 
 _HANDLERS: dict[int, Callable[[Http2Connection, int, int, bytes], None]] = {

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from server.protocol.http2.frames import ErrorCode
 from server.protocol.http2.stream import Stream
+from server.protocol.limits import LINGER_S
 
 if TYPE_CHECKING:
     from server.protocol.http2.connection import Http2Connection
 
 # A peer that doesn't answer when it is told that the connection drains isn't waited for longer.
 _DRAIN_S = 5.0
-# What is left to be sent on a connection that ends may take so long.
-_LINGER_S = 2.0
 
 
 class _Still:
@@ -55,7 +54,7 @@ class Patience:
         connection, limits = self._connection, self._connection.limits
         if connection.is_ending:
             self._ending = self._ending or now
-            if now - self._ending > _LINGER_S:
+            if now - self._ending > LINGER_S:
                 connection.abort("what was left isn't read")
             return
         silent_s = self._received.for_s(connection.received, now)

@@ -20,6 +20,7 @@ class Sender:
     Attributes:
         initial_window: Of new streams, by the peer's settings.
         flushed: Bytes that were handed to the transport.
+        is_closed: All is handed over, and what comes yet is dropped.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Sender:
         self._first = NO_TABLE  # what the first header block begins with
         self.initial_window = frames.DEFAULT_WINDOW
         self.flushed = 0
+        self.is_closed = False
 
     @property
     def has_room(self) -> bool:
@@ -64,10 +66,15 @@ class Sender:
         if self._out:
             out = self._out
             self._out = []
-            if not self._transport.is_closing():
+            if not self.is_closed and not self._transport.is_closing():
                 data = b"".join(out)
                 self.flushed += len(data)
                 self._transport.write(data)
+
+    def close(self) -> None:
+        """Writes what has gathered, and nothing after it."""
+        self.flush()
+        self.is_closed = True
 
     def respond(self, stream: Stream, head: bytes, body: bytes, trailers: bytes) -> None:
         """Sends a whole response; head and trailers are encoded header blocks."""
