@@ -9,10 +9,10 @@ PYTEST = $(BIN)/python -m pytest -n logical --maxprocesses=4
 FAST = tests/integration/conformance tests/integration/test_client_*.py tests/unit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo web test test-fast test-long test-versions check docs wheel bench up down clean protos
+.PHONY: help demo web test test-fast test-long test-versions check docs wheel bench up down clean protos ci packages cluster cluster-e2e stack
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.python:
 	@echo "environment: $(PYTHON) -> $(VENV)"
@@ -59,6 +59,18 @@ check: $(VENV)/.dev  ## lint, format, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+ci:  ## run all that CI runs, on Debian or Ubuntu; installs what is missing
+	.ci/run
+
+packages:  ## install what the tests need of Debian's or Ubuntu's packages
+	.ci/packages
+
+cluster: $(VENV)/.dev  ## apply deploy/ to a Kubernetes API server, where there is one
+	@$(BIN)/python -m scripts.cluster --if-there $(if $(KUBECONFIG),--kubeconfig $(KUBECONFIG))
+
+cluster-e2e: $(VENV)/.dev  ## train, publish and serve in the cluster of KUBECONFIG, which it changes
+	@$(BIN)/python -m scripts.cluster.end_to_end --kubeconfig $(KUBECONFIG)
+
 # From an empty build/: setuptools would take what an older build left there.
 wheel: $(VENV)/.python  ## build the wheel that `pip install` takes, in dist/
 	rm -rf build/lib
@@ -73,6 +85,9 @@ bench: $(VENV)/.dev  ## measure the ratios that the README quotes
 
 up:  ## start the container stack (needs a Docker engine)
 	docker compose up --build
+
+stack:  ## train, serve and check in containers once, and end with the client's exit status
+	docker compose up --build --exit-code-from client
 
 down:  ## stop the container stack
 	docker compose --profile '*' down
