@@ -9,7 +9,7 @@ PYTEST = $(BIN)/python -m pytest -n logical --maxprocesses=4
 FAST = tests/integration/conformance tests/integration/test_client_*.py tests/unit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo web test test-fast test-long test-versions check docs wheel bench up down clean protos ci packages cluster cluster-e2e stack
+.PHONY: help demo web test test-fast test-long test-versions check docs wheel bench up down clean protos ci packages cluster cluster-e2e stack site
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,15 @@ docs: $(VENV)/.dev  ## write docs/api.md and the table of docs/lowering.md anew
 	@$(BIN)/python -m scripts.api_reference
 	@$(BIN)/python -m scripts.lowering_coverage
 
+.venv-site/.tools: constraints.txt
+	$(PYTHON) -m venv .venv-site
+	.venv-site/bin/python -m pip install --disable-pip-version-check -c constraints.txt mkdocs-material
+	@touch $@
+
+site: .venv-site/.tools  ## write the documentation as a site to build/site/pages
+	@$(PYTHON) scripts/site.py
+	@.venv-site/bin/mkdocs build --quiet
+
 bench: $(VENV)/.dev  ## measure the ratios that the README quotes
 	@$(BIN)/python -m bench
 
@@ -102,5 +111,5 @@ protos: .venv-protos/.tools  ## regenerate the wire messages from wire/*.proto
 	.venv-protos/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. wire/*.proto
 
 clean:  ## remove the environment, caches and build results
-	rm -rf $(VENV) .venv-oldest .venv-newest .venv-protos web/node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-oldest .venv-newest .venv-protos .venv-site web/node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
