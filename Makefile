@@ -9,7 +9,7 @@ PYTEST = $(BIN)/python -m pytest -n logical --maxprocesses=4
 FAST = tests/integration/conformance tests/integration/test_client_*.py tests/unit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo web test test-fast test-long test-versions check docs wheel bench up down clean protos ci packages cluster cluster-e2e stack site
+.PHONY: help demo web test test-fast test-long test-versions check docs wheel bench up down clean protos ci packages cluster cluster-e2e site
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,10 +66,10 @@ packages:  ## install what the tests need of Debian's or Ubuntu's packages
 	.ci/packages
 
 cluster: $(VENV)/.dev  ## apply deploy/ to a Kubernetes API server, where there is one
-	@$(BIN)/python -m scripts.cluster --if-there $(if $(KUBECONFIG),--kubeconfig $(KUBECONFIG))
+	@$(BIN)/python -m scripts.cluster --if-there $(if $(CLUSTER),--kubeconfig $(CLUSTER))
 
-cluster-e2e: $(VENV)/.dev  ## train, publish and serve in the cluster of KUBECONFIG, which it changes
-	@$(BIN)/python -m scripts.cluster.end_to_end --kubeconfig $(KUBECONFIG)
+cluster-e2e: $(VENV)/.dev  ## train, publish and serve in the cluster of the kubeconfig CLUSTER, which it changes
+	@$(BIN)/python -m scripts.cluster.end_to_end --kubeconfig "$(CLUSTER)"
 
 # From an empty build/: setuptools would take what an older build left there.
 wheel: $(VENV)/.python  ## build the wheel that `pip install` takes, in dist/
@@ -94,9 +94,6 @@ bench: $(VENV)/.dev  ## measure the ratios that the README quotes
 
 up:  ## start the container stack (needs a Docker engine)
 	docker compose up --build
-
-stack:  ## train, serve and check in containers once, and end with the client's exit status
-	docker compose up --build --exit-code-from client
 
 down:  ## stop the container stack
 	docker compose --profile '*' down

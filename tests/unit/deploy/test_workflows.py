@@ -15,8 +15,8 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 # Targets that neither .ci/run nor a test runs, and why.
 ELSEWHERE = {
     "ci": "it is .ci/run",
-    "down": "it ends what `make stack` has started",
-    "stack": "tests/containers/conftest.py gives the same command, with the embedded profile",
+    "down": "it ends what `make up` has started",
+    "up": "tests/containers runs the same stack, with the embedded profile",
     "test-fast": "`make test` runs these tests, too",
     "test-long": "hours",
     "test-versions": "an hour; other packages",
