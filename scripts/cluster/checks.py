@@ -19,7 +19,11 @@ class Refused(Exception):
 
 def folders(root: Path) -> list[str]:
     """Returns the folders of deploy/ in the order in which they are applied: KServe's come last."""
-    found = (str(path.parent.relative_to(root)) for path in root.rglob("kustomization.yaml"))
+    found = (
+        str(path.parent.relative_to(root))
+        for path in root.rglob("kustomization.yaml")
+        if "kind: Component" not in path.read_text()
+    )
     return sorted(found, key=lambda folder: (folder.startswith("kserve/"), folder))
 
 

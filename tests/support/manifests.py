@@ -15,6 +15,7 @@ FOLDERS = tuple(
     sorted(
         str(path.parent.relative_to(ROOT / "deploy"))
         for path in (ROOT / "deploy").rglob("kustomization.yaml")
+        if "kind: Component" not in path.read_text()
     )
 )
 KSERVE = tuple(folder for folder in FOLDERS if folder.startswith("kserve/"))

@@ -7,6 +7,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from scripts.cluster import end_to_end
 from tests.support import pod_security
 from tests.support.manifests import (
     FOLDERS,
@@ -206,6 +207,22 @@ def test_the_embedded_server_takes_the_same_flags_and_ports():
     dockerfile = (ROOT / "docker" / "Dockerfile").read_text()
     assert '"--port=8500", "--rest_api_port=8501"' in dockerfile
     assert theirs["command"][1:] == ["--port=8500", "--rest_api_port=8501"]
+
+
+def test_the_embedded_server_runs_on_one_node_too():
+    """As scripts/cluster/end_to_end.py does in kind."""
+    folder = ROOT / "build" / "tests" / "embedded-on-one-node"
+    folder.mkdir(parents=True, exist_ok=True)
+    text = end_to_end.EMBEDDED.replace("../../deploy", "../../../deploy")
+    (folder / "kustomization.yaml").write_text(text)
+    found = objects("../build/tests/embedded-on-one-node")
+    (server,) = containers(found["Deployment", "model-server"])
+    assert server["image"].startswith("jax-serving-stack/server:")
+    volumes = {
+        volume["name"]: volume for volume in pod(found["Deployment", "model-server"])["volumes"]
+    }
+    assert volumes["models"]["persistentVolumeClaim"]["claimName"] == "models-single-node"
+    assert {"compiled", "tmp", "config"} <= volumes.keys()
 
 
 def test_the_edge_is_the_one_of_compose():
