@@ -78,8 +78,8 @@ def generate(
     """
     from exporter.commands.quiet import import_tensorflow
     from exporter.errors import UserError
-    from exporter.publish.export import export_model
     from exporter.publish.destination import of
+    from exporter.publish.export import export_model
 
     if not args.build and (args.params or args.name):
         raise UserError("--params and --name are for a model of one's own: pkg.module:build")
