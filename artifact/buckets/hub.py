@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ class Hub:
         import huggingface_hub
 
         self._library = huggingface_hub
-        self._api = huggingface_hub.HfApi()
+        self._api = huggingface_hub.HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
         self._seen: tuple[str, Sequence[Entry]] = ("", ())
 
     def entries(self) -> Sequence[Entry]:

@@ -72,7 +72,8 @@ class Proxy:
     """Hands requests on to a server, but for those that a fault befalls.
 
     Attributes:
-        fault: Called with the method and the path of a request; returns one of `FAULTS`, or None.
+        fault: Called with the method and the path of a request; returns one of `FAULTS`, a status
+            to refuse with, something to call before, or None.
         requests: `(method, path)` of all requests so far.
     """
 
@@ -89,7 +90,9 @@ class Proxy:
     def __init__(self, port, *, speaks_gcs=False):
         self.fault = lambda method, path: None
         self.requests = []
-        self.headers = {}
+        self.body = "<Error><Code>SlowDown</Code></Error>"  # of answers that refuse
+        self.drops = ""  # a header that the store doesn't get to see
+        self._after = []
         self._target = port
         self._speaks_gcs = speaks_gcs
         proxy = self
@@ -127,16 +130,19 @@ class Proxy:
         self._server.shutdown()
         self._server.server_close()
 
+    def after_next(self, act):
+        """Has something done once the store has answered, before anybody hears of it."""
+        self._after.append(act)
+
     def _hand_on(self, request):
         method, path = request.command, request.path
         self.requests.append((method, path))
-        self.headers = dict(request.headers)
         body = _body(request)
         fault = self.fault(method, path)
         if callable(fault):
             fault = fault()
-        if fault in ("503", "429", "500"):
-            _answer(request, int(fault), {}, b"<Error><Code>SlowDown</Code></Error>")
+        if fault and fault.isdigit():
+            _answer(request, int(fault), {}, self.body.encode())
             return
         if fault == "lost request":
             _cut(request)
@@ -145,8 +151,10 @@ class Proxy:
             self._send_half(method, path, dict(request.headers), body)
             _cut(request)
             return
-        headers = {k: v for k, v in request.headers.items() if k.lower() not in _HOP}
+        headers = {k: v for k, v in request.headers.items() if k.lower() not in (*_HOP, self.drops)}
         status, answer_headers, answer = self._ask(method, path, headers, body)
+        while self._after:
+            self._after.pop()()
         if fault == "lost answer":
             _cut(request)
             return
