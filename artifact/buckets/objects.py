@@ -37,6 +37,7 @@ _ENDPOINTS = {
     "gs": ("GOOGLE_BASE_URL",),
 }
 _STATUS = re.compile(r"status code: (\d{3})")
+_PASSING = ("408", "409", "412", "425", "429")  # refusals that are no last word
 _CODE = re.compile(r"<Code>([A-Za-z]{1,64})</Code>")
 
 
@@ -147,6 +148,9 @@ class Objects:
         except exceptions.NotSupportedError:
             raise BucketError(f"{what}: the store can't do that (conditional writes)") from None
         except exceptions.BaseError as error:
+            status = _STATUS.search(str(error))
+            if status is not None and status[1].startswith("4") and status[1] not in _PASSING:
+                raise BucketError(f"{what}: refused{_reason(error)}; see docs/buckets.md") from None
             raise BucketError(f"{what}: no answer{_reason(error)}", is_passing=True) from None
         except (ValueError, TypeError) as error:
             raise BucketError(f"{what}: {type(error).__name__} in the store's settings") from None
