@@ -1,6 +1,6 @@
 """A hub on this machine: of the API of the Hugging Face hub what publishing and fetching needs.
 
-The client is huggingface_hub itself. https://huggingface.co/docs/hub/api
+The client is huggingface_hub itself.
 """
 
 import base64
