@@ -15,7 +15,7 @@ from server.engines import signatures
 from server.engines.signatures import ModelSignature
 from server.errors import invalid
 from server.inference.ask import Answer, Ask, ModelSpec
-from server.inference.offload import LONG, Offload
+from server.inference.offload import LONG, LONG_PLAIN, Offload
 from server.inference.tasks import Classify, Predict, Regress, Task
 from server.inference.timeout import Timeout
 from server.models import memory
@@ -41,15 +41,24 @@ class RestAsk(Ask[Response]):
         """Parses the JSON, which names the signature."""
         body = self._body
         found: Mapping[str, Any] | None
-        if len(body) > LONG:
-            found = await self._offload(self._long, body)
+        size = len(body)
+        if size > LONG:
+            found = await self._in_turn(body) if size <= LONG_PLAIN else None
+            if found is None:
+                found = await self._offload(self._long, body)
         elif (found := self._quick(body)) is None:
-            if len(body) > _LONG_ODD:
+            if size > _LONG_ODD:
                 found = await self._offload(document.parse_odd, body)
             else:
                 found = document.parse_odd(body)
         self.body = found
-        return self._spec._replace(signature=_signature_name(found))
+        if name := _signature_name(found):
+            return self._spec._replace(signature=name)
+        return self._spec
+
+    async def _in_turn(self, body: bytes) -> Mapping[str, Any] | None:
+        """Reads what is quick to read on the event loop, in its turn; None for all else."""
+        return None
 
     def _quick(self, body: bytes) -> Mapping[str, Any] | None:
         return document.parse_plain(body)
@@ -91,6 +100,12 @@ class RestPredict(RestAsk):
     def _quick(self, body: bytes) -> Mapping[str, Any] | None:
         return numbers.parse(body) or document.parse_plain(body)
 
+    async def _in_turn(self, body: bytes) -> Mapping[str, Any] | None:
+        rounds = self._offload.rounds
+        if not rounds.take(len(body)):
+            await rounds.wait(len(body))
+        return numbers.parse(body)
+
     def _plain(self, body: bytes) -> Mapping[str, Any] | None:
         return numbers.parse(body) if len(body) <= _PLAIN else None
 
@@ -118,7 +133,7 @@ class RestPredict(RestAsk):
                 memory.release()
 
     def _is_long(self, result: Any) -> bool:
-        return sum(array.size for array in result.values()) > rendering.LONG
+        return sum([array.size for array in result.values()]) > rendering.LONG
 
     def _rendered(self, result: Any) -> bytes:
         return (rendering.predictions if self._is_row else rendering.columns)(result)

@@ -175,6 +175,8 @@ class Http1Connection(asyncio.Protocol):
         """Feeds the reader, and keeps what follows once enough requests wait."""
         reader, position, size = self._reader, 0, len(data)
         try:
+            if not self._queue and reader.feed_short(data):
+                position = size
             while position < size and not self._is_refused:
                 if self._queued > _MAX_QUEUED:
                     self._keep(memoryview(data)[position:])
