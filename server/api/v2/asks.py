@@ -34,7 +34,7 @@ class RestInfer(Ask[Response]):
     def __init__(
         self,
         spec: ModelSpec,
-        content: bytes,
+        content: bytes | bytearray,
         header_length: str | None,
         timeout: Timeout,
         offload: Offload,

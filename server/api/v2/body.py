@@ -50,7 +50,7 @@ class InferBody:
     inputs: Sequence[Input] | None = None
     is_binary: Mapping[str, bool] = field(default_factory=dict)
     is_binary_by_default: bool = True
-    bare: bytes = b""
+    bare: bytes | bytearray = b""
     is_long: bool = False
 
     def arrays(self, signature: ModelSignature) -> dict[str, np.ndarray]:
@@ -63,7 +63,7 @@ class InferBody:
         return inputs.read_all(signature, found)
 
 
-def read(body: bytes, header_length: str | None) -> InferBody:
+def read(body: bytes | bytearray, header_length: str | None) -> InferBody:
     """Reads a body as far as that takes no model.
 
     Args:
@@ -78,7 +78,7 @@ def read(body: bytes, header_length: str | None) -> InferBody:
     size = len(body) if header_length is None else _length(header_length, len(body))
     if header_length is not None and not size:
         return InferBody(bare=body)
-    document = _parse(body[:size])
+    document = _parse(body if size == len(body) else body[:size])
     parameters = _object(document.get("parameters") or {}, "parameters")
     is_binary = _flag(parameters, "binary_data_output", default=False)
     found, rest = _inputs(document, memoryview(body)[size:])
@@ -101,7 +101,7 @@ def _length(text: str, size: int) -> int:
     return int(text)
 
 
-def _parse(text: bytes) -> Mapping[str, Any]:
+def _parse(text: bytes | bytearray) -> Mapping[str, Any]:
     if not text:
         raise invalid("the request has no body")
     if len(text) > pieces.LONG:
@@ -176,7 +176,7 @@ def _outputs(document: Mapping[str, Any], is_binary: bool) -> dict[str, bool]:
     return found
 
 
-def _bare_input(signature: ModelSignature, data: bytes) -> Input:
+def _bare_input(signature: ModelSignature, data: bytes | bytearray) -> Input:
     """Returns the only input of a request without JSON, whose shape the number of bytes tells."""
     if len(signature.inputs) != 1:
         raise invalid(
@@ -196,11 +196,11 @@ def _bare_input(signature: ModelSignature, data: bytes) -> Input:
     return Input(name, datatype, shape, read)
 
 
-def _only_string(data: bytes, shape: Sequence[int], dtype_name: str) -> np.ndarray:
+def _only_string(data: bytes | bytearray, shape: Sequence[int], dtype_name: str) -> np.ndarray:
     if math.prod(shape) != 1:
         raise TensorError(f"a body without JSON is one {dtype_name}; shape {shape} has more")
     array = np.empty(1, object)
-    array[0] = data
+    array[0] = bytes(data)
     return array.reshape(shape)
 
 
