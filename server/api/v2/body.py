@@ -17,8 +17,9 @@ import numpy as np
 import orjson
 
 from server.api.tfs_rest import pieces
+from server.api.tfs_rest.numbers import Numbers
 from server.api.tfs_rest.pieces import Span
-from server.api.v2 import inputs, json_tensors, long_json
+from server.api.v2 import inputs, json_tensors, long_json, plain
 from server.api.v2.inputs import Input
 from server.engines.signatures import ModelSignature
 from server.errors import invalid
@@ -63,6 +64,16 @@ class InferBody:
         return inputs.read_all(signature, found)
 
 
+def read_plain(body: bytes) -> InferBody | None:
+    """Reads a body without binary data whose data are plain numbers; None where they aren't.
+
+    Raises:
+        ServingError: as `read`.
+    """
+    document = plain.parse(body)
+    return None if document is None else _read(document, memoryview(b""), len(body))
+
+
 def read(body: bytes | bytearray, header_length: str | None) -> InferBody:
     """Reads a body as far as that takes no model.
 
@@ -79,9 +90,14 @@ def read(body: bytes | bytearray, header_length: str | None) -> InferBody:
     if header_length is not None and not size:
         return InferBody(bare=body)
     document = _parse(body if size == len(body) else body[:size])
+    return _read(document, memoryview(body)[size:], size)
+
+
+def _read(document: Mapping[str, Any], binary: memoryview, size: int) -> InferBody:
+    """Reads a document and the binary data behind its `size` bytes."""
     parameters = _object(document.get("parameters") or {}, "parameters")
     is_binary = _flag(parameters, "binary_data_output", default=False)
-    found, rest = _inputs(document, memoryview(body)[size:])
+    found, rest = _inputs(document, binary)
     if rest:
         raise invalid(f"{len(rest)} bytes of binary data belong to no input")
     has_bytes = any(one.datatype in inputs.LOOKED_AT for one in found)
@@ -91,7 +107,14 @@ def read(body: bytes | bytearray, header_length: str | None) -> InferBody:
         found,
         _outputs(document, is_binary),
         is_binary,
-        is_long=(len(body) if has_bytes else size) > LONG,
+        is_long=(size + len(binary) if has_bytes else size) > LONG and not _is_plain(document),
+    )
+
+
+def _is_plain(document: Mapping[str, Any]) -> bool:
+    listed = document.get("inputs")
+    return isinstance(listed, list) and any(
+        isinstance(tensor, dict) and isinstance(tensor.get("data"), Numbers) for tensor in listed
     )
 
 
