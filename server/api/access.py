@@ -15,6 +15,7 @@ OPEN = frozenset(
         "/inference.GRPCInferenceService/ServerReady",
     }
 )
+_AREAS = ("/tensorflow.", "/inference.", "/v2/repository/")  # where admin paths begin
 _ADMIN = re.compile(
     r"/tensorflow\.serving\.ModelService/HandleReloadConfigRequest"
     r"|/tensorflow\.ProfilerService/.*"
@@ -29,4 +30,4 @@ def is_admin(path: str) -> bool:
 
     A profile slows the process down and shows what others ask of it.
     """
-    return _ADMIN.fullmatch(path) is not None
+    return path.startswith(_AREAS) and _ADMIN.fullmatch(path) is not None

@@ -70,6 +70,10 @@ class Front:
             return self._noted(request, response, time.perf_counter())
         return None
 
+    def refused(self, request: Request, response: Response) -> None:
+        """Notes a request that breaks the protocol or a limit in the access log."""
+        self._noted(request, response, time.perf_counter())
+
     async def __call__(self, request: Request) -> Response:
         """Returns the answer to any request that was let in."""
         start = time.perf_counter()

@@ -32,6 +32,10 @@ class Front:
         """As the other's: whoever isn't let in gets no trace."""
         return self._front.admit(request)
 
+    def refused(self, request: Request, response: Response) -> None:
+        """As the other's."""
+        self._front.refused(request, response)
+
     async def __call__(self, request: Request) -> Response:
         """As the other's."""
         if request.path[:4].lower() not in _APIS:

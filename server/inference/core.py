@@ -16,6 +16,7 @@ from server.inference.predict import Execute
 from server.models.model_config import Configure
 from server.models.repository import Repository
 from server.models.servable import Servable
+from server.models.status import statuses
 from server.telemetry import tracing
 from server.telemetry.observation import Observer
 from server.telemetry.report import Gather, ProcessReport, Reports
@@ -100,6 +101,7 @@ class Core:
                 name: latest.version if (latest := models[name].latest) else None
                 for name in sorted(models)
             },
+            versions=list(statuses(models[name] for name in sorted(models))),
             recent=list(self.observer.recent),
             metrics=self.observer.lines(),
         )

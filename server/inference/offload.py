@@ -7,10 +7,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, TypeVarTuple
 
+from server.inference.rounds import Rounds
+
 A = TypeVarTuple("A")
 R = TypeVar("R")
 
-LONG = 64 * 1024  # bytes of a message that are read or written on the event loop at most
+LONG = 64 * 1024  # bytes of a message that are read or written on the event loop at once
+LONG_PLAIN = 256 * 1024  # bytes of plain numbers that are, in turns: see `rounds.py`
 _THREADS = 4
 
 
@@ -19,9 +22,13 @@ class Offload:
 
     What is called should itself do it piece by piece: a single call of a C function keeps the
     interpreter for itself, whatever thread it is on.
+
+    Attributes:
+        rounds: For what isn't worth a thread.
     """
 
     def __init__(self, threads: int = _THREADS) -> None:
+        self.rounds = Rounds()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="convert")
 
     async def __call__(self, work: Callable[[*A], R], *args: *A) -> R:

@@ -22,6 +22,7 @@ from typing import Any
 
 from server.launch import log
 from server.launch.options import ServerOptions
+from server.launch.worker import Worker
 from server.launch.worker_link import Message, WorkerLink
 from server.models import switches
 from server.models.model_config import ModelConfig
@@ -69,33 +70,6 @@ def _hold(host: str, port: int) -> socket.socket:
     return sockets.bind_tcp(host, port, reuse_port=True)
 
 
-@dataclass(eq=False)
-class _Worker:
-    """A worker's process and the pipe to it; None: not yet again.
-
-    Attributes:
-        is_up: It answers what comes by the pipe.
-        hangs: It should have answered long ago.
-        asked: When it was asked whether it is there; None: it has answered.
-        answered: When it was last heard of.
-    """
-
-    process: Any = None
-    link: WorkerLink | None = None
-    is_up: bool = False
-    hangs: bool = False
-    asked: float | None = None
-    answered: float = 0.0
-    started: float = 0.0
-    delay: float = 0.0
-    due: float = 0.0
-
-    @property
-    def is_there(self) -> bool:
-        """Whether answers may be expected of it."""
-        return self.link is not None and self.is_up and not self.hangs
-
-
 @dataclass
 class _Round:
     """A question on its way: who asked, under which number, who hasn't answered, the answers.
@@ -114,13 +88,13 @@ class _Round:
 @dataclass
 class _Supervisor:
     options: ServerOptions
-    workers: list[_Worker] = field(default_factory=list)
+    workers: list[Worker] = field(default_factory=list)
     models: Sequence[ModelConfig] | None = None
     rounds: dict[int, _Round] = field(default_factory=dict)
     round_count: int = 0
     is_stopping: bool = False
     status: int = 0
-    inbox: queue.SimpleQueue[tuple[_Worker, Message]] = field(default_factory=queue.SimpleQueue)
+    inbox: queue.SimpleQueue[tuple[Worker, Message]] = field(default_factory=queue.SimpleQueue)
 
     def run(self) -> int:
         """Returns the worst of the workers' exit statuses."""
@@ -130,7 +104,7 @@ class _Supervisor:
         signal.set_wakeup_fd(self._wakes.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
-        self.workers = [_Worker() for _ in range(self.options.workers)]
+        self.workers = [Worker() for _ in range(self.options.workers)]
         deadline = float("inf")
         while not (self.is_stopping and all(w.process is None for w in self.workers)):
             now = time.monotonic()
@@ -167,7 +141,7 @@ class _Supervisor:
 
     def _start(self, index: int) -> None:
         context = multiprocessing.get_context("spawn")
-        worker = self.workers[index] = _Worker(delay=self.workers[index].delay)
+        worker = self.workers[index] = Worker(delay=self.workers[index].delay)
         ours, theirs = context.Pipe()
         options = self.options
         if index:  # a unix socket can't be shared by name
@@ -236,7 +210,7 @@ class _Supervisor:
             self.rounds[number].waits_for.clear()
             self._answered(number, -1, None)
 
-    def _take(self, worker: _Worker, message: Message) -> None:
+    def _take(self, worker: Worker, message: Message) -> None:
         """Keeps a message for the supervisor's turn, on a thread of the link."""
         self.inbox.put((worker, message))
         with contextlib.suppress(OSError):  # it has been woken already

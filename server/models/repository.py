@@ -11,8 +11,8 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from server.errors import Code, ServingError, invalid
-from server.models import memory, model_config, priority, switches, threads
+from server.errors import Code, ServingError
+from server.models import lookup, memory, model_config, priority, switches, threads
 from server.models.discovery import Seen
 from server.models.model import ServedModel
 from server.models.model_config import ModelConfig
@@ -77,15 +77,7 @@ class Repository:
         Raises:
             ServingError: in the words of TensorFlow Serving (server_core.cc, basic_manager.cc).
         """
-        model = self._models.get(name)
-        version = _asked_version(model, version, label)
-        servable = model and (model.latest if version is None else model.available.get(version))
-        if servable:
-            return servable
-        if not name:
-            raise invalid("ModelSpec has no name specified.")
-        wanted = f"Latest({name})" if version is None else f"Specific({name}, {version})"
-        raise ServingError(Code.NOT_FOUND, f"Servable not found for request: {wanted}")
+        return lookup.find(self._models, name, version, label)
 
     def versions(self, name: str, version: int | None = None, label: str = "") -> list[Version]:
         """Returns the versions of a model that its status lists, highest first.
@@ -94,17 +86,7 @@ class Repository:
             ServingError: NOT_FOUND, or the label is unknown (get_model_status_impl.cc).
         """
         model = self._models.get(name) or self._removed.get(name)
-        version = _asked_version(model, version, label)
-        found = model.versions if model else {}
-        if version is not None:
-            if version not in found:
-                raise ServingError(
-                    Code.NOT_FOUND, f"Could not find version {version} of model {name}"
-                )
-            return [found[version]]
-        if not found:
-            raise ServingError(Code.NOT_FOUND, f"Could not find any versions of model {name}")
-        return [found[number] for number in sorted(found, reverse=True)]
+        return lookup.versions(model, name, version, label)
 
     @property
     def models(self) -> Mapping[str, ServedModel]:
@@ -212,7 +194,8 @@ class Repository:
         found = await self._look(configs)
         if self._is_closing:
             raise ServingError(Code.FAILED_PRECONDITION, "the server is about to end")
-        self._check_labels(configs, found)
+        if not self._options.labels_for_unavailable:
+            lookup.check_labels(configs, found)
         return found
 
     async def _look(self, configs: Iterable[ModelConfig]) -> dict[str, Seen]:
@@ -292,25 +275,6 @@ class Repository:
         """Waits until no version is on its way: each is available, or its first load failed."""
         await asyncio.gather(*(_settled(model) for model in self._models.values()))
 
-    def _check_labels(self, configs: Iterable[ModelConfig], found: Mapping[str, Seen]) -> None:
-        """Refuses labels of versions that won't be there.
-
-        Serving wants them to be available already (server_core.cc), so a label can't be
-        configured at start-up; here it is enough that the version is on its way.
-        """
-        if self._options.labels_for_unavailable:
-            return
-        for config in configs:
-            seen = found.get(config.name)
-            aspired = config.policy.aspired((seen and seen.versions) or {})
-            for number in config.labels.values():
-                if number not in aspired:
-                    raise ServingError(
-                        Code.FAILED_PRECONDITION,
-                        f"Request to assign label to version {number} of model {config.name}, "
-                        "which is not currently available for inference",
-                    )
-
 
 def _start(coroutine: Coroutine[None, None, None], tasks: set[asyncio.Task[None]]) -> None:
     task = asyncio.ensure_future(coroutine)
@@ -321,20 +285,6 @@ def _start(coroutine: Coroutine[None, None, None], tasks: set[asyncio.Task[None]
 def _prepare(prepare: Callable[[], None]) -> None:
     priority.step_back()
     prepare()
-
-
-def _asked_version(model: ServedModel | None, version: int | None, label: str) -> int | None:
-    """Returns the version that a request is for; None for any.
-
-    Version 0 of a model that has no such version is any, too: OpenVINO's clients send it.
-    """
-    if label:
-        version = model.config.labels.get(label) if model else None
-        if version is None:
-            raise invalid(f"Unrecognized servable version label: {label}")
-    elif version == 0 and model is not None and 0 not in model.versions:
-        return None
-    return version
 
 
 async def _settled(model: ServedModel) -> None:

@@ -22,7 +22,7 @@ class Damaged(ValueError):
     """Compressed data that aren't."""
 
 
-async def inflate(data: bytes, window_bits: int, share: Share, limit: int) -> bytes:
+async def inflate(data: bytes | bytearray, window_bits: int, share: Share, limit: int) -> bytes:
     """Returns inflated data, whose size was taken from the share and is the caller's to give back.
 
     Args:
@@ -60,7 +60,7 @@ def _add(result: bytearray, piece: bytes, share: Share, limit: int) -> None:
 class _Inflation:
     """zlib's inflater with its input in pieces."""
 
-    def __init__(self, data: bytes, window_bits: int) -> None:
+    def __init__(self, data: bytes | bytearray, window_bits: int) -> None:
         self._inflater = zlib.decompressobj(window_bits)
         self._data = memoryview(data)
         self._position = 0

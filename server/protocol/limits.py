@@ -24,7 +24,8 @@ class Limits:
     Attributes:
         message_bytes: Longest body of a request, compressed and inflated alike.
         connection_bytes: Bodies that one connection may have under way, inflated ones included.
-        total_bytes: The same for all connections of the process.
+        total_bytes: The same for all connections of the process. Answers that clients haven't read
+            yet may be as many bytes again.
         connections: Of all protocols together. One more takes the place of one that waits.
         header_bytes: Headers of a request. One with more is refused by itself.
         header_count: How many headers a request may have.
@@ -67,12 +68,15 @@ class Usage:
         limits: The bounds.
         connections: That are open.
         body_bytes: Of requests that aren't answered yet.
+        unread_bytes: Of answers that wait for their clients to read them.
     """
 
     def __init__(self, limits: Limits = Limits()) -> None:
         self.limits = limits
         self.connections: set[Sheddable] = set()
         self.body_bytes = 0
+        self.unread_bytes = 0
+        self._unread: dict[Sheddable, int] = {}  # by connection, which waits longest first
 
     def enter(self, connection: Sheddable) -> bool:
         """Takes note of a new connection; where all places are taken, those that waited longest go.
@@ -90,6 +94,25 @@ class Usage:
     def leave(self, connection: Sheddable) -> None:
         """Forgets a connection, known or not."""
         self.connections.discard(connection)
+        self.forget_unread(connection)
+
+    def keep_unread(self, connection: Sheddable, size: int) -> None:
+        """Takes note of answers that a client doesn't read as fast as they are written.
+
+        Where they are too many bytes, the connections end that wait longest to be read from; a
+        single answer may be of any size.
+        """
+        self.forget_unread(connection)
+        self._unread[connection] = size
+        self.unread_bytes += size
+        while self.unread_bytes > self.limits.total_bytes and len(self._unread) > 1:
+            longest = next(iter(self._unread))
+            self.forget_unread(longest)
+            longest.shed()
+
+    def forget_unread(self, connection: Sheddable) -> None:
+        """Takes note that a client has read its answers, or is gone."""
+        self.unread_bytes -= self._unread.pop(connection, 0)
 
     def _shed(self) -> None:
         waiting = (

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from server.models.status import VersionStatus
+
 
 @dataclass(frozen=True)
 class ProcessReport:
@@ -14,6 +16,7 @@ class ProcessReport:
         is_ready: It serves, and nothing is being loaded for the first time.
         is_draining: It is about to end.
         models: The latest version of each model; None where there is none.
+        versions: All versions of all models, by name and number.
         recent: Time of the end (s) and duration (s) of the last requests.
         metrics: Of each metric, its lines in Prometheus's text format.
     """
@@ -21,6 +24,7 @@ class ProcessReport:
     is_ready: bool
     is_draining: bool
     models: dict[str, int | None]
+    versions: list[VersionStatus]
     recent: list[tuple[float, float]]
     metrics: list[list[str]]
 

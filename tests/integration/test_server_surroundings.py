@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import socket
 import time
 
 import grpc
@@ -183,6 +184,10 @@ def test_grpc_calls_end_with_version_and_timing(tensorflow_server):
 
 def test_the_access_log_has_a_line_of_json_for_each_request(tensorflow_server):
     tensorflow_server.rest(PREDICT + "?mark=me", {"instances": [1.0]})  # malformed, by its query
+    with socket.create_connection(("127.0.0.1", tensorflow_server.rest_port), 10) as peer:
+        head = b"POST /too-long?x HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999\r\n\r\n"
+        peer.sendall(head)  # the protocol refuses it by itself
+        assert peer.recv(100).startswith(b"HTTP/1.1 413 ")
     tensorflow_server.rest(PREDICT, {"instances": [1.0]})
     with tensorflow_server.channel() as channel:
         request = pb.PredictRequest(model_spec=pb.ModelSpec(name="logged"))
@@ -195,6 +200,8 @@ def test_the_access_log_has_a_line_of_json_for_each_request(tensorflow_server):
         entries = [json.loads(line) for line in lines]
     (rest,) = [e for e in entries[-10:] if e.get("query") == "mark=me"]
     assert (rest["face"], rest["status"], rest["version"]) == ("REST", 400, None)
+    (refused,) = [e for e in entries if e.get("path") == "/too-long"]
+    assert (refused["method"], refused["query"], refused["status"]) == ("POST", "x", 413)
     rest = [e for e in entries if e["face"] == "REST"][-1]
     assert (rest["status"], rest["version"]) == (200, "123")
     assert rest["bytes_in"] > 0 < rest["bytes_out"]

@@ -132,6 +132,19 @@ def test_readiness_is_that_of_all_workers(server):
     wait_for(lambda: page(server, "/readyz")[0] == 200, server)
 
 
+def test_the_index_is_that_of_all_workers(server):
+    def index():
+        return json.loads(server.rest("/v2/repository/index", {})[2])
+
+    one = {"name": "scaled", "version": "2", "state": "READY", "reason": ""}
+    assert [index() for _ in range(CONNECTIONS)] == [[one]] * CONNECTIONS
+    os.kill(pids(server)[0], signal.SIGKILL)
+    wait_for(lambda: "worker 0 ended" in server.log, server)
+    missing = "1 of 2 workers don't have it"
+    assert index() == [{**one, "state": "LOADING", "reason": missing}]
+    wait_for(lambda: index() == [one], server)
+
+
 def test_a_worker_that_hangs_is_told(server):
     hung = pids(server)[0]
     os.kill(hung, signal.SIGSTOP)

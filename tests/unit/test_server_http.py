@@ -18,6 +18,7 @@ class Echo:
     def __init__(self, token=None):
         self.guard = Guard(token and Token(token), open_paths={"/open"})
         self.seen = []
+        self.refusals = []
 
     def admit(self, request):
         self.seen.append(request)
@@ -27,6 +28,9 @@ class Echo:
             )
         except ServingError as error:
             return error_response(error.http_status, error.message)
+
+    def refused(self, request, response):
+        self.refusals.append((request.method, request.path, response.status))
 
     async def __call__(self, request):
         if request.path == "/slow":
@@ -524,3 +528,72 @@ def test_shares_of_a_budget_are_bounded_and_given_back():
     first.close()
     first.give(6)
     assert usage.body_bytes == second.taken == 6
+
+
+@pytest.mark.parametrize("unit", [1000, 2**20])
+def test_a_long_body_arrives_as_it_was_sent(unit):
+    """However it is kept: what is long isn't put together at its end."""
+
+    async def test(server, connect):
+        peer = await connect()
+        body = bytes(range(251)) * (6 * 2**20 // 251)
+        data = request(b"/x", body)
+        for start in range(0, len(data), unit):
+            await peer.send(data[start : start + unit])
+            if unit < 10_000 and start % (400 * unit) == 0:
+                await asyncio.sleep(0)
+        assert (await peer.response())[2] == b"/x " + body
+        await peer.send(request(b"/y", b"short"))
+        assert (await peer.response())[2] == b"/y short"
+
+    run(test)
+
+
+def test_what_the_protocol_refuses_is_told_to_the_handler():
+    async def test(server, connect):
+        for data, expected in (
+            (b"GET / HTTP/1.1\r\n\r\n", ("GET", "/", 400)),
+            (b"nonsense\r\n\r\n", ("", "", 400)),
+            (request(b"/long?query", b"x" * 11), ("POST", "/long", 413)),
+            (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 100_000, ("", "", 431)),
+            (
+                b"POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n",
+                ("POST", "/slow", 408),
+            ),
+        ):
+            peer = await connect()
+            await peer.send(data)
+            assert (await peer.response())[0] == expected[2]
+            assert server.handler.refusals.pop() == expected
+            assert server.handler.refusals == []
+
+    run(test, message_bytes=10, body_s=0.2)
+
+
+def test_what_the_handler_refuses_is_not_told_to_it_again():
+    async def test(server, connect):
+        peer = await connect()
+        await peer.send(request(b"/x", b"body"))
+        assert (await peer.response())[0] == 401
+        assert server.handler.refusals == []
+
+    run(test, token="secret")
+
+
+def test_answers_that_nobody_reads_are_bounded_in_total():
+    """Whose client has read nothing for the longest time goes first; what is alone stays."""
+
+    async def test(server, connect):
+        usage, size = server.usage, 16 * 2**20
+        first, second = await connect(), await connect()
+        await first.send(request(b"/large?%d" % size))
+        await until(lambda: usage.unread_bytes)
+        await second.send(request(b"/large?%d" % size))
+        await until(lambda: len(usage.connections) == 1)
+        assert 0 < usage.unread_bytes <= size
+        assert (await second.response())[2] == b"x" * size
+        await until(lambda: not usage.unread_bytes)
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await first.response()
+
+    run(test, total_bytes=2**20)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from server.api.tfs_rest import document, examples, numbers, rendering, syntax, tensors
+from server.api.tfs_rest import document, examples, numbers, printing, rendering, syntax, tensors
 from server.engines.signatures import ModelSignature, TensorInfo
 from server.errors import ServingError
 from wire import dtypes
@@ -183,14 +183,14 @@ def test_a_scalar_is_taken_in_columnar_form(text, value):
 
 def test_values_are_quoted_as_the_official_server_quotes_them():
     text = '{"a": [1, [2.50, "x\\n"]], "b": {"c": {}, "d": [{"e": null}, []]}, "f": 1e30}'
-    assert document.text(json.loads(text)) == (
+    assert printing.text(json.loads(text)) == (
         '{\n    "a": [1, [2.5, "x\\n"]],\n    "b": {\n        "c": {},\n        "d": [{\n'
         '                "e": null\n            }, []]\n    },\n    "f": 1e30\n}'
     )
-    assert document.text(list(range(1000))).startswith("[0, 1, 2,")
-    assert 256 <= len(document.text(list(range(1000)))) < 270
-    assert document.text([1.5, math.nan, 2]) == "[1.5, "
-    assert document.text("\x1f") == '"\\u001F"'
+    assert printing.text(list(range(1000))).startswith("[0, 1, 2,")
+    assert 256 <= len(printing.text(list(range(1000)))) < 270
+    assert printing.text([1.5, math.nan, 2]) == "[1.5, "
+    assert printing.text("\x1f") == '"\\u001F"'
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_values_are_quoted_as_the_official_server_quotes_them():
      (3.4028234699999998e38, "3.40282347e38"), (-12.0, "-12.0")],
 )  # fmt: skip
 def test_doubles_are_quoted_as_rapidjson_writes_them(value, text):
-    assert document.text(value) == text
+    assert printing.text(value) == text
 
 
 @settings(max_examples=100)
@@ -328,8 +328,8 @@ def test_examples_keep_kinds_and_context():
 
 
 def test_long_values_are_cut_in_error_texts():
-    assert len(document.text([[1] * 1000] * 1000)) < 5000
-    assert len(document.text("x" * 10**6)) < 5000
+    assert len(printing.text([[1] * 1000] * 1000)) < 5000
+    assert len(printing.text("x" * 10**6)) < 5000
 
 
 @pytest.mark.parametrize(

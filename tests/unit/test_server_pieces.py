@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.api.tfs_rest import document, examples, numbers, pieces, tensors
+from server.api.tfs_rest import cutting, document, examples, numbers, pieces, tensors
 from server.engines.signatures import ModelSignature, TensorInfo
 from server.errors import ServingError
 from wire import dtypes
@@ -131,7 +131,7 @@ ROWS = 60_000  # of about 18 bytes: some blocks
 @pytest.mark.parametrize("form", ['{"instances": [%s]}', '{"inputs": [%s]}'])
 def test_long_documents_come_to_the_same(row, form):
     body = (form % ", ".join([row] * ROWS)).encode()
-    assert len(body) > 2 * pieces.BLOCK or row == "7"
+    assert len(body) > 2 * cutting.BLOCK or row == "7"
     wanted = signature(x="float32")
     found, expected = outcome(pieces.read, body, wanted), outcome(whole, body, wanted)
     assert repr(found) == repr(expected)

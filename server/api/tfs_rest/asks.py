@@ -10,19 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from server.api.tfs_rest import document, examples, numbers, pieces, rendering, tensors
+from server.api.tfs_rest import document, examples, numbers, pieces, printing, rendering, tensors
 from server.engines import signatures
 from server.engines.signatures import ModelSignature
 from server.errors import invalid
 from server.inference.ask import Answer, Ask, ModelSpec
-from server.inference.offload import LONG, Offload
+from server.inference.offload import LONG, LONG_PLAIN, Offload
 from server.inference.tasks import Classify, Predict, Regress, Task
 from server.inference.timeout import Timeout
 from server.models import memory
 from server.models.servable import Servable
 from server.protocol.http1.messages import Response
 
-_PLAIN = 4 * 2**20  # bytes of plain numbers that are read in one go: some milliseconds
+_PLAIN = 2**20  # bytes of plain numbers that are read in one go: some milliseconds
 _HUGE = 8 * 2**20  # bytes, of which pieces stay in many places
 _LONG_ODD = 4 * 1024  # bytes that take as long to read one by one as `LONG` take otherwise
 
@@ -33,7 +33,9 @@ class RestAsk(Ask[Response]):
     __slots__ = ("_body", "_offload", "_spec", "body")
     face = "REST"
 
-    def __init__(self, spec: ModelSpec, body: bytes, timeout: Timeout, offload: Offload) -> None:
+    def __init__(
+        self, spec: ModelSpec, body: bytes | bytearray, timeout: Timeout, offload: Offload
+    ) -> None:
         super().__init__(spec.name, timeout=timeout)
         self._spec, self._body, self._offload = spec, body, offload
 
@@ -41,20 +43,29 @@ class RestAsk(Ask[Response]):
         """Parses the JSON, which names the signature."""
         body = self._body
         found: Mapping[str, Any] | None
-        if len(body) > LONG:
-            found = await self._offload(self._long, body)
+        size = len(body)
+        if size > LONG:
+            found = await self._in_turn(body) if size <= LONG_PLAIN else None
+            if found is None:
+                found = await self._offload(self._long, body)
         elif (found := self._quick(body)) is None:
-            if len(body) > _LONG_ODD:
+            if size > _LONG_ODD:
                 found = await self._offload(document.parse_odd, body)
             else:
                 found = document.parse_odd(body)
         self.body = found
-        return self._spec._replace(signature=_signature_name(found))
+        if name := _signature_name(found):
+            return self._spec._replace(signature=name)
+        return self._spec
 
-    def _quick(self, body: bytes) -> Mapping[str, Any] | None:
+    async def _in_turn(self, body: bytes | bytearray) -> Mapping[str, Any] | None:
+        """Reads what is quick to read on the event loop, in its turn; None for all else."""
+        return None
+
+    def _quick(self, body: bytes | bytearray) -> Mapping[str, Any] | None:
         return document.parse_plain(body)
 
-    def _long(self, body: bytes) -> Mapping[str, Any]:
+    def _long(self, body: bytes | bytearray) -> Mapping[str, Any]:
         if len(body) > _HUGE:
             memory.release()  # what it came in
         if len(body) > pieces.LONG:
@@ -62,7 +73,7 @@ class RestAsk(Ask[Response]):
         found = self._quick(body)
         return document.parse_odd(body) if found is None else found
 
-    def _plain(self, body: bytes) -> Mapping[str, Any] | None:
+    def _plain(self, body: bytes | bytearray) -> Mapping[str, Any] | None:
         """Reads what is quick to read at any length; None for all else."""
         return None
 
@@ -88,11 +99,17 @@ class RestPredict(RestAsk):
     __slots__ = ("_is_row",)
     method = "Predict"
 
-    def _quick(self, body: bytes) -> Mapping[str, Any] | None:
-        return numbers.parse(body) or document.parse_plain(body)
+    def _quick(self, body: bytes | bytearray) -> Mapping[str, Any] | None:
+        return numbers.parse(bytes(body)) or document.parse_plain(body)
 
-    def _plain(self, body: bytes) -> Mapping[str, Any] | None:
-        return numbers.parse(body) if len(body) <= _PLAIN else None
+    async def _in_turn(self, body: bytes | bytearray) -> Mapping[str, Any] | None:
+        rounds = self._offload.rounds
+        if not rounds.take(len(body)):
+            await rounds.wait(len(body))
+        return numbers.parse(bytes(body))
+
+    def _plain(self, body: bytes | bytearray) -> Mapping[str, Any] | None:
+        return numbers.parse(bytes(body)) if len(body) <= _PLAIN else None
 
     async def task(self, servable: Servable) -> Task:
         """Reads the tensors in the dtypes of the signature."""
@@ -118,7 +135,7 @@ class RestPredict(RestAsk):
                 memory.release()
 
     def _is_long(self, result: Any) -> bool:
-        return sum(array.size for array in result.values()) > rendering.LONG
+        return sum([array.size for array in result.values()]) > rendering.LONG
 
     def _rendered(self, result: Any) -> bytes:
         return (rendering.predictions if self._is_row else rendering.columns)(result)
@@ -167,7 +184,7 @@ def _signature_name(body: Mapping[str, Any]) -> str:
     name = body.get("signature_name", "")
     if not isinstance(name, str):
         raise invalid(
-            f"JSON Value: {document.text(pieces.head(dict(body)))} not formatted correctly. "
+            f"JSON Value: {printing.text(pieces.head(dict(body)))} not formatted correctly. "
             "'signature_name' key must be a string value."
         )
     return name

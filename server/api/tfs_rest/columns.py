@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from server.api.tfs_rest import dense, document, numbers, pieces
+from server.api.tfs_rest import dense, document, numbers, pieces, printing
 from server.engines.signatures import TensorInfo
 from server.errors import ServingError, invalid
 from wire import dtypes
@@ -71,7 +71,7 @@ def _fill(stack: dense.Stack, span: pieces.Span, tensor: TensorInfo, level: int)
             stack.add(_read_list(group, tensor, level + 1, stack.shape)[None])
         elif stack.shape:
             raise invalid(
-                f"JSON Value: {document.text(pieces.head(group))} found at incorrect level: "
+                f"JSON Value: {printing.text(pieces.head(group))} found at incorrect level: "
                 f"{level + 2} in the JSON DOM. Expected at level: {level + 1 + len(stack.shape)}"
             )
         else:

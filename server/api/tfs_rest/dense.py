@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from server.api.tfs_rest import document, scalars
+from server.api.tfs_rest import json_values, printing, scalars
 from server.api.tfs_rest.document import MAX_RANK
 from server.engines.signatures import TensorInfo
 from server.errors import Code, ServingError, invalid
@@ -73,7 +73,7 @@ def shape_of(value: Any) -> list[int]:
         if not value:
             break
         value = value[0]
-    if len(shape) > MAX_RANK or isinstance(value, document.Unparsed):
+    if len(shape) > MAX_RANK or isinstance(value, json_values.Unparsed):
         raise too_deep()
     return shape
 
@@ -107,11 +107,11 @@ def _fill(
 ) -> None:
     rank = len(shape)
     if not isinstance(value, list):
-        if isinstance(value, document.Unparsed):
+        if isinstance(value, json_values.Unparsed):
             raise too_deep()
         if level != rank:
             raise invalid(
-                f"JSON Value: {document.text(value)} found at incorrect level: {base + level + 1} "
+                f"JSON Value: {printing.text(value)} found at incorrect level: {base + level + 1} "
                 f"in the JSON DOM. Expected at level: {base + rank}"
             )
         into.append(scalars.convert(value, dtype_name))

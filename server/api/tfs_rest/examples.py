@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from server.api.tfs_rest import document, pieces, scalars
+from server.api.tfs_rest import pieces, printing, scalars
 from server.errors import Code, ServingError, invalid
 from wire import serving_pb2 as pb
 
@@ -91,14 +91,14 @@ def _example(value: Any) -> pb.Example:
         try:
             feature = example.features.feature[name]
         except UnicodeEncodeError:
-            raise invalid(f"Feature name {document.text(name)} is not UTF-8") from None
+            raise invalid(f"Feature name {printing.text(name)} is not UTF-8") from None
         for item in content if isinstance(content, list) else [content]:
             _add(item, name, feature)
     return example
 
 
 def _add(value: Any, name: str, feature: pb.Feature) -> None:
-    kind = document.kind(value)
+    kind = printing.kind(value)
     if kind in ("Null", "Array") or (kind == "Object" and not scalars.is_base64(value)):
         raise invalid(f"Feature: {name} has element with unexpected JSON type: {kind}")
     if kind == "Object":
@@ -130,8 +130,8 @@ def _rounded(value: float) -> float:
 
 
 def _not_example(value: Any) -> ServingError:
-    return invalid(f"Example must be JSON object but got JSON {document.kind(value)}")
+    return invalid(f"Example must be JSON object but got JSON {printing.kind(value)}")
 
 
 def _format_error(body: Mapping[str, Any], problem: str) -> Exception:
-    return invalid(f"JSON Value: {document.text(pieces.head(dict(body)))} {problem}")
+    return invalid(f"JSON Value: {printing.text(pieces.head(dict(body)))} {problem}")

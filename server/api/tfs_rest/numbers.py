@@ -18,38 +18,26 @@ from typing import Any
 import numpy as np
 import simdjson
 
-from server.api.tfs_rest import dense, document
+from server.api.tfs_rest import dense, document, skeleton, words
 from server.engines.signatures import ModelSignature, TensorInfo
 from server.errors import ServingError
 
 _MAX_ENVELOPE_BYTES = 4096
 # Requests differ in their numbers, seldom in what is around them.
 _KEPT = 32
-_MAX_KEPT_BYTES = 512 * 1024
 _MAX_PARSED_BYTES = 2**20  # by a parser that is kept: it keeps about ten times that
-_MAX_RANK = document.MAX_RANK
-_MAX_NAMES = 16
+_MAX_NAMES = len(skeleton.MARKS)
 _EXACT = 2**53  # up to which doubles hold every integer
 _SPACE = b" \t\r\n"
 # Stands for the array while what is around it is parsed.
 _PLACEHOLDER = b"array 9c0e4f51"
-# One byte each for NaN, Infinity and -Infinity, and for the names of inputs.
-_WORDS = (
-    (b"-Infinity", b"\x03"), (b"Infinity", b"\x02"), (b"-Inf", b"\x03"), (b"Inf", b"\x02"),
-    (b"-NaN", b"\x01"), (b"NaN", b"\x01"),
-)  # fmt: skip
 _FEW = 8
 _NONE = np.empty(0, np.int64)
-_NON_FINITE = np.array([0, math.nan, math.inf, -math.inf])
-_MARKS = bytes(range(16, 16 + _MAX_NAMES))
 _IN_NUMBERS = b"0123456789+-.eE\x01\x02\x03" + _SPACE
 _BRACKETS = bytes.maketrans(b"{}", b"[]")
-_ZEROS = bytes.maketrans(b"\x01\x02\x03", b"000")
-_AROUND_WORDS = np.isin(np.arange(256), list(b"[]," + _SPACE))
 _NAME = re.compile(rb'"([^"\\\x00-\x1f]*+)"[ \t\r\n]*+:[ \t\r\n]*+')
 
 _parsers = threading.local()  # one parser a thread: new ones cost as much as they parse
-_shapes: dict[int, tuple[bytes, tuple[int, ...]]] = {}  # by the length of the brackets
 
 
 class Numbers:
@@ -113,8 +101,8 @@ def read(text: bytes) -> Found | None:
     """Reads a list of numbers, or of rows of them; None where it isn't a regular one."""
     if b'"' in text:
         return _rows(text)
-    clean, has_words = _without_words(text)
-    shape = None if b"{" in clean else _known_shape(clean.translate(None, _IN_NUMBERS))
+    clean, has_words = words.replaced(text)
+    shape = None if b"{" in clean else skeleton.known_shape(clean.translate(None, _IN_NUMBERS))
     if shape is None:
         return None
     flat = _flat(clean, has_words)
@@ -160,23 +148,23 @@ def _rows(text: bytes) -> Mapping[str, Numbers] | None:
         return None
     names: list[str] = []
     for index, match in enumerate(first):
-        text = text.replace(match[0], _MARKS[index : index + 1])
+        text = text.replace(match[0], skeleton.MARKS[index : index + 1])
         try:
             names.append(match[1].decode())
         except UnicodeDecodeError:
             return None
     if b'"' in text or len(set(names)) < len(names):
         return None
-    clean, has_words = _without_words(text)
-    skeleton = clean.translate(None, _IN_NUMBERS)
-    unit = skeleton[1 : skeleton.find(b"}") + 1]
-    number = (len(skeleton) - 1) // (len(unit) + 1)
-    if skeleton != b"[" + (unit + b",") * (number - 1) + unit + b"]":
+    clean, has_words = words.replaced(text)
+    brackets = clean.translate(None, _IN_NUMBERS)
+    unit = brackets[1 : brackets.find(b"}") + 1]
+    number = (len(brackets) - 1) // (len(unit) + 1)
+    if brackets != b"[" + (unit + b",") * (number - 1) + unit + b"]":
         return None
-    shapes = _shapes_in(unit, len(names))
+    shapes = skeleton.shapes_in(unit, len(names))
     if shapes is None:
         return None
-    clean = clean.translate(_BRACKETS, _MARKS)
+    clean = clean.translate(_BRACKETS, skeleton.MARKS)
     width = sum(map(math.prod, shapes))
     flat = _flat(clean, has_words, width)
     if flat is None or flat.array.size != number * width:
@@ -208,26 +196,6 @@ class _Flat:
         return np.bincount(found % self._width, minlength=self._width) > 0
 
 
-def _shapes_in(unit: bytes, count: int) -> list[tuple[int, ...]] | None:
-    """Returns the shapes in a row's skeleton: `{<mark>…,<mark>…}`."""
-    if unit[:1] != b"{" or unit[-1:] != b"}":
-        return None
-    shapes = []
-    rest = unit[1:-1]
-    for index in range(count):
-        if rest[:1] != _MARKS[index : index + 1]:
-            return None
-        end = len(rest) if index == count - 1 else rest.find(_MARKS[index + 1]) - 1
-        if end < 1 or (index < count - 1 and rest[end : end + 1] != b","):
-            return None
-        shape = _shape(rest[1:end]) if end > 1 else ()
-        if shape is None:
-            return None
-        shapes.append(shape)
-        rest = rest[end + 1 :]
-    return shapes
-
-
 @functools.lru_cache(_KEPT)
 def _members(around: bytes) -> tuple[dict[str, Any], str | None] | None:
     """Returns what is around the array, where the placeholder is the instances or the inputs.
@@ -251,18 +219,6 @@ def _members(around: bytes) -> tuple[dict[str, Any], str | None] | None:
     return None
 
 
-def _without_words(text: bytes) -> tuple[bytes, bool]:
-    """Puts a byte in place of each NaN and infinity; tells whether there are any."""
-    has_infinity = b"I" in text
-    if not (has_infinity or b"N" in text):
-        return text, False
-    if b"\x01" in text or b"\x02" in text or b"\x03" in text:
-        return b"", False  # no JSON anyway
-    for word, mark in _WORDS if has_infinity else _WORDS[-2:]:
-        text = text.replace(word, mark)
-    return text, True
-
-
 def _flat(text: bytes, has_words: bool, width: int = 1) -> _Flat | None:
     """Converts the numbers of nested lists, none of them empty, in their order.
 
@@ -273,12 +229,12 @@ def _flat(text: bytes, has_words: bool, width: int = 1) -> _Flat | None:
     """
     indices = _NONE
     if has_words:
-        words = _word_positions(text)
-        if not words.size:
+        places = words.positions(text)
+        if not places.size:
             return None
-        values = _NON_FINITE[np.frombuffer(text, np.uint8)[words]]
-        indices = _indices(text, words)
-        text = text.translate(_ZEROS)
+        values = words.values(text, places)
+        indices = _indices(text, places)
+        text = words.zeroed(text)
     has_fractions = has_words or b"." in text or b"e" in text or b"E" in text
     try:
         found: Any = _parser(len(text)).parse(text)
@@ -302,56 +258,12 @@ def _parser(size: int) -> simdjson.Parser:
     return parser
 
 
-def _word_positions(text: bytes) -> np.ndarray:
-    """Returns where words stand; none at all where one touches a number."""
-    codes = np.frombuffer(text, np.uint8)
-    found = np.flatnonzero((codes >= 1) & (codes <= 3))
-    if not found.size or found[0] == 0 or found[-1] == len(text) - 1:
-        return found[:0]
-    is_apart = _AROUND_WORDS[codes[found - 1]].all() and _AROUND_WORDS[codes[found + 1]].all()
-    return found if is_apart else found[:0]
-
-
 def _indices(text: bytes, positions: np.ndarray) -> np.ndarray:
     """Returns which number each position belongs to: as many commas are before it."""
     if len(positions) <= _FEW:
         return np.array([text.count(b",", 0, position) for position in positions], np.int64)
     commas = np.frombuffer(text, np.uint8) == ord(",")
     return np.cumsum(commas, dtype=np.int32)[positions]
-
-
-def _known_shape(brackets: bytes) -> tuple[int, ...] | None:
-    if len(brackets) > _MAX_KEPT_BYTES:
-        return _shape(brackets)
-    known = _shapes.get(len(brackets))
-    if known is not None and known[0] == brackets:
-        return known[1]
-    shape = _shape(brackets)
-    if shape is not None:
-        if len(_shapes) == _KEPT:
-            _shapes.clear()
-        _shapes[len(brackets)] = brackets, shape
-    return shape
-
-
-def _shape(brackets: bytes) -> tuple[int, ...] | None:
-    """Returns the shape that a text of nothing but brackets and commas describes, if it has one."""
-    rank = len(brackets) - len(brackets.lstrip(b"["))
-    if not 0 < rank <= _MAX_RANK:
-        return None
-    shape: list[int] = []
-    unit = b""
-    for level in range(1, rank + 1):
-        # The first list of this level ends where as many lists end at once.
-        end = brackets.find(b"]" * level) + level
-        count = (end - (rank - level) - 1) // (len(unit) + 1)
-        if end < level or count < 1:
-            return None
-        shape.append(count)
-        unit = b"[" + b",".join([unit] * count) + b"]"
-        if len(unit) > len(brackets):
-            return None
-    return tuple(reversed(shape)) if unit == brackets else None
 
 
 def of_signature(

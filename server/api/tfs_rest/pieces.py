@@ -11,13 +11,11 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from server.api.tfs_rest import document, syntax
+from server.api.tfs_rest import cutting, document, json_values, syntax
+from server.api.tfs_rest.cutting import Cut
 from server.errors import ServingError, invalid
 
 LONG = 512 * 1024  # bytes from which on a document is cut
-BLOCK = 128 * 1024  # bytes that are looked at at a time
 _MAX_NUMBER = 64 * 1024  # digits
 _MAX_MEMBERS = 10_000  # of a root; others than the API's are ignored
 _SPACE = b" \t\r\n"
@@ -37,7 +35,7 @@ class Span(NamedTuple):
         end: Up to where there is nothing else, spaces excepted; None: the rest of the document.
     """
 
-    body: bytes
+    body: bytes | bytearray
     start: int
     end: int | None
 
@@ -54,7 +52,7 @@ class Span(NamedTuple):
     def size(self) -> int:
         """Returns how many elements it has."""
         commas = 0
-        for start, found, end in scan(self.body, self.start):
+        for start, found, end in cutting.scan(self.body, self.start):
             commas += len(found)
             if end is not None:
                 is_empty = not self.body[self.start + 1 : start + end].strip(_SPACE)
@@ -72,7 +70,7 @@ class Span(NamedTuple):
             ServingError: INVALID_ARGUMENT, the document isn't JSON.
         """
         for cut in self._cuts():
-            if cut.end - cut.start > 2 * BLOCK:
+            if cut.end - cut.start > 2 * cutting.BLOCK:
                 yield self._long_element(cut.start, cut.end)
             else:
                 yield Group(b"[" + self.body[cut.start : cut.end] + b"]", cut.start - 1)
@@ -84,12 +82,12 @@ class Span(NamedTuple):
             ServingError: INVALID_ARGUMENT, the document isn't JSON.
         """
         for cut in self._cuts():
-            if cut.end - cut.start > 2 * BLOCK:
+            if cut.end - cut.start > 2 * cutting.BLOCK:
                 match = _NAME.match(self.body, cut.start, cut.end)
                 if match is None:
-                    text = b"{" + self.body[cut.start : cut.start + BLOCK]
+                    text = b"{" + self.body[cut.start : cut.start + cutting.BLOCK]
                     raise explain(text, cut.start - 1)
-                name = Group(match[1], match.start(1)).values()
+                name = Group(bytes(match[1]), match.start(1)).values()
                 yield name, self._long_element(match.end(), cut.end)
             else:
                 text = b"{" + self.body[cut.start : cut.end] + b"}"
@@ -104,20 +102,20 @@ class Span(NamedTuple):
         if self.body[start] in _CLOSERS and not _BASE64.match(self.body, start, end):
             return Span(self.body, start, end)
         if self.body[start] not in _CLOSERS:
-            text = self.body[start : min(end, start + _MAX_NUMBER)].rstrip(_SPACE)
+            text = _part(self.body, start, min(end, start + _MAX_NUMBER)).rstrip(_SPACE)
             if _skip_space(self.body, start + len(text), end) < end:
                 what = "Number too big to be stored in double."  # what else would be as long?
                 raise document.ParseError(f"{what} at offset: {start}")
             return Group(text, start).values()
-        return Group(self.body[start:end].rstrip(_SPACE), start).values()
+        return Group(_part(self.body, start, end).rstrip(_SPACE), start).values()
 
     def _cuts(self) -> Iterator[Cut]:
         """Cuts it, and checks what is between the cuts; an empty one has none."""
-        body, opener = self.body, self.body[self.start : self.start + 1]
-        for cut in cuts(body, self.start):
+        body, opener = self.body, _part(self.body, self.start, self.start + 1)
+        for cut in cutting.cuts(body, self.start):
             if cut.is_last:
                 if body[cut.end : cut.end + 1] != _CLOSERS[opener[0]]:
-                    begin = max(cut.start, cut.end - 2 * BLOCK)
+                    begin = max(cut.start, cut.end - 2 * cutting.BLOCK)
                     raise explain(opener + body[begin : cut.end + 1], begin - 1)
                 if self.end is not None:
                     behind = _skip_space(body, cut.end + 1, self.end)
@@ -125,12 +123,13 @@ class Span(NamedTuple):
                         text = "Missing a comma or '}' after an object member."
                         raise document.ParseError(f"{text} at offset: {behind}")
             elif not cut.is_closed:
-                if cut.end - cut.start <= 2 * BLOCK:
+                if cut.end - cut.start <= 2 * cutting.BLOCK:
                     raise explain(opener + body[cut.start :], cut.start - 1)
                 raise document.ParseError(
                     f"Missing a comma or ']' after an array element. at offset: {len(body)}"
                 )
-            if cut.end - cut.start <= 2 * BLOCK and not body[cut.start : cut.end].strip(_SPACE):
+            is_short = cut.end - cut.start <= 2 * cutting.BLOCK
+            if is_short and not body[cut.start : cut.end].strip(_SPACE):
                 if cut.is_last and cut.start == self.start + 1:
                     return
                 kind = "Invalid value." if opener == b"[" else "Missing a name for object member."
@@ -147,7 +146,7 @@ class Text(NamedTuple):
         end: Up to where there is nothing else, spaces excepted.
     """
 
-    body: bytes
+    body: bytes | bytearray
     start: int
     end: int
 
@@ -157,7 +156,8 @@ class Text(NamedTuple):
         Raises:
             ServingError: INVALID_ARGUMENT, it isn't JSON.
         """
-        return Group(self.body[self.start : self.end].rstrip(_SPACE), self.start).values()
+        text = _part(self.body, self.start, self.end).rstrip(_SPACE)
+        return Group(text, self.start).values()
 
 
 class Group(NamedTuple):
@@ -191,23 +191,7 @@ class Group(NamedTuple):
         return document.value(self.text)
 
 
-class Cut(NamedTuple):
-    """Whole elements of a list or object.
-
-    Attributes:
-        start: Of the first.
-        end: Where the comma or bracket behind the last is.
-        is_closed: The document doesn't end within them.
-        is_last: There are no more.
-    """
-
-    start: int
-    end: int
-    is_closed: bool = True
-    is_last: bool = False
-
-
-def read(body: bytes) -> dict[str, Any]:
+def read(body: bytes | bytearray) -> dict[str, Any]:
     """Returns a long document's root, in which long lists and objects are spans.
 
     What stands under unused names isn't looked into.
@@ -217,18 +201,18 @@ def read(body: bytes) -> dict[str, Any]:
     """
     start = 3 if body.startswith(_BOM) else 0
     start = _skip_space(body, start, len(body))
-    opener = body[start : start + 1]
+    opener = _part(body, start, start + 1)
     if opener == b"[":
         raise document.not_object(head(Span(body, start, None)))
     if not opener:
         raise document.ParseError(f"The document is empty. at offset: {len(body)}")
     if opener != b"{":
         try:
-            value = Group(body[start : start + _MAX_NUMBER], start).values()
+            value = Group(_part(body, start, start + _MAX_NUMBER), start).values()
         except document.ParseError:
             if opener != b'"' or len(body) <= start + _MAX_NUMBER:
                 raise
-            value = document.Unparsed()  # a longer string
+            value = json_values.Unparsed()  # a longer string
         raise document.not_object(value)
     root: dict[str, Any] = {}
     for name, value in Span(body, start, None).members():
@@ -250,7 +234,7 @@ def head(value: Any, depth: int = 4) -> Any:
     if not isinstance(value, Span):
         return value
     if not depth:
-        return document.Unparsed()
+        return json_values.Unparsed()
     if not value.is_list:
         return {name: head(item, depth - 1) for name, item in _some(value.members())}
     found: list[Any] = []
@@ -268,10 +252,15 @@ def _some(items: Iterator[Any]) -> Iterator[Any]:
             return
 
 
-def _skip_space(body: bytes, start: int, end: int) -> int:
+def _part(body: bytes | bytearray, start: int, end: int) -> bytes:
+    """Returns some of a document, copied once."""
+    return bytes(memoryview(body)[start:end])
+
+
+def _skip_space(body: bytes | bytearray, start: int, end: int) -> int:
     """Returns where something else than spaces is, or the end."""
     while start < end:
-        block = body[start : min(start + BLOCK, end)]
+        block = body[start : min(start + cutting.BLOCK, end)]
         if rest := block.lstrip(_SPACE):
             return start + len(block) - len(rest)
         start += len(block)
@@ -285,99 +274,3 @@ def explain(text: bytes, offset: int) -> ServingError:
     except syntax.SyntaxProblem as problem:
         return document.ParseError(f"{problem.text} at offset: {problem.offset + offset}")
     return document.ParseError(f"Invalid value. at offset: {offset + len(text)}")
-
-
-def cuts(body: bytes, start: int) -> Iterator[Cut]:
-    """Cuts the list or object at `start` into groups of whole elements, of up to two blocks each.
-
-    One element that is longer is a group of its own.
-    """
-    begin = start + 1
-    for at, commas, end in scan(body, start):
-        if commas.size and at + int(commas[0]) - begin > BLOCK:
-            yield Cut(begin, at + int(commas[0]))
-            begin = at + int(commas[0]) + 1
-            commas = commas[1:]
-        if commas.size:
-            yield Cut(begin, at + int(commas[-1]))
-            begin = at + int(commas[-1]) + 1
-        if end is not None:
-            yield Cut(begin, at + end, is_last=True)
-            return
-    yield Cut(begin, len(body), is_closed=False)
-
-
-def scan(body: bytes, start: int) -> Iterator[tuple[int, np.ndarray, int | None]]:
-    """Goes through the list or object at `start` block by block, up to its end.
-
-    Yields:
-        Where the block begins, and from there: where its commas are, and its end if it is there.
-    """
-    scanner = _Scan()
-    for at in range(start + 1, len(body), BLOCK):
-        size = min(BLOCK, len(body) - at)
-        commas, end = scanner.block(np.frombuffer(body, np.uint8, size, at))
-        yield at, commas, end
-        if end is not None:
-            return
-
-
-class _Scan:
-    """Finds the commas of one list or object, and its end, block by block.
-
-    NumPy's loops let go of the GIL.
-    """
-
-    def __init__(self) -> None:
-        self._depth = 1
-        self._in_string = False
-        self._is_escaped = False  # the next block's first byte
-
-    def block(self, codes: np.ndarray) -> tuple[np.ndarray, int | None]:
-        """Returns where in a block the commas are, up to the end, and the end if it is there."""
-        folded = codes | 0x20  # brackets and braces differ in this bit
-        steps = (folded == ord("{")).view(np.int8) - (folded == ord("}")).view(np.int8)
-        is_comma = codes == ord(",")
-        inside = self._strings(codes)
-        if inside is not None:
-            steps[inside] = 0
-            is_comma &= ~inside
-        depths = np.cumsum(steps, dtype=np.int32)
-        depths += self._depth
-        self._depth = int(depths[-1])
-        is_comma &= depths == 1
-        commas = np.flatnonzero(is_comma)
-        ends = np.flatnonzero(depths == 0)
-        if not ends.size:
-            return commas, None
-        end = int(ends[0])
-        return commas[: np.searchsorted(commas, end)], end
-
-    def _strings(self, codes: np.ndarray) -> np.ndarray | None:
-        """Tells which bytes are in strings; None where none is."""
-        quotes = codes == ord('"')
-        escapes = np.flatnonzero(codes == ord("\\"))
-        if escapes.size or self._is_escaped:
-            self._unquote(quotes, escapes)
-        if not quotes.any():
-            return np.ones(len(codes), bool) if self._in_string else None
-        inside = np.cumsum(quotes, dtype=np.int32) & 1 != self._in_string
-        self._in_string = bool(inside[-1])
-        return inside
-
-    def _unquote(self, quotes: np.ndarray, escapes: np.ndarray) -> None:
-        """Takes escaped quotation marks away: each second backslash of a run escapes nothing."""
-        size = len(quotes)
-        if self._is_escaped:
-            quotes[0] = False
-        if not escapes.size:
-            self._is_escaped = False
-            return
-        begins = np.flatnonzero(np.diff(escapes, prepend=-2) != 1)
-        lengths = np.diff(np.append(begins, len(escapes)))
-        ranks = np.arange(len(escapes)) - np.repeat(begins, lengths)
-        if self._is_escaped and escapes[0] == 0:
-            ranks[: lengths[0]] += 1  # the run began in the block before
-        escaped = escapes[ranks % 2 == 0] + 1
-        self._is_escaped = bool(escaped.size and escaped[-1] == size)
-        quotes[escaped[escaped < size]] = False

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from server.api.tfs_rest import dense, document, numbers, pieces, scalars
+from server.api.tfs_rest import dense, document, json_values, numbers, pieces, printing, scalars
 from server.api.tfs_rest.columns import read_column
 from server.engines.signatures import ModelSignature
 from server.errors import ServingError, invalid
@@ -160,11 +160,11 @@ class Rows:
                 entry = self._entry(index, f" key: {name}", name, value, entries)
                 entries.setdefault(name, []).append(entry)
             if not self._are_names(dict.fromkeys(names).keys()) or isinstance(
-                row, document.Repeated
+                row, json_values.Repeated
             ):
                 raise invalid(
                     f"Failed to process element: {index} of 'instances' list. JSON object: "
-                    f"{document.text(pieces.head(row))} keys must be equal to: "
+                    f"{printing.text(pieces.head(row))} keys must be equal to: "
                     f"{','.join(sorted(self._signature.inputs))}"
                 )
         return {

@@ -10,7 +10,7 @@ import base64
 import binascii
 from typing import Any
 
-from server.api.tfs_rest import document
+from server.api.tfs_rest import json_values, printing
 from server.engines.signatures import TensorInfo
 from server.errors import Code, ServingError, invalid
 from server.inference.predict import dtype_string
@@ -39,7 +39,7 @@ def decode_base64(value: Any) -> bytes:
         ServingError: INVALID_ARGUMENT.
     """
     if not is_base64(value):
-        raise invalid(f"JSON Value: {document.text(value)} not formatted correctly for base64 data")
+        raise invalid(f"JSON Value: {printing.text(value)} not formatted correctly for base64 data")
     text = value["b64"]
     found = []
     rest = ""
@@ -66,7 +66,7 @@ def is_base64(value: Any) -> bool:
         isinstance(value, dict)
         and len(value) == 1
         and isinstance(value.get("b64"), str)
-        and not isinstance(value, document.Repeated)
+        and not isinstance(value, json_values.Repeated)
     )
 
 
@@ -91,7 +91,7 @@ def convert(value: Any, dtype_name: str) -> Any:
     elif dtype_name in FLOATS and isinstance(value, int | float):
         return float(value)  # as GetFloat, which goes by way of a double
     raise invalid(
-        f"JSON Value: {document.text(value)} Type: {document.kind(value)} is not of expected "
+        f"JSON Value: {printing.text(value)} Type: {printing.kind(value)} is not of expected "
         f"type: {dtype_string(dtypes.number(dtype_name))}"
     )
 
@@ -110,5 +110,5 @@ def dtype_name_of(tensor: TensorInfo, value: Any) -> str:
         return name
     raise ServingError(
         Code.UNIMPLEMENTED,
-        f"Conversion of JSON Value: {document.text(value)} to type: {dtype_string(tensor.dtype)}",
+        f"Conversion of JSON Value: {printing.text(value)} to type: {dtype_string(tensor.dtype)}",
     )

@@ -61,7 +61,7 @@ class Extent(NamedTuple):
     members: list[Member]
 
 
-def check(body: bytes) -> Extent:
+def check(body: bytes | bytearray) -> Extent:
     """Walks over a document's root without building it, however deep it is.
 
     Raises:
@@ -73,7 +73,7 @@ def check(body: bytes) -> Extent:
 class _Scanner:
     """Walks over a document; a stack in place of recursion."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes | bytearray) -> None:
         self._body = body + b"\0"  # RapidJSON's streams end with a zero
         self._at = 3 if body.startswith(b"\xef\xbb\xbf") else 0
         self._key, self._value = slice(0), 0  # of the root's member that is being read

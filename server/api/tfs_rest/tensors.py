@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from server.api.tfs_rest import dense, document, numbers, pieces, scalars
+from server.api.tfs_rest import dense, json_values, numbers, pieces, printing, scalars
 from server.api.tfs_rest.columns import read_column
 from server.api.tfs_rest.rows import Rows
 from server.engines.signatures import ModelSignature
@@ -66,7 +66,7 @@ def numbers_in(
 
 def _rows(body: Mapping[str, Any], signature: ModelSignature) -> dict[str, np.ndarray]:
     instances = body["instances"]
-    if isinstance(instances, document.Unparsed):
+    if isinstance(instances, json_values.Unparsed):
         raise dense.too_deep()
     if not isinstance(instances, list) and not _is_span(instances, is_list=True):
         raise _format_error(body, "Expecting 'instances' to be an list/array")
@@ -119,4 +119,4 @@ def _is_span(value: Any, *, is_list: bool) -> bool:
 
 
 def _format_error(body: Mapping[str, Any], problem: str) -> ServingError:
-    return invalid(f"JSON Value: {document.text(pieces.head(dict(body)))} {problem}")
+    return invalid(f"JSON Value: {printing.text(pieces.head(dict(body)))} {problem}")

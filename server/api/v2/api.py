@@ -108,7 +108,7 @@ class V2Api:
             ready_only = body.get("ready", False)
             if not isinstance(ready_only, bool):
                 raise invalid("ready must be true or false")
-            entries = repository.index(self._core, where, ready_only=ready_only)
+            entries = await repository.index(self._core, where, ready_only=ready_only)
             return Response(orjson.dumps([entry._asdict() for entry in entries]))
         _refuse_pages(request)
         parameters = body.get("parameters") or {}
@@ -152,7 +152,7 @@ def _refuse_pages(request: Request) -> None:
         )
 
 
-def _object(body: bytes) -> Mapping[str, Any]:
+def _object(body: bytes | bytearray) -> Mapping[str, Any]:
     """Returns the members of a body, which may be empty."""
     if not body.strip():
         return {}

@@ -12,7 +12,7 @@ from server.api.v2 import body, contents, inputs, json_tensors
 from server.api.v2.inputs import datatype_of, version_or_label
 from server.inference import predict
 from server.inference.ask import Answer, Ask, ModelSpec
-from server.inference.offload import LONG, Offload
+from server.inference.offload import LONG, LONG_PLAIN, Offload
 from server.inference.tasks import Predict, Task
 from server.inference.timeout import Timeout
 from server.models.servable import Servable
@@ -34,7 +34,7 @@ class RestInfer(Ask[Response]):
     def __init__(
         self,
         spec: ModelSpec,
-        content: bytes,
+        content: bytes | bytearray,
         header_length: str | None,
         timeout: Timeout,
         offload: Offload,
@@ -46,11 +46,19 @@ class RestInfer(Ask[Response]):
     async def parse(self) -> ModelSpec:
         """Parses the JSON, whose parameters name the signature."""
         content, length = self._body, self._header_length
-        if len(content) > LONG and length is None:
-            self._request = await self._offload(body.read, content, length)
-        else:
-            self._request = body.read(content, length)
-        return self._spec._replace(signature=self._request.signature)
+        size, found = len(content), None
+        if length is None and size <= LONG_PLAIN:
+            rounds = self._offload.rounds
+            if size > LONG and not rounds.take(size):
+                await rounds.wait(size)
+            found = body.read_plain(bytes(content))
+        if found is None:
+            if size > LONG and length is None:
+                found = await self._offload(body.read, content, length)
+            else:
+                found = body.read(content, length)
+        self._request = found
+        return self._spec._replace(signature=found.signature) if found.signature else self._spec
 
     async def task(self, servable: Servable) -> Task:
         """Reads the tensors in the dtypes of the signature, binary ones without a copy."""

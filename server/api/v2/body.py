@@ -17,8 +17,9 @@ import numpy as np
 import orjson
 
 from server.api.tfs_rest import pieces
+from server.api.tfs_rest.numbers import Numbers
 from server.api.tfs_rest.pieces import Span
-from server.api.v2 import inputs, json_tensors, long_json
+from server.api.v2 import inputs, json_tensors, long_json, plain
 from server.api.v2.inputs import Input
 from server.engines.signatures import ModelSignature
 from server.errors import invalid
@@ -50,7 +51,7 @@ class InferBody:
     inputs: Sequence[Input] | None = None
     is_binary: Mapping[str, bool] = field(default_factory=dict)
     is_binary_by_default: bool = True
-    bare: bytes = b""
+    bare: bytes | bytearray = b""
     is_long: bool = False
 
     def arrays(self, signature: ModelSignature) -> dict[str, np.ndarray]:
@@ -63,7 +64,17 @@ class InferBody:
         return inputs.read_all(signature, found)
 
 
-def read(body: bytes, header_length: str | None) -> InferBody:
+def read_plain(body: bytes) -> InferBody | None:
+    """Reads a body without binary data whose data are plain numbers; None where they aren't.
+
+    Raises:
+        ServingError: as `read`.
+    """
+    document = plain.parse(body)
+    return None if document is None else _read(document, memoryview(b""), len(body))
+
+
+def read(body: bytes | bytearray, header_length: str | None) -> InferBody:
     """Reads a body as far as that takes no model.
 
     Args:
@@ -78,10 +89,15 @@ def read(body: bytes, header_length: str | None) -> InferBody:
     size = len(body) if header_length is None else _length(header_length, len(body))
     if header_length is not None and not size:
         return InferBody(bare=body)
-    document = _parse(body[:size])
+    document = _parse(body if size == len(body) else body[:size])
+    return _read(document, memoryview(body)[size:], size)
+
+
+def _read(document: Mapping[str, Any], binary: memoryview, size: int) -> InferBody:
+    """Reads a document and the binary data behind its `size` bytes."""
     parameters = _object(document.get("parameters") or {}, "parameters")
     is_binary = _flag(parameters, "binary_data_output", default=False)
-    found, rest = _inputs(document, memoryview(body)[size:])
+    found, rest = _inputs(document, binary)
     if rest:
         raise invalid(f"{len(rest)} bytes of binary data belong to no input")
     has_bytes = any(one.datatype in inputs.LOOKED_AT for one in found)
@@ -91,7 +107,14 @@ def read(body: bytes, header_length: str | None) -> InferBody:
         found,
         _outputs(document, is_binary),
         is_binary,
-        is_long=(len(body) if has_bytes else size) > LONG,
+        is_long=(size + len(binary) if has_bytes else size) > LONG and not _is_plain(document),
+    )
+
+
+def _is_plain(document: Mapping[str, Any]) -> bool:
+    listed = document.get("inputs")
+    return isinstance(listed, list) and any(
+        isinstance(tensor, dict) and isinstance(tensor.get("data"), Numbers) for tensor in listed
     )
 
 
@@ -101,7 +124,7 @@ def _length(text: str, size: int) -> int:
     return int(text)
 
 
-def _parse(text: bytes) -> Mapping[str, Any]:
+def _parse(text: bytes | bytearray) -> Mapping[str, Any]:
     if not text:
         raise invalid("the request has no body")
     if len(text) > pieces.LONG:
@@ -176,7 +199,7 @@ def _outputs(document: Mapping[str, Any], is_binary: bool) -> dict[str, bool]:
     return found
 
 
-def _bare_input(signature: ModelSignature, data: bytes) -> Input:
+def _bare_input(signature: ModelSignature, data: bytes | bytearray) -> Input:
     """Returns the only input of a request without JSON, whose shape the number of bytes tells."""
     if len(signature.inputs) != 1:
         raise invalid(
@@ -196,11 +219,11 @@ def _bare_input(signature: ModelSignature, data: bytes) -> Input:
     return Input(name, datatype, shape, read)
 
 
-def _only_string(data: bytes, shape: Sequence[int], dtype_name: str) -> np.ndarray:
+def _only_string(data: bytes | bytearray, shape: Sequence[int], dtype_name: str) -> np.ndarray:
     if math.prod(shape) != 1:
         raise TensorError(f"a body without JSON is one {dtype_name}; shape {shape} has more")
     array = np.empty(1, object)
-    array[0] = data
+    array[0] = bytes(data)
     return array.reshape(shape)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from server.api.tfs_rest.numbers import Numbers
 from server.api.tfs_rest.pieces import Span
 from server.api.v2 import long_json
 from server.errors import invalid
@@ -35,7 +36,7 @@ def to_array(data: Any, dtype_name: str, shape: Sequence[int]) -> np.ndarray:
     """Returns the array of a shape and dtype that the data of an input hold.
 
     Args:
-        data: A list, read or not.
+        data: A list, read or not; or numbers that were one.
         dtype_name: As in `wire.dtypes`.
         shape: Sizes that aren't negative.
 
@@ -44,6 +45,8 @@ def to_array(data: Any, dtype_name: str, shape: Sequence[int]) -> np.ndarray:
     """
     count = math.prod(shape)
     dtype = dtypes.numpy_dtype(dtype_name)
+    if isinstance(data, Numbers):
+        return _of_numbers(data.array, dtype, dtype_name, shape)
     if isinstance(data, list):
         return _converted(_flat(data, shape, count), dtype, dtype_name).reshape(shape)
     if not isinstance(data, Span) or not data.is_list:
@@ -87,6 +90,22 @@ def _converted(values: list[Any], dtype: np.dtype, dtype_name: str) -> np.ndarra
         wide: np.ndarray = np.array(values, _WIDEST.get(dtype.kind, np.float64))
     except OverflowError:
         raise TensorError(f"a number is beyond the range of {dtype_name}") from None
+    return _narrowed(wide, dtype, dtype_name)
+
+
+def _of_numbers(
+    array: np.ndarray, dtype: np.dtype, dtype_name: str, shape: Sequence[int]
+) -> np.ndarray:
+    """Converts a flat list of int64, or of float64."""
+    if array.size != math.prod(shape):
+        _flat(array.tolist(), shape, math.prod(shape))  # to hear what belongs there
+    if dtype.kind in "bO" or (dtype.kind in "iu" and array.dtype.kind == "f"):
+        return _converted(array.tolist(), dtype, dtype_name).reshape(shape)
+    wide = array if dtype.kind in "iu" else array.astype(np.float64, copy=False)
+    return _narrowed(wide, dtype, dtype_name).reshape(shape)
+
+
+def _narrowed(wide: np.ndarray, dtype: np.dtype, dtype_name: str) -> np.ndarray:
     if dtype.kind in "iu" and wide.size:
         bounds = np.iinfo(dtype)
         if wide.min() < bounds.min or wide.max() > bounds.max:

@@ -8,15 +8,15 @@ once, tries again what has failed, and answers when the model does.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from server.api.v2.inputs import unsupported
 from server.errors import Code, ServingError
 from server.inference.core import Core
 from server.models import switches
-from server.models.model import ServedModel
-from server.models.version import Version, VersionState
+from server.models.version import VersionState
+from server.telemetry.report import Reports
 
 _STATES = {
     VersionState.START: "LOADING",
@@ -25,6 +25,7 @@ _STATES = {
     VersionState.UNLOADING: "UNLOADING",
     VersionState.END: "UNAVAILABLE",
 }
+_READINESS = ("UNAVAILABLE", "UNLOADING", "LOADING", "READY")  # the least first
 _OVERRIDES = "config", "file:"  # parameters of a load with a model of the client's own
 
 
@@ -42,15 +43,16 @@ class Entry(NamedTuple):
     reason: str
 
 
-def index(core: Core, repository: str, *, ready_only: bool) -> list[Entry]:
+async def index(core: Core, repository: str, *, ready_only: bool) -> list[Entry]:
     """Returns the models that are configured, with the versions of each, by name and number.
 
+    It speaks for all workers: a connection may reach any of them.
+
     Raises:
-        ServingError: UNIMPLEMENTED, a repository is named.
+        ServingError: UNIMPLEMENTED, a repository is named; UNAVAILABLE, the workers can't be asked.
     """
     _check_repository(repository)
-    models = core.repository.models
-    found = [entry for name in sorted(models) for entry in _entries(models[name])]
+    found = _gathered(await core.reports())
     return [entry for entry in found if entry.state == "READY" or not ready_only]
 
 
@@ -95,27 +97,28 @@ def _check_repository(repository: str) -> None:
         raise unsupported(f"repository {repository}", "leave the repository's name out")
 
 
-def _entries(model: ServedModel) -> Iterable[Entry]:
-    name = model.config.name
-    for number in sorted(model.versions):
-        version = model.versions[number]
-        yield Entry(name, str(number), _STATES[version.state], _reason(model, version))
-    if not model.versions:
-        yield Entry(name, "", _STATES[VersionState.END], _absence(model))
+def _gathered(reports: Reports) -> Iterable[Entry]:
+    """Returns what all workers say of each version: it is as ready as where it is the least."""
+    found: dict[tuple[str, int], list[Entry]] = {}
+    for worker, report in enumerate(reports):
+        for status in report.versions if report is not None else ():
+            state = _STATES[status.state]
+            reason = status.reason
+            if reason and len(reports) > 1:
+                reason = f"worker {worker}: {reason}"
+            number = "" if status.number is None else str(status.number)
+            entry = Entry(status.name, number, state, reason)
+            found.setdefault((status.name, status.number or 0), []).append(entry)
+    for key in sorted(found):
+        yield _least(found[key], len(reports))
 
 
-def _reason(model: ServedModel, version: Version) -> str:
-    if version.error is not None:
-        return version.error.message
-    if version.state is VersionState.END:
-        return "unloaded" if model.config.switch.is_on else _absence(model)
-    return ""
-
-
-def _absence(model: ServedModel) -> str:
-    if model.config.switch.is_on:
-        return "no version of it was found"
-    return "unloaded by a client, until it is loaded again"
+def _least(entries: Sequence[Entry], workers: int) -> Entry:
+    least = min(entries, key=lambda entry: _READINESS.index(entry.state))
+    if len(entries) == workers or least.state != "READY":
+        return least
+    missing = f"{workers - len(entries)} of {workers} workers don't have it"
+    return least._replace(state=_STATES[VersionState.LOADING], reason=missing)
 
 
 def _failure(core: Core, name: str) -> str:

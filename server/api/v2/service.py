@@ -47,7 +47,9 @@ class InferenceService:
 
     async def RepositoryIndex(self, request: pb.RepositoryIndexRequest, context: Any) -> Any:
         """Returns what is configured and how it is."""
-        entries = repository.index(self._core, request.repository_name, ready_only=request.ready)
+        entries = await repository.index(
+            self._core, request.repository_name, ready_only=request.ready
+        )
         return pb.RepositoryIndexResponse(models=[entry._asdict() for entry in entries])
 
     async def RepositoryModelLoad(

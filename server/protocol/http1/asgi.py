@@ -39,6 +39,7 @@ class Application:
         """Answers a request."""
         share = Share(self._usage)
         is_over = False
+        request: Request | None = None
         try:
             request = _request(scope, share)
             has_body = _has_body(request)
@@ -51,6 +52,7 @@ class Application:
                 response = await self._answer(request, receive)
         except Refusal as refusal:
             response, is_over = refusal.response, True
+            self._handler.refused(request or _known(scope), response)
         except Disconnected:
             return
         finally:
@@ -113,6 +115,14 @@ class Application:
             if len(body) >= marked + limits.progress_bytes:
                 marked, deadline = len(body), loop.time() + limits.body_s
         request.body = bytes(body)
+
+
+def _known(scope: Message) -> Request:
+    """Returns what is known of a request whose head isn't as it must be."""
+    client = scope.get("client")
+    peer = f"{client[0]}:{client[1]}" if client else ""
+    path = scope["raw_path"].decode("latin-1")
+    return Request(scope["method"], path, scope["query_string"].decode("latin-1"), peer=peer)
 
 
 async def _disconnect(receive: Receive) -> None:

@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from server.protocol import sockets
+from server.protocol.http1.backlog import Backlog
 from server.protocol.http1.messages import Request, Response
 from server.protocol.http1.reading import RequestReader
 from server.protocol.http1.refusals import Refusal
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 _MAX_UNREAD = 16 * 1024  # bytes of answers that a peer may leave before we answer no more
 _MAX_QUEUED = 64 * 1024  # bytes of heads that wait for the answer to an earlier request
-_LARGE_PIECE = 64 * 1024  # of a body, which isn't copied
 _CONTINUE = Response(b"", 100)
 
 _Item = tuple[Request | None, Response | None, bool, int]  # asked, answer, keep alive, cost
@@ -42,7 +42,7 @@ class Http1Connection(asyncio.Protocol):
         self._local = False
         self._queue: deque[_Item] = deque()
         self._queued = 0
-        self._unfed = bytearray()
+        self._backlog = Backlog(server)
         self._task: asyncio.Task[None] | None = None
         self._writable = asyncio.Event()
         self._writable.set()
@@ -86,7 +86,7 @@ class Http1Connection(asyncio.Protocol):
         server = self._server
         server.connections.discard(self)
         server.usage.leave(self)
-        self._forget_kept()
+        self._backlog.clear()
         self._transport = None
         self._share.close()
         self._writable.set()
@@ -97,7 +97,7 @@ class Http1Connection(asyncio.Protocol):
         """Reads requests, unless enough of them wait."""
         if self._is_refused:
             self._discard(len(data))
-        elif self._unfed:
+        elif self._backlog:
             self._keep(data)
         else:
             self._read(data)
@@ -111,10 +111,12 @@ class Http1Connection(asyncio.Protocol):
         """Stops answering until the client reads."""
         self._writable.clear()
         self._watch_reading()
+        self._server.usage.keep_unread(self, self._unread)
 
     def resume_writing(self) -> None:
         """Goes on answering."""
         self._writable.set()
+        self._server.usage.forget_unread(self)
 
     # The reader's side.
 
@@ -154,7 +156,7 @@ class Http1Connection(asyncio.Protocol):
             self._received = self._reader.body_bytes
             self.deadline = now + limits.body_s
         else:
-            self._refuse(Refusal(408, "Request did not arrive in time").response)
+            self._refuse(Refusal(408, "Request did not arrive in time"))
 
     def hurry(self, now: float, patience_s: float) -> None:
         """Ends an idle connection, and gives the peer of another no more than a time to get on."""
@@ -175,52 +177,39 @@ class Http1Connection(asyncio.Protocol):
         """Feeds the reader, and keeps what follows once enough requests wait."""
         reader, position, size = self._reader, 0, len(data)
         try:
+            if not self._queue and reader.feed_short(data):
+                position = size
             while position < size and not self._is_refused:
                 if self._queued > _MAX_QUEUED:
                     self._keep(memoryview(data)[position:])
                     return
-                end = reader.stride(data, position)
-                if end - position > _LARGE_PIECE:
-                    reader.feed(memoryview(data)[position:end])
-                else:
-                    reader.feed(data[position:end])
-                position = end
+                position = reader.feed_some(data, position)
         except Refusal as refusal:
-            self._refuse(refusal.response)
+            self._refuse(refusal)
         if reader.is_midway and self._task is None and reader.steps != self._steps:
             self._wait()
 
     def _keep(self, data: bytes | memoryview) -> None:
         """Keeps what can't be read yet, and takes no more from the peer."""
-        server, transport = self._server, self._transport
-        if transport is None:
+        if (transport := self._transport) is None:
             return
-        self._unfed += data
-        server.backlog_bytes += len(data)
-        if server.backlog_bytes > server.max_backlog_bytes:
-            transport.abort()  # it sends on, but neither waits for its answers nor reads them
-        else:
+        if self._backlog.add(data):
             transport.pause_reading()
+        else:
+            transport.abort()  # it sends on, but neither waits for its answers nor reads them
 
     def _read_kept(self) -> None:
         """Reads what was kept, until enough requests wait again."""
-        unfed, reader, server = self._unfed, self._reader, self._server
+        backlog, reader = self._backlog, self._reader
         try:
-            while unfed and not self._is_refused and self._queued <= _MAX_QUEUED:
-                piece = bytes(unfed[: reader.stride(unfed, 0)])
-                del unfed[: len(piece)]
-                server.backlog_bytes -= len(piece)
-                reader.feed(piece)
+            while backlog and not self._is_refused and self._queued <= _MAX_QUEUED:
+                reader.feed(backlog.take(reader.stride(backlog.data, 0)))
         except Refusal as refusal:
-            self._refuse(refusal.response)
+            self._refuse(refusal)
         if self._is_refused:
-            self._forget_kept()
-        if not unfed and self._transport is not None:
+            backlog.clear()
+        if not backlog and self._transport is not None:
             self._transport.resume_reading()
-
-    def _forget_kept(self) -> None:
-        self._server.backlog_bytes -= len(self._unfed)
-        self._unfed.clear()
 
     def _discard(self, size: int) -> None:
         if self._is_ending and self._transport is not None:
@@ -230,10 +219,15 @@ class Http1Connection(asyncio.Protocol):
 
     # Answering.
 
-    def _refuse(self, response: Response) -> None:
-        if not self._is_refused:
-            self._is_refused = True
-            self._enqueue((None, response, False, 0))
+    def _refuse(self, refusal: Refusal) -> None:
+        if self._is_refused:
+            return
+        self._is_refused = True
+        if not refusal.is_noted:
+            request = self._reader.request or Request("", "")
+            request.peer, request.is_local = self._peer, self._local
+            self._server.handler.refused(request, refusal.response)
+        self._enqueue((None, refusal.response, False, 0))
 
     def _enqueue(self, item: _Item) -> None:
         self._queue.append(item)
@@ -264,7 +258,7 @@ class Http1Connection(asyncio.Protocol):
             if not self._writable.is_set():
                 await self._writable.wait()
             self._queued -= cost
-            if self._unfed:
+            if self._backlog:
                 self._read_kept()
             if self._queue:
                 await server.turns.wait()

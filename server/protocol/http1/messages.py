@@ -19,6 +19,7 @@ class Request:
     """An HTTP request with its whole body; header names are in lower case.
 
     Attributes:
+        body: Bytes, or where it is long a bytearray, which nobody changes.
         peer: `address:port`; empty where there is none.
         is_local: The peer is on this machine.
         share: Of the budget, from which the bytes of the body are taken.
@@ -28,7 +29,7 @@ class Request:
     path: str
     query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    body: bytes | bytearray = b""
     peer: str = ""
     is_local: bool = False
     share: Share = field(default_factory=lambda: Share(Usage()))
@@ -61,6 +62,9 @@ class Handler(Protocol):
 
     def admit(self, request: Request) -> Response | None:
         """Looks at a request without its body; returns an answer where it isn't let in."""
+
+    def refused(self, request: Request, response: Response) -> None:
+        """Hears of a request that the protocol answers by itself; its head may be incomplete."""
 
     async def __call__(self, request: Request) -> Response:
         """Answers a request that was let in."""

@@ -10,7 +10,7 @@ import httptools
 from server.errors import ServingError
 from server.protocol.http1 import head
 from server.protocol.http1.messages import Request, Response
-from server.protocol.http1.refusals import Refusal, error_response, malformed, too_large
+from server.protocol.http1.refusals import Refusal, malformed, too_large
 from server.protocol.limits import Limits, Share
 
 logger = logging.getLogger(__name__)
@@ -20,8 +20,13 @@ _HEAD_STRIDE = 1024
 _CHUNKS_STRIDE = 4096
 _SHORTEST_HEAD = len(b"GET / HTTP/1.1")
 _LONGEST_USUAL_HEAD = 4096
+_LONGEST_SHORT = 32 * 1024  # head and body
 _WIRE_FACTOR = 16  # bytes on the wire for each of a chunked body; chunks of one byte take six
+_LARGE_PIECE = 64 * 1024  # of a body, which isn't copied
 _SMALL_PIECE = 4096  # pieces of a body below that are put together: each has a cost of its own
+# Bytes of a body beyond which it is kept as it grows: to put its pieces together at the end would
+# keep all threads waiting, and take twice its memory.
+_LARGE_BODY = 4 * 2**20
 _HEADER_COST = 150  # bytes that a header takes beside its text
 _REQUEST_COST = 512
 _END_OF_HEAD = b"\r\n\r\n"
@@ -51,6 +56,7 @@ class RequestReader:
         has_head: Its head is here, and it was let in.
         body_bytes: Of its body that are here.
         steps: How many heads and bodies have begun so far.
+        request: As far as it is known; None as long as its head isn't here.
     """
 
     def __init__(self, receiver: Receiver, limits: Limits, share: Share) -> None:
@@ -61,6 +67,7 @@ class RequestReader:
         self._parser = httptools.HttpRequestParser(self)
         self._failure: Refusal | None = None
         self.steps = 0
+        self._last_body_bytes = 0
         self._start()
 
     def _start(self) -> None:
@@ -75,6 +82,7 @@ class RequestReader:
         self._pieces: list[bytes | bytearray] = []
         self._length: int | None = 0
         self._refusal: Response | None = None
+        self.request: Request | None = None
 
     def stride(self, data: bytes | bytearray, start: int) -> int:
         """Returns where to cut what has come: about a request's head, or at the end of its body.
@@ -91,16 +99,52 @@ class RequestReader:
                 return end + len(_END_OF_HEAD)
         return start + _HEAD_STRIDE
 
+    def feed_some(self, data: bytes, start: int) -> int:
+        """Takes what `stride` cuts off, without a copy where that is long; returns its end.
+
+        Raises:
+            Refusal: as `feed`.
+        """
+        end = self.stride(data, start)
+        is_long = end - start > _LARGE_PIECE
+        self.feed(memoryview(data)[start:end] if is_long else data[start:end])
+        return end
+
+    def feed_short(self, data: bytes) -> bool:
+        """Takes a short request as it came, head and body at once; False where it isn't one.
+
+        So does most of what clients send: a cut costs as much as the rest of the reading.
+
+        Raises:
+            Refusal: as `feed`.
+        """
+        if self.is_midway or len(data) > _LONGEST_SHORT:
+            return False
+        end = data.find(_END_OF_HEAD)
+        if end < _SHORTEST_HEAD or data.find(_END_OF_HEAD, end + 1) >= 0:
+            return False
+        head_bytes = end + len(_END_OF_HEAD)
+        self._feed(data, head_bytes)
+        if self.is_midway:
+            if not self.has_head:  # the next one's head has begun
+                self._fed_bytes = len(data) - head_bytes - self._last_body_bytes
+            elif self._length is None:
+                self._fed_bytes = len(data)
+        return True
+
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Takes bytes as they came, cut by `stride`.
 
         Raises:
             Refusal: they are wrong or too many; the reader is of no more use.
         """
+        self._feed(data, len(data))
+
+    def _feed(self, data: bytes | bytearray | memoryview, head_bytes: int) -> None:
         # Counted as they come: the parser keeps a name, a value or a chunk's extension until it is
         # whole, and tells nobody.
         if not self.has_head:
-            self._fed_bytes += len(data)
+            self._fed_bytes += head_bytes
             if self._fed_bytes > self._limits.header_bytes + _HEAD_STRIDE:
                 raise self._too_many_headers()
         elif self._length is None:
@@ -159,8 +203,10 @@ class RequestReader:
             head.check(method, parser.get_http_version(), headers)
             path, query = head.target(self._url.decode("latin-1"), method)
         except Refusal as refusal:
+            path, _, query = self._url.decode("latin-1").partition("?")
+            self.request = Request(method, path, query, headers, share=self._share)
             self._fail(refusal)
-        request = self._request = Request(method, path, query, headers, share=self._share)
+        request = self.request = Request(method, path, query, headers, share=self._share)
         self.has_head = True
         self.steps += 1
         has_body = False
@@ -172,7 +218,7 @@ class RequestReader:
         self._refusal = self._receiver.admit(request)
         if has_body:
             if self._refusal is not None:
-                self._fail(self._refusal)
+                self._fail(Refusal.of_handler(self._refusal))
             if self._length is not None and self._length > self._limits.message_bytes:
                 self._fail(too_large(self._limits.message_bytes))
             if "expect" in headers:
@@ -186,10 +232,16 @@ class RequestReader:
         try:
             self._share.take(size)
         except ServingError as error:
-            self._fail(error_response(error.http_status, error.message))
+            self._fail(Refusal(error.http_status, error.message))
         self.body_bytes += size
         pieces = self._pieces
-        if size >= _SMALL_PIECE or size == self._length:
+        if self.body_bytes > _LARGE_BODY:
+            if len(pieces) > 1:
+                pieces[:] = [bytearray(b"".join(pieces))]
+            elif not pieces or not isinstance(pieces[0], bytearray):
+                pieces[:] = [bytearray().join(pieces)]
+            pieces[0] += data
+        elif size >= _SMALL_PIECE or size == self._length:
             pieces.append(data)
         elif pieces and type(pieces[-1]) is bytearray:
             pieces[-1] += data
@@ -200,13 +252,17 @@ class RequestReader:
         """Hands on the request."""
         if self._is_upgrade:
             return
-        pieces, request = self._pieces, self._request
+        pieces, request = self._pieces, self.request
+        assert request is not None
         if pieces:
             only = pieces[0]
-            is_whole = len(pieces) == 1 and isinstance(only, bytes)
-            request.body = only if is_whole else b"".join(pieces)  # type: ignore[assignment]
+            is_whole = len(pieces) == 1 and (
+                isinstance(only, bytes) or self.body_bytes > _LARGE_BODY
+            )
+            request.body = only if is_whole else b"".join(pieces)
         cost = _REQUEST_COST + self._fed_bytes + _HEADER_COST * self._header_count
         refusal = self._refusal
+        self._last_body_bytes = self.body_bytes
         self._start()
         self._receiver.completes(request, refusal, self._parser.should_keep_alive(), cost)
 
@@ -233,11 +289,7 @@ class RequestReader:
             f"{limits.header_count} headers are the most",
         )
 
-    def _fail(self, failure: Refusal | Response) -> None:
+    def _fail(self, failure: Refusal) -> None:
         """Refuses from within the parser, which an exception makes stop."""
-        if isinstance(failure, Response):
-            refusal = Refusal(failure.status, "")
-            refusal.response = failure
-            failure = refusal
         self._failure = failure
         raise failure

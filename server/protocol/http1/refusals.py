@@ -12,11 +12,20 @@ class Refusal(Exception):
 
     Attributes:
         response: The answer.
+        is_noted: It is the handler's own, which knows of it already.
     """
 
     def __init__(self, status: int, problem: str) -> None:
         super().__init__(problem)
         self.response = error_response(status, problem)
+        self.is_noted = False
+
+    @classmethod
+    def of_handler(cls, response: Response) -> Refusal:
+        """Returns the refusal of a request that the handler doesn't let in."""
+        refusal = cls(response.status, "")
+        refusal.response, refusal.is_noted = response, True
+        return refusal
 
 
 def error_response(status: int, problem: str) -> Response:

@@ -70,21 +70,23 @@ DOCUMENTS = {
     "NaN": lambda size: b'{"inputs": [' + b"[NaN,NaN,1,Inf]," * (size // 16) + b"[1]]}",
 }
 MEGABYTE = 10**6
-# Documents that long take up to 600 MiB: more than the others' bound, as docs/security.md says.
-LONGEST = pytest.param(100 * MEGABYTE, 650 * 2**20, marks=pytest.mark.long)
+LONGEST = pytest.param(100 * MEGABYTE, marks=pytest.mark.long)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(("size", "growth"), [(MEGABYTE, attacks.MAX_GROWTH), LONGEST])
-def test_documents_of_wrong_shapes(server, size, growth):
-    with attacks.attack(server, growth=growth) as watch:
+@pytest.mark.parametrize("size", [MEGABYTE, LONGEST])
+def test_documents_of_wrong_shapes(server, size):
+    with attacks.attack(server) as watch:
         for name, document in DOCUMENTS.items():
-            watch.worst_s, before = 0.0, watch.worst_s
             body = document(size)
+            before = watch.mark()
             status, _, answer = server.rest(PREDICT, body, headers=attacks.bearer())
-            print(f"{name}: {status} {answer[:60]!r}, /healthz {watch.worst_s * 1e3:.0f} ms")
-            watch.worst_s = max(watch.worst_s, before)
+            took = attacks.status(server, "VmHWM") - before
+            print(
+                f"{name}: {status} {answer[:60]!r}, /healthz {watch.worst_s * 1e3:.0f} ms, "
+                f"{took >> 20} MiB"
+            )
             assert status == 400, (name, answer[:200])
             assert len(answer) < 100_000
 
