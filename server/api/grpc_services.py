@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from server.inference.core import Core
 from server.protocol.grpc.method import Context, Method, of_one_request
 from server.telemetry import tracing
 from wire import open_inference_pb2 as v2
-from wire import services
+from wire import pieces, predict_request, services
 from wire import serving_pb2 as pb
 
 _HEALTH_SERVICE = "grpc.health.v1.Health"
@@ -99,6 +100,8 @@ class GrpcServices:
                 method.request.FromString,
                 method.response.SerializeToString,
                 self._watched(getattr(implementation, name), name),
+                view=predict_request.view if method.request is pb.PredictRequest else None,
+                parse_long=functools.partial(pieces.parse, method.request),
             )
 
     def _add_health(self) -> Any:
