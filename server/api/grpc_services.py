@@ -29,13 +29,13 @@ _HEALTHY_SERVICES = (
     services.INFERENCE_SERVICE,
 )  # fmt: skip
 _SERVING = 1  # HealthCheckResponse.ServingStatus
-_WITH_SPEC = (
+_WITH_SPEC = {
     pb.PredictResponse,
     pb.ClassificationResponse,
     pb.RegressionResponse,
     pb.InferenceResult,
     pb.GetModelMetadataResponse,
-)
+}
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def _trailing(response: Any, seconds: float) -> list[tuple[str, str | bytes]]:
     metadata: list[tuple[str, str | bytes]] = [("server-timing", f"total;dur={seconds * 1e3:.3f}")]
     if isinstance(response, pb.MultiInferenceResponse):
         response = response.results[0]  # all are by one version
-    if isinstance(response, _WITH_SPEC):
+    if type(response) in _WITH_SPEC:
         metadata.append(("x-model-version", str(response.model_spec.version.value)))
     elif isinstance(response, v2.ModelInferResponse):
         metadata.append(("x-model-version", response.model_version))
