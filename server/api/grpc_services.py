@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from server.inference.core import Core
 from server.protocol.grpc.method import Context, Method, of_one_request
 from server.telemetry import tracing
 from wire import open_inference_pb2 as v2
-from wire import services
+from wire import pieces, predict_request, services
 from wire import serving_pb2 as pb
 
 _HEALTH_SERVICE = "grpc.health.v1.Health"
@@ -28,13 +29,13 @@ _HEALTHY_SERVICES = (
     services.INFERENCE_SERVICE,
 )  # fmt: skip
 _SERVING = 1  # HealthCheckResponse.ServingStatus
-_WITH_SPEC = (
+_WITH_SPEC = {
     pb.PredictResponse,
     pb.ClassificationResponse,
     pb.RegressionResponse,
     pb.InferenceResult,
     pb.GetModelMetadataResponse,
-)
+}
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,8 @@ class GrpcServices:
                 method.request.FromString,
                 method.response.SerializeToString,
                 self._watched(getattr(implementation, name), name),
+                view=predict_request.view if method.request is pb.PredictRequest else None,
+                parse_long=functools.partial(pieces.parse, method.request),
             )
 
     def _add_health(self) -> Any:
@@ -169,7 +172,7 @@ def _trailing(response: Any, seconds: float) -> list[tuple[str, str | bytes]]:
     metadata: list[tuple[str, str | bytes]] = [("server-timing", f"total;dur={seconds * 1e3:.3f}")]
     if isinstance(response, pb.MultiInferenceResponse):
         response = response.results[0]  # all are by one version
-    if isinstance(response, _WITH_SPEC):
+    if type(response) in _WITH_SPEC:
         metadata.append(("x-model-version", str(response.model_spec.version.value)))
     elif isinstance(response, v2.ModelInferResponse):
         metadata.append(("x-model-version", response.model_version))

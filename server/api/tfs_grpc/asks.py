@@ -69,12 +69,14 @@ class GrpcPredict(GrpcAsk[pb.PredictResponse]):
         request = self._request
         signature = predict.find(servable, request.model_spec.signature_name)
         inputs = request.inputs
-        for proto in inputs.values():
+        # By its names: protobuf's views of a map's values and items are written in Python.
+        protos = {name: inputs[name] for name in inputs}
+        for proto in protos.values():
             if proto.dtype not in _VIEWED and _is_long(proto):
-                arrays = await self._offload(_arrays, inputs, signature)
+                arrays = await self._offload(_arrays, protos, signature)
                 break
         else:
-            arrays = _arrays(inputs, signature)
+            arrays = _arrays(protos, signature)
         return Predict(arrays, request.output_filter)
 
     async def render(self, answer: Answer) -> pb.PredictResponse:

@@ -73,7 +73,7 @@ class QueuedCall:
         return self.deadline is not None and self.deadline <= now
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Batch:
     """Requests taken from a lane, to be executed with `size` rows; 0: each as it is."""
 

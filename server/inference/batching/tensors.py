@@ -61,7 +61,10 @@ def merge(calls: Sequence[Tensors], size: int) -> dict[str, np.ndarray]:
     a model where no request would (source: batching/batching_session.cc). Where shapes differ
     in other dimensions, rows are filled up with the call's first element.
     """
-    if len(calls) == 1 and all(len(array) == size for array in calls[0].values()):
+    if len(calls) == 1 and all(
+        len(array) == size and array.flags.aligned  # a view of a message need not be
+        for array in calls[0].values()
+    ):
         return dict(calls[0])
     return {name: _merge([call[name] for call in calls], size) for name in calls[0]}
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable
 
 from server.protocol.http2.hpack import Field, encode
@@ -18,6 +19,8 @@ _RESERVED = frozenset(
         b"grpc-accept-encoding", b"grpc-message-type",
     }
 )  # fmt: skip
+
+_PRINTABLE = re.compile(rb"[ -~]*").fullmatch
 
 Metadata = Iterable[tuple[str, str | bytes]]
 
@@ -42,15 +45,15 @@ def write(metadata: Metadata) -> bytes:
     Raises:
         ValueError: a value is text that isn't Latin-1, or has a character that no header has.
     """
-    return encode((key.lower(), _value(key, value)) for key, value in metadata)
+    return encode([(name := key.lower(), _value(name, value)) for key, value in metadata])
 
 
 def _value(key: str, value: str | bytes) -> str | bytes:
-    if key.lower().endswith("-bin"):
+    if key.endswith("-bin"):
         content = value if isinstance(value, bytes) else value.encode()
         return base64.b64encode(content).rstrip(b"=")
     text = value if isinstance(value, bytes) else value.encode("latin-1")
-    if any(byte < 0x20 or byte > 0x7E for byte in text):
+    if not _PRINTABLE(text):
         raise ValueError(f"metadata {key}: {value!r} isn't printable ASCII")
     return text.strip(b" ")
 

@@ -76,7 +76,11 @@ class Method:
     other exception is INTERNAL, logged, and not told to the client.
 
     Attributes:
-        parse: Bytes to request.
+        parse: Bytes to request, in one go.
+        view: The same for long ones in no time, where they have a form that allows it; else None.
+            None: no such form is known.
+        parse_long: The same for all others, on a thread, of which the event loop notices little.
+            None: `parse` does it all.
         serialize: Response to bytes.
         unary: `await unary(request, context)` is the response; None for a streaming method.
         stream: For any number of requests and responses: `async for response in
@@ -88,6 +92,8 @@ class Method:
     serialize: Callable[[Any], bytes]
     unary: Callable[[Any, Context], Awaitable[Any]] | None = None
     stream: Callable[[AsyncIterator[Any], Context], Any] | None = None
+    view: Callable[[bytes], Any] | None = None
+    parse_long: Callable[[bytes], Any] | None = None
 
 
 # Methods by their paths, as `/package.Service/Method`.

@@ -101,6 +101,6 @@ class StreamingCall(GrpcCall):
                 body = await self._inflated(body)
                 size += self._held - before
             self._waiting -= message.PREFIX_BYTES + len(found[1])
-            request = self._parsed(body)
+            request = await self._parsed(body)
             self._give(size)
             yield request

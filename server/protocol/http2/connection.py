@@ -147,9 +147,8 @@ class Http2Connection(asyncio.Protocol):
         self._requests.now = self._loop.time()
         try:
             self._reader.feed(data)
-            partial = self._reader.buffered + self._requests.header_bytes
-            if partial != self._partial:
-                self._hold_partial(partial)
+            if self._partial or self._reader.is_midway:
+                self._hold_partial(self._reader.buffered + self._requests.header_bytes)
         except Http2Error as error:
             logger.info("%s: %s (%s)", self.peer, error, error.code.name)
             self.fail(error.code, str(error))

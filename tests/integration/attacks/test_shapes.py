@@ -12,6 +12,7 @@ from wire import serving_pb2 as pb
 
 PREDICT_METHOD = services.PREDICTION_METHODS["Predict"]
 MANY = 100_000_000
+MEGABYTE = 10**6
 ONE = [np.ones(1, np.float32).tobytes()]  # the field as it is on the wire, packed
 
 
@@ -48,6 +49,50 @@ def test_wrong_shapes_by_grpc(server, name):
             code = attacks.code(lambda: stub(request, timeout=30, metadata=attacks.metadata()))
             assert code in ("INVALID_ARGUMENT", "OK", "INTERNAL"), code
             assert code != "OK" or name == "no rows"
+
+
+def entry(content):
+    return b"\x12" + sized(b"\x0a\x06inputs\x12" + sized(content))
+
+
+def sized(content):
+    size, prefix = len(content), bytearray()
+    while size >= 0x80:
+        prefix.append(size & 0x7F | 0x80)
+        size >>= 7
+    return bytes(prefix) + bytes([size]) + content
+
+
+# Messages of PredictRequest without its ModelSpec, made of ever so many fields.
+MESSAGES = {
+    "numbers one by one": lambda size: entry(b"\x38\x01" * (size // 2)),
+    "floats one by one": lambda size: entry(b"\x2d\0\0\x80\x3f" * (size // 5)),
+    "strings": lambda size: entry(b"\x42\0" * (size // 2)),
+    "dimensions": lambda size: entry(b"\x12" + sized(b"\x12\x00" * (size // 2))),
+    "filters": lambda size: b"\x1a\0" * (size // 2),
+    "inputs": lambda size: b"\x12\x03\x0a\x01a" * (size // 5),
+    "unknown": lambda size: b"\x78\x00" * (size // 2),
+    "groups": lambda size: b"\x7b\x7c" * (size // 2),
+    "a group": lambda size: b"\x7b" + b"\x78\x00" * (size // 2) + b"\x7c",
+    "cut off": lambda size: entry(b"\x38\x01" * (size // 2))[:-1],
+}
+
+
+@pytest.mark.slow
+def test_messages_of_many_fields(server):
+    spec = pb.PredictRequest(model_spec=pb.ModelSpec(name="scaled")).SerializeToString()
+    with attacks.attack(server) as watch, server.channel() as channel:
+        call = channel.unary_unary(PREDICT_METHOD.path)
+
+        def send(data):
+            return attacks.code(lambda: call(data, timeout=60, metadata=attacks.metadata()))
+
+        for name, message in MESSAGES.items():
+            watch.worst_s, before = 0.0, watch.worst_s
+            code = send(spec + message(MEGABYTE))
+            print(f"{name}: {code}, /healthz {watch.worst_s * 1e3:.0f} ms")
+            watch.worst_s = max(watch.worst_s, before)
+            assert code in ("INVALID_ARGUMENT", "INTERNAL"), (name, code)
 
 
 DOCUMENTS = {
