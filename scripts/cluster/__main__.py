@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -32,6 +33,8 @@ def main() -> int:
         "--if-there", action="store_true", help="no API server: say so and end with 0"
     )
     args = parser.parse_args()
+    # What was started ends with this process.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         with _cluster(args.kubeconfig) as kubeconfig:
             version = kubectl(kubeconfig, "version", "--output=yaml").stdout
