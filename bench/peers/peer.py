@@ -15,8 +15,9 @@ PROTOCOLS: Mapping[str, str] = {
     "v2-json": "http",  # Open Inference, flat JSON
     "raw": "http",  # a body that is the tensor's bytes and nothing else
 }
-# The header of a raw request: the batch size. Its answer's body is the first output's bytes.
-RAW_ROWS = "X-Rows"
+# A raw request's header with its batch size, and its type. The answer's body is the first output's
+# bytes.
+RAW_ROWS, RAW_TYPE = "X-Rows", "application/octet-stream"
 
 # A server's command line, from the model's name, the bundle's folder (`bundle.write`), the ports by
 # kind (`"http"`, `"grpc"`) and the interpreter of the peer's environment.
