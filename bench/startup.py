@@ -23,24 +23,32 @@ _REPEATS = 3
 _STEADY = 300  # requests of each size; of fewer, the p99 would be the longest
 _MORE_MODELS = 4
 _START_S = 60.0
+GUESS_S = 25.0  # of the short form, and as long again of the long one
 
 
-def measure(version_dir: Path) -> dict[str, Any]:
-    """Returns seconds to the first answer, cold and warm, first requests in ms, and memory."""
+def measure(version_dir: Path, *, first_requests: bool) -> dict[str, Any]:
+    """Returns seconds to the first answer, cold and warm, and memory.
+
+    Args:
+        version_dir: What is served.
+        first_requests: Add the first request's milliseconds and the steady p99 by batch size, and
+            the memory of a further model.
+    """
     with tempfile.TemporaryDirectory() as folder:
         cold = _seconds_to_answer(version_dir, Path(folder))
         warm = [_seconds_to_answer(version_dir, Path(folder)) for _ in range(_REPEATS)]
-        first = _first_requests(version_dir, Path(folder))
         one = _idle_memory({version_dir.parent.name: version_dir.parent}, Path(folder))
-        names = [version_dir.parent.name, *(f"copy_{n}" for n in range(_MORE_MODELS))]
-        more = _idle_memory(dict.fromkeys(names, version_dir.parent), Path(folder))
-    return {
-        "cold_start_s": cold,
-        "warm_start_s": statistics.median(warm),
-        "first_requests": first,
-        "memory_mib": one,
-        "memory_per_further_model_mib": (more - one) / _MORE_MODELS,
-    }
+        found: dict[str, Any] = {
+            "cold_start_s": cold,
+            "warm_start_s": statistics.median(warm),
+            "memory_mib": one,
+        }
+        if first_requests:
+            names = [version_dir.parent.name, *(f"copy_{n}" for n in range(_MORE_MODELS))]
+            more = _idle_memory(dict.fromkeys(names, version_dir.parent), Path(folder))
+            found["memory_per_further_model_mib"] = (more - one) / _MORE_MODELS
+            found["first_requests"] = _first_requests(version_dir, Path(folder))
+    return found
 
 
 def _flags(cache: Path) -> list[str]:
