@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from bench.journal import Journal
     from bench.progress import Meter, spoken
     from bench.run import run
-    from client.errors import Unavailable
 
     try:
         choice = _choice(options)
@@ -63,9 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             meter.say("broken off; the same command goes on from here")
             return 130
-        except (Unavailable, ValueError, OSError, subprocess.CalledProcessError) as error:
-            meter.say(f"bench: {error}")
-            return 3
+    if not results["cases"]:
+        return 3
     results["price"] = options.price
     if options.exact:
         from bench import exact_calls
@@ -79,7 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         for path in written:
             print(path)
-    return int(any(case["failures"] for case in results["cases"].values()))
+    failed = any(case["failures"] for case in results["cases"].values())
+    return int(failed or bool(results["left_out"]))
 
 
 def _interrupt(number: int, frame: object) -> None:

@@ -104,10 +104,13 @@ class Comparison:
             for place, load in enumerate(case.loads):
                 window = Window(**windows[place])
                 for subject in order:
-                    for protocol in self.protocols_of(subject):
+                    # A copy: what stops answering is left out from there on.
+                    for protocol in [*self.protocols_of(subject)]:
                         key = closed_key(case, number, subject.name, protocol, load)
                         measure = self._closed(subject, protocol, load, window)
-                        self._step(key, measure, case.guess_s, meter)
+                        found = self._step(key, measure, case.guess_s, meter)
+                        if not found["answers"] or found["errors"]:
+                            self._drop(subject, protocol, key, found["errors"], meter)
 
     def memory(self) -> dict[str, dict[str, float]]:
         """Returns MiB by server, after all loads."""
@@ -153,14 +156,22 @@ class Comparison:
 
     def _step(
         self, key: str, measure: Callable[[], dict[str, Any]], guess_s: float, meter: Meter
+    ) -> dict[str, Any]:
+        began = None
+        if not self._journal.has(key):
+            meter.tell(key)
+            began = time.monotonic()
+        found: dict[str, Any] = self._journal.once(key, measure)
+        meter.done(guess_s, None if began is None else time.monotonic() - began)
+        return found
+
+    def _drop(
+        self, subject: Subject, protocol: str, key: str, errors: dict[str, int], meter: Meter
     ) -> None:
-        if self._journal.has(key):
-            meter.done(guess_s)
-            return
-        meter.tell(key)
-        began = time.monotonic()
-        self._journal.once(key, measure)
-        meter.done(guess_s, time.monotonic() - began)
+        self._working[subject.name].remove(protocol)
+        said = ", ".join(f"{count} x {code}" for code, count in errors.items())
+        name = f"{subject.name}, {protocols.TITLES[protocol]}"
+        self._fail(name, f"at {key}: {said or 'no answer'}", meter)
 
     def _fail(self, name: str, why: str, meter: Meter) -> None:
         self.failures[name] = why

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ from bench.summary import Spread
 RESULTS = ROOT / "bench" / "results" / "results.json"
 PAGES = ("README.md", "docs/benchmarks.md", "docs/sizing.md")
 _MARKED = re.compile(r"(<!-- bench: ([a-z-]+) -->\n).*?(<!-- /bench -->)", re.DOTALL)
+_ROOT = "{root}"  # stands in pictures' addresses for the way to the checkout's root
 _SIZING_LOADS = (Load(1, 32), Load(16, 32), Load(128, 8))
 _LARGE = ("resnet", "encoder")
 
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in PAGES:
         page = ROOT / name
         text = page.read_text()
-        found = quoted(text, results)
+        found = quoted(text, results, "../" * name.count("/"))
         if found != text:
             stale += 1
             print(f"{name} {'is not as python -m bench.quote writes it' if check else 'written'}")
@@ -45,8 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(check and stale > 0)
 
 
-def quoted(text: str, results: Mapping[str, Any]) -> str:
+def quoted(text: str, results: Mapping[str, Any], root: str = "") -> str:
     """Returns a page with its quotations as the results have them.
+
+    Args:
+        text: The page.
+        results: What `bench/results/results.json` holds.
+        root: The way from the page to the checkout's root: empty, or `../`.
 
     Raises:
         ValueError: a quotation of that name isn't known, or has no end.
@@ -58,7 +65,8 @@ def quoted(text: str, results: Mapping[str, Any]) -> str:
         begin, name, end = match.groups()
         if name not in QUOTATIONS:
             raise ValueError(f"no quotation is called {name}; there are {', '.join(QUOTATIONS)}")
-        return f"{begin}{QUOTATIONS[name](results)}\n{end}"
+        found = QUOTATIONS[name](results).replace(_ROOT, root)
+        return f"{begin}{found}\n{end}"
 
     return _MARKED.sub(replaced, text)
 
@@ -106,13 +114,38 @@ def _median(value: Spread | None) -> str:
 def _large(results: Mapping[str, Any]) -> str:
     parts = []
     for model in _LARGE:
-        case = results["cases"][model]
+        if (case := results["cases"].get(model)) is None:
+            continue
         loads = sorted(
             {Load(one["batch_size"], one["in_flight"]) for one in case["closed"]},
             key=lambda load: (load.batch_size, load.in_flight),
         )
         parts += [f"**{model}**, {case['about']}:", tables.best(case, loads)]
-    return "\n\n".join(parts)
+    return "\n\n".join(parts) or tables.NOT_MEASURED
+
+
+def _picture(name: str, says: str) -> str:
+    place = f"{_ROOT}bench/results/{name}"
+    return (
+        "<picture>\n"
+        f'  <source media="(prefers-color-scheme: dark)" srcset="{place}-dark.svg">\n'
+        f'  <img alt="{says}" src="{place}.svg">\n'
+        "</picture>"
+    )
+
+
+def _plot_shares(results: Mapping[str, Any]) -> str:
+    return _picture("shares", "Throughput of each server as a share of in-process JAX")
+
+
+def _plot_latency(name: str, case: Mapping[str, Any]) -> str:
+    if not case.get("curves"):
+        return f"**{name}**: {tables.NOT_MEASURED}"
+    return _picture(f"latency-{name}", f"{name}: latency of each server over the offered rate")
+
+
+def _mnist_latency(results: Mapping[str, Any]) -> str:
+    return _plot_latency("mnist_flax", results["cases"]["mnist_flax"])
 
 
 def _each(make: Callable[[str, Mapping[str, Any]], str]) -> Callable[[Mapping[str, Any]], str]:
@@ -123,7 +156,8 @@ def _each(make: Callable[[str, Mapping[str, Any]], str]) -> Callable[[Mapping[st
 
 
 def _knees(name: str, case: Mapping[str, Any]) -> str:
-    return f"**{name}**\n\n{tables.knees(case['curves'])}"
+    found = tables.knees(case["curves"]) if case.get("curves") else tables.NOT_MEASURED
+    return f"**{name}**\n\n{found}"
 
 
 def _limits(name: str, case: Mapping[str, Any]) -> str:
@@ -143,7 +177,8 @@ def _processes(name: str, case: Mapping[str, Any]) -> str:
 
 
 def _swaps(name: str, case: Mapping[str, Any]) -> str:
-    return f"**{name}**\n\n{tables.swaps(case)}"
+    found = tables.swaps(case) if case.get("swap") else tables.NOT_MEASURED
+    return f"**{name}**\n\n{found}"
 
 
 def _left_out(results: Mapping[str, Any]) -> str:
@@ -173,8 +208,25 @@ def _sizing(results: Mapping[str, Any]) -> str:
     return tables.table([*head, "REST, examples/s and core"], body, 0)
 
 
+def _sizing_example(results: Mapping[str, Any]) -> str:
+    (row,) = (
+        row
+        for row in summary.rows(results["cases"]["mnist_flax"])
+        if (row.server, row.protocol, row.load) == (EMBEDDED, "grpc", Load(1, 32))
+    )
+    a_core = round(row.examples_per_s.median / int(results["machine"]["cores"]), -1)
+    replicas = math.ceil(10_000 / (a_core * 4 * 0.7)) + 1
+    return (
+        "So 10,000 single requests a second by gRPC on servers of 4 cores take\n"
+        f"⌈10,000 ÷ ({a_core:,.0f} × 4 × 0.7)⌉ + 1 = {replicas} replicas."
+    )
+
+
 QUOTATIONS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "machine": _machine,
+    "plot-shares": _plot_shares,
+    "plot-latency": _mnist_latency,
+    "plot-latencies": _each(_plot_latency),
     "shares": _shares,
     "latency": _latency,
     "large": _large,
@@ -185,6 +237,7 @@ QUOTATIONS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "swaps": _each(_swaps),
     "left-out": _left_out,
     "sizing": _sizing,
+    "sizing-example": _sizing_example,
 }
 
 

@@ -15,9 +15,10 @@ _METHOD = (
     "Written by `python -m bench`; [docs/benchmarks.md](../../docs/benchmarks.md) says how. "
     "Medians and quartiles of interleaved rounds; ratios are taken within rounds. *Of the limit*: "
     "to in-process JAX at the same batch size, the faster of one and two callers; *of the best "
-    "size*: to JAX at the batch size that suits it best. The load generator runs on the same cores. "
-    "*By CPU time*: the limit's CPU time an example to that of server and generator together, which "
-    "other load on the machine changes little. (!): others used more than 5 % of the CPU."
+    "size*: to JAX at the batch size that suits it best. The load generator runs on the same "
+    "cores. *By CPU time*: the limit's CPU time an example to that of server and generator "
+    "together, which other load on the machine changes little. (!): others used more than 5 % of "
+    "the CPU."
 )
 
 
@@ -26,7 +27,7 @@ def write(folder: Path, results: Mapping[str, Any]) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     files = {
         folder / "results.json": as_text(results),
-        folder / "results.md": _markdown(results),
+        folder / "results.md": markdown(results),
     }
     for path, text in files.items():
         path.write_text(text)
@@ -56,7 +57,8 @@ def _indented(value: Any, depth: int) -> str:
     return "[" + space + f",{space}".join(inner) + "\n" + " " * depth + "]"
 
 
-def _markdown(results: Mapping[str, Any]) -> str:
+def markdown(results: Mapping[str, Any]) -> str:
+    """Returns all figures as a page."""
     parts = ["# Benchmarks", _METHOD, _list(results["machine"])]
     for model, case in results["cases"].items():
         rows = summary.rows(case)
@@ -73,7 +75,9 @@ def _markdown(results: Mapping[str, Any]) -> str:
             parts += ["### A new version under load", tables.swaps(case)]
         if case["failures"]:
             parts += ["### Left out", tables.failures(case)]
-    return "\n\n".join([*parts, ""]).rstrip() + "\n"
+    if results.get("left_out"):
+        parts += ["## Left out", tables.failures({"failures": results["left_out"]})]
+    return "\n\n".join(parts) + "\n"
 
 
 def write_exact(folder: Path, results: Mapping[str, Any]) -> list[Path]:

@@ -23,6 +23,8 @@ from client.errors import Unavailable
 
 _SWAP_GUESS_S = 45.0
 _EXPORT_GUESS_S = 60.0
+# What a model, a server or a measurement may fail with; the rest of the run goes on.
+_TROUBLE = (Unavailable, ValueError, OSError, subprocess.CalledProcessError)
 _SWAPPED = (EMBEDDED, "TensorFlow Serving")  # what takes a new version by itself
 
 
@@ -100,24 +102,30 @@ class Choice:
 def run(choice: Choice, journal: Journal, meter: Meter) -> dict[str, Any]:
     """Measures what isn't in the journal yet; returns all figures.
 
-    Raises:
-        Unavailable: JAX itself can't run a model here.
-        ValueError: a model has several inputs.
-        subprocess.CalledProcessError: a model can't be exported.
+    Returns:
+        What `bench/results/results.json` holds. A model that can't be exported or run here is in
+        `left_out`, by name, with the reason.
     """
     began = time.monotonic()
-    cases = {}
+    cases: dict[str, Any] = {}
+    left_out: dict[str, str] = {}
     for case in choice.cases:
         key = f"{case.model}/all"
         if journal.has(key):
             meter.done(choice.case_guess_s(case))
         else:
-            journal.keep(key, _case(choice, case, journal, meter))
+            try:
+                journal.keep(key, _case(choice, case, journal, meter))
+            except _TROUBLE as error:
+                left_out[case.model] = str(error)
+                meter.say(f"{case.model} is left out: {error}")
+                continue
         cases[case.model] = journal.once(key, dict)
     return {
         "machine": machine.describe(),
         "seconds": time.monotonic() - began,
         "resumed": journal.kept > 0,
+        "left_out": left_out,
         "cases": cases,
     }
 
@@ -138,16 +146,27 @@ def _case(choice: Choice, case: Case, journal: Journal, meter: Meter) -> dict[st
             found["swap"] = _swaps(choice, case, comparison, capacities, journal, meter)
         found["failures"] = comparison.failures
     if "startup" in choice.parts and choice.has_embedded():
-        meter.tell(f"{case.model}: starts of the embedded server")
-        is_first = case.build is None
-        found["startup"] = journal.once(
-            f"{case.model}/startup", lambda: startup.measure(version_dir, first_requests=is_first)
-        )
-        meter.done(startup.GUESS_S * (2 if is_first else 1), startup.GUESS_S)
+        _starts(case, version_dir, found, journal, meter)
     export_key = f"{case.model}/export_s"
     if journal.has(export_key):
         found["export_s"] = journal.once(export_key, dict)
     return found
+
+
+def _starts(
+    case: Case, version_dir: Path, found: dict[str, Any], journal: Journal, meter: Meter
+) -> None:
+    """Adds the embedded server's starts to what was found, or why there are none."""
+    meter.tell(f"{case.model}: starts of the embedded server")
+    is_first = case.build is None
+    began = time.monotonic()
+    try:
+        found["startup"] = journal.once(
+            f"{case.model}/startup", lambda: startup.measure(version_dir, first_requests=is_first)
+        )
+    except _TROUBLE as error:
+        found["failures"][f"{EMBEDDED}, starts"] = str(error)
+    meter.done(startup.GUESS_S * (2 if is_first else 1), time.monotonic() - began)
 
 
 def _measured(case: Case, comparison: Comparison, journal: Journal) -> dict[str, Any]:
@@ -206,7 +225,7 @@ def _swaps(
                 )
                 journal.keep(key, figures)
             found[server.name] = journal.once(key, dict)
-        except (Unavailable, OSError) as error:
+        except _TROUBLE as error:
             comparison.failures[f"{server.name}, a new version"] = str(error)
         meter.done(_SWAP_GUESS_S, time.monotonic() - began)
     return found

@@ -10,6 +10,7 @@ from bench.cases import Load
 from bench.protocols import TITLES
 from bench.summary import Row, Spread
 
+NOT_MEASURED = "Not measured in this run."
 BUSY = 0.05  # share of the CPU that others may use before figures are marked
 _RATE_LOADS = (Load(1, 32), Load(16, 8), Load(16, 32), Load(128, 8))
 
@@ -122,7 +123,7 @@ def costs(rows: Sequence[Row], price: float) -> str:
         at = f"{row.load.batch_size} × {row.load.in_flight}"
         money = f"{seconds / 3600 * price:.5f}"
         body.append([row.server, TITLES[row.protocol], at, f"{seconds:,.0f}", money])
-    return table(head, body, 3)
+    return table(head, body, 3) if body else NOT_MEASURED
 
 
 def processes(case: Mapping[str, Any]) -> str:
@@ -137,7 +138,7 @@ def processes(case: Mapping[str, Any]) -> str:
         ]
         for name, found in case["memory"].items()
     ]
-    return table(head, body)
+    return table(head, body) if body else NOT_MEASURED
 
 
 def starts(case: Mapping[str, Any]) -> str:
