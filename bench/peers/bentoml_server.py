@@ -19,9 +19,7 @@ _THREADS = 2  # a core each
 Bytes = Annotated[bytes, ContentType(RAW_TYPE)]
 
 
-@bentoml.service(
-    threads=_THREADS, traffic={"timeout": 600}, logging={"access": {"enabled": False}}
-)
+@bentoml.service(threads=_THREADS, traffic={"timeout": 600}, logging={"access": {"enabled": False}})
 class Served:
     """Answers by the jitted program in BentoML's threads."""
 

@@ -40,6 +40,8 @@ class Served:
 
     async def __call__(self, request: Request) -> Response:
         """Raw bytes where the request says how many rows, else TensorFlow Serving's JSON."""
+        if request.method == "GET":
+            return Response()  # it is loaded
         body = await request.body()
         count = request.headers.get(RAW_ROWS)
         if count is not None:
@@ -74,7 +76,8 @@ if __name__ == "__main__":
             "grpc_servicer_functions": ["bench.peers.open_inference.add_to_server"],
         },
     )
-    serve.run(Served.bind(str(folder)), route_prefix="/")
+    deployment: Any = Served  # what the decorator makes of it
+    serve.run(deployment.bind(str(folder)), route_prefix="/")
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
     serve.shutdown()
     ray.shutdown()
