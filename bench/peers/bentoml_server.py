@@ -41,6 +41,6 @@ class Served:
 
 if __name__ == "__main__":
     model, folder, ports = bundle.arguments()
-    os.environ.update({_MODEL: model, _FOLDER: str(folder), "BENTOML_DO_NOT_TRACK": "True"})
+    os.environ.update({_MODEL: model, _FOLDER: str(folder)})
     command = [sys.executable, "-m", "bentoml", "serve", "bench.peers.bentoml_server:Served"]
     os.execv(sys.executable, [*command, "--host", "127.0.0.1", "--port", str(ports["http"])])

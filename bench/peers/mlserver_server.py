@@ -12,9 +12,6 @@ from mlserver.types import InferenceRequest, InferenceResponse
 
 from bench.peers import bundle
 
-_MAX_BATCH_SIZE = 8  # requests
-_MAX_BATCH_S = 0.001
-
 
 class Served(MLModel):
     """Answers by the jitted program, off the event loop."""
@@ -47,8 +44,6 @@ async def _serve(model: str, folder: Path, ports: dict[str, int]) -> None:
     served = ModelSettings(
         name=model,
         implementation=Served,
-        max_batch_size=_MAX_BATCH_SIZE,
-        max_batch_time=_MAX_BATCH_S,
         parameters=ModelParameters(uri=str(folder)),
     )
     await MLServer(settings).start([served])

@@ -36,7 +36,7 @@ class Peer:
         sources: The documentation and the source files that the configuration follows.
         notes: What is chosen, and why.
         raw_path: Where raw requests go.
-        variables: The environment variables that its documentation advises.
+        variables: Environment variables to start it with.
     """
 
     name: str
