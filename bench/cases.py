@@ -57,6 +57,7 @@ class Case:
         curve_in_flight: The most that the open loop lets be in flight.
         guess_s: What a load takes on two cores, warm-up and slow servers included: for the
             estimate before the run.
+        export_s: The same for its export.
         draw: Makes the rows to send; None: the version's golden examples.
     """
 
@@ -71,6 +72,7 @@ class Case:
     shares: tuple[float, ...]
     curve_in_flight: int
     guess_s: float
+    export_s: float
     draw: Callable[[], np.ndarray] | None = None
 
     @property
@@ -147,6 +149,7 @@ CASES = {
             shares=(0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.2),
             curve_in_flight=256,
             guess_s=1.8,
+            export_s=30.0,
         ),
         Case(
             "resnet",
@@ -154,6 +157,7 @@ CASES = {
             "a CNN of ResNet-50's size on 224 x 224 uint8 images (151 KB): bound by computing, "
             "with large requests",
             guess_s=5.0,
+            export_s=300.0,
             draw=_images,
             **_LARGE,
         ),
@@ -163,6 +167,7 @@ CASES = {
             f"a transformer of MiniLM-L6's size on {_LENGTH} int32 tokens (512 bytes) of an open "
             "length: bound by computing, with small requests",
             guess_s=3.5,
+            export_s=60.0,
             draw=_tokens,
             **_LARGE,
         ),

@@ -24,6 +24,7 @@ LIMIT = "in-process JAX"
 _LIMIT_S = 0.7  # of each of its measurements
 _CHECK_S = 3.0  # guess, for a server's first answers to a load
 _START_S = 12.0  # guess
+_SETTLE_S = 180.0  # the longest that a server may compile behind its answers
 
 
 class Comparison:
@@ -85,6 +86,9 @@ class Comparison:
                 working.append(protocol)
             except ValueError as error:
                 self._fail(f"{subject.name}, {title}", str(error), meter)
+        meter.tell(f"{self._case.model}: waiting until {subject.name} is idle")
+        if not process.settle(subject.pid, _SETTLE_S):
+            meter.say(f"{self._case.model}: {subject.name} is busy without requests")
         if not working:
             raise ValueError("it answers by none of its protocols")
         self._working[subject.name] = working

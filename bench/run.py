@@ -22,7 +22,6 @@ from bench.subjects import EMBEDDED, Server
 from client.errors import Unavailable
 
 _SWAP_GUESS_S = 45.0
-_EXPORT_GUESS_S = 60.0
 # What a model, a server or a measurement may fail with; the rest of the run goes on.
 _TROUBLE = (Unavailable, ValueError, OSError, subprocess.CalledProcessError)
 _SWAPPED = (EMBEDDED, "TensorFlow Serving")  # what takes a new version by itself
@@ -81,7 +80,7 @@ class Choice:
         total = rounds_guess(case, self.servers)
         total += sum(start_guess(case, server) for server in self.servers)
         if not (self.models / case.model).is_dir():
-            total += _EXPORT_GUESS_S
+            total += case.export_s
         if "curves" in self.parts:
             total += curves.guess(case, self.servers)
         if "startup" in self.parts and self.has_embedded():
@@ -249,7 +248,7 @@ def _version(choice: Choice, case: Case, journal: Journal, meter: Meter) -> Path
         raise Unavailable(f"{case.model} can't be exported:\n{done.stdout[-2000:]}")
     seconds = time.monotonic() - start
     journal.keep(f"{case.model}/export_s", seconds)
-    meter.done(_EXPORT_GUESS_S, seconds)
+    meter.done(case.export_s, seconds)
     return versions.latest(base)
 
 

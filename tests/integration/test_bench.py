@@ -34,6 +34,7 @@ CASE = Case(
     shares=(0.3,),
     curve_in_flight=8,
     guess_s=0.3,
+    export_s=1.0,
     draw=lambda: np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32),
 )
 
