@@ -79,12 +79,10 @@ class Choice:
         """Returns the seconds that a case may take."""
         total = rounds_guess(case, self.servers)
         total += sum(start_guess(case, server) for server in self.servers)
-        if not (self.models / case.model).is_dir():
-            total += case.export_s
         if "curves" in self.parts:
             total += curves.guess(case, self.servers)
         if "startup" in self.parts and self.has_embedded():
-            total += startup.GUESS_S * (2 if case.build is None else 1)
+            total += startup.GUESS_S
         if "swap" in self.parts:
             total += _SWAP_GUESS_S * len(self.swapped())
         return total
@@ -165,7 +163,7 @@ def _starts(
         )
     except _TROUBLE as error:
         found["failures"][f"{EMBEDDED}, starts"] = str(error)
-    meter.done(startup.GUESS_S * (2 if is_first else 1), time.monotonic() - began)
+    meter.done(startup.GUESS_S, time.monotonic() - began)
 
 
 def _measured(case: Case, comparison: Comparison, journal: Journal) -> dict[str, Any]:
@@ -248,7 +246,6 @@ def _version(choice: Choice, case: Case, journal: Journal, meter: Meter) -> Path
         raise Unavailable(f"{case.model} can't be exported:\n{done.stdout[-2000:]}")
     seconds = time.monotonic() - start
     journal.keep(f"{case.model}/export_s", seconds)
-    meter.done(case.export_s, seconds)
     return versions.latest(base)
 
 

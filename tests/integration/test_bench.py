@@ -34,7 +34,6 @@ CASE = Case(
     shares=(0.3,),
     curve_in_flight=8,
     guess_s=0.3,
-    export_s=1.0,
     draw=lambda: np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32),
 )
 
@@ -93,7 +92,7 @@ def test_a_run_measures_what_answers_and_says_what_does_not(models, binary, tmp_
         window["answers"] for window in case["windows"]
     }
     assert all(found["pss_mib"] > 10 for found in case["memory"].values())
-    assert len(case["curves"]) == 6  # the embedded server's five, and TensorFlow Serving's first
+    assert len(case["curves"]) == 4  # three of the embedded server's, TensorFlow Serving's first
     for path in report.write(tmp_path / "results", results):
         assert path.stat().st_size > 500
     assert json.loads((tmp_path / "results" / "results.json").read_text()) == results
