@@ -54,7 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             meter.say(f"{options.journal} was of another run or another commit: beginning anew")
         if journal.kept:
             meter.say(f"{journal.kept} measurements of a run that was broken off are kept")
-        meter.say(f"this takes about {spoken(choice.guess_s())} on two cores, and less if resumed")
+        meter.say(
+            f"this takes about {spoken(choice.guess_s())} on two cores, and less if resumed; "
+            "what must be installed or exported first comes on top"
+        )
         signal.signal(signal.SIGTERM, _interrupt)  # so that servers are ended, not left
         try:
             results = run(choice, journal, meter)

@@ -124,12 +124,11 @@ def _loads(*pairs: tuple[int, int]) -> tuple[Load, ...]:
 
 
 _LARGE: dict[str, Any] = {
-    "loads": _loads((1, 1), (1, 8), (4, 8)),
     "limit_sizes": (1, 2, 4, 8, 16),
     "rounds": 3,
-    "window_s": 1.5,
+    "window_s": 1.0,
     "warmup_s": 0.5,
-    "shares": (0.3, 0.6, 0.8, 0.9, 1.1),
+    "shares": (0.3, 0.6, 0.9, 1.1),
     "curve_in_flight": 32,
 }
 CASES = {
@@ -142,18 +141,19 @@ CASES = {
             _loads((1, 1), (1, 8), (1, 32), (16, 8), (16, 32), (128, 8)),
             (1, 2, 4, 8, 16, 32, 64, 128),
             rounds=5,
-            window_s=1.0,
+            window_s=0.8,
             warmup_s=0.3,
-            shares=(0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.2),
+            shares=(0.1, 0.4, 0.7, 0.85, 1.0, 1.2),
             curve_in_flight=256,
-            guess_s=1.8,
+            guess_s=1.4,
         ),
         Case(
             "resnet",
             "bench.models.resnet:build",
             "a CNN of ResNet-50's size on 224 x 224 uint8 images (151 KB): bound by computing, "
             "with large requests",
-            guess_s=5.0,
+            loads=_loads((1, 1), (1, 8), (2, 8)),
+            guess_s=3.2,
             draw=_images,
             **_LARGE,
         ),
@@ -162,7 +162,8 @@ CASES = {
             "bench.models.encoder:build",
             f"a transformer of MiniLM-L6's size on {_LENGTH} int32 tokens (512 bytes) of an open "
             "length: bound by computing, with small requests",
-            guess_s=3.5,
+            loads=_loads((1, 1), (1, 8), (4, 8)),
+            guess_s=2.2,
             draw=_tokens,
             **_LARGE,
         ),

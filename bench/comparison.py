@@ -22,8 +22,9 @@ from client.errors import Unavailable
 
 LIMIT = "in-process JAX"
 _LIMIT_S = 0.7  # of each of its measurements
-_CHECK_S = 3.0  # guess, for a server's first answers to a load
-_START_S = 12.0  # guess
+_STARTS = 5.0  # guess, of a server's start and its being idle, in loads
+_FIRST = 0.8  # guess, of the first answers to a load, in loads
+_SETTLE_S = 180.0  # the longest that a server may compile behind its answers
 
 
 class Comparison:
@@ -85,6 +86,9 @@ class Comparison:
                 working.append(protocol)
             except ValueError as error:
                 self._fail(f"{subject.name}, {title}", str(error), meter)
+        meter.tell(f"{self._case.model}: waiting until {subject.name} is idle")
+        if not process.settle(subject.pid, _SETTLE_S):
+            meter.say(f"{self._case.model}: {subject.name} is busy without requests")
         if not working:
             raise ValueError("it answers by none of its protocols")
         self._working[subject.name] = working
@@ -185,7 +189,9 @@ def closed_key(case: Case, number: int, name: str, protocol: str, load: Load) ->
 
 def start_guess(case: Case, server: Server) -> float:
     """Returns the seconds that a server's start and first answers may take."""
-    return _START_S + _CHECK_S * len(case.loads) * len(server.protocols) * case.guess_s / 5
+    return (5.0 + _STARTS * case.guess_s) + (
+        _FIRST * case.guess_s * len(case.loads) * len(server.protocols)
+    )
 
 
 def rounds_guess(case: Case, servers: Sequence[Server]) -> float:

@@ -19,6 +19,7 @@ from bench.subjects import EMBEDDED, Server
 _SHORTEST_S, _LONGEST_S = 2.0, 5.0
 _WANTED = 1000  # answers of a point, for its p99.9
 _GUESS_S = 3.2  # of a point
+_OURS = ("grpc", "v2-binary", "rest")
 _KEPT_UP = 0.97  # of the offered rate, at least
 
 
@@ -66,8 +67,10 @@ def measure(
 
 
 def shown_protocols(name: str, protocols: Sequence[str]) -> tuple[str, ...]:
-    """Returns the protocols whose curves are measured: all of ours, and of a peer its first."""
-    return tuple(protocols) if name == EMBEDDED else tuple(protocols[:1])
+    """Returns the protocols whose curves are measured: some of ours, and of a peer its first."""
+    if name != EMBEDDED:
+        return tuple(protocols[:1])
+    return tuple(protocol for protocol in _OURS if protocol in protocols) or tuple(protocols)
 
 
 def guess(case: Case, servers: Sequence[Server]) -> float:

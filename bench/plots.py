@@ -61,8 +61,10 @@ def write(folder: Path, results: Mapping[str, Any]) -> list[Path]:
     found = []
     with matplotlib.rc_context(settings):
         for theme in _THEMES:
-            found.append(_shares(folder, results["cases"], theme))
-            for model, case in results["cases"].items():
+            cases = {name: case for name, case in results["cases"].items() if case["closed"]}
+            if cases:
+                found.append(_shares(folder, cases, theme))
+            for model, case in cases.items():
                 if case.get("curves"):
                     found.append(_latencies(folder, model, case["curves"], theme))
     return found

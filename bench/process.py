@@ -16,7 +16,8 @@ import psutil
 from client.errors import Unavailable
 
 ROOT = Path(__file__).parent.parent
-START_S = 180.0
+START_S = 600.0  # a large model compiles for long
+_LOOK_S, _IDLE = 1.0, 0.05  # the share of a core that an idle server may use
 _LOG_LINES = 15  # of a process that failed
 
 
@@ -53,6 +54,25 @@ def wait_until(
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
             raise Unavailable(f"{name} {what}; the end of its log:\n{tail}")
         time.sleep(0.05)
+
+
+def settle(pid: int | None, seconds: float) -> bool:
+    """Waits until a process and its children are idle: what compiles behind its answers is done.
+
+    Args:
+        pid: The process; None: nothing is known of it.
+        seconds: As long at most.
+
+    Returns:
+        Whether it is idle.
+    """
+    deadline = time.monotonic() + seconds
+    while pid is not None and time.monotonic() < deadline:
+        before = cpu_seconds(pid)
+        time.sleep(_LOOK_S)
+        if cpu_seconds(pid) - before <= _IDLE * _LOOK_S:
+            return True
+    return pid is None
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

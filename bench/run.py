@@ -22,7 +22,6 @@ from bench.subjects import EMBEDDED, Server
 from client.errors import Unavailable
 
 _SWAP_GUESS_S = 45.0
-_EXPORT_GUESS_S = 60.0
 # What a model, a server or a measurement may fail with; the rest of the run goes on.
 _TROUBLE = (Unavailable, ValueError, OSError, subprocess.CalledProcessError)
 _SWAPPED = (EMBEDDED, "TensorFlow Serving")  # what takes a new version by itself
@@ -80,12 +79,10 @@ class Choice:
         """Returns the seconds that a case may take."""
         total = rounds_guess(case, self.servers)
         total += sum(start_guess(case, server) for server in self.servers)
-        if not (self.models / case.model).is_dir():
-            total += _EXPORT_GUESS_S
         if "curves" in self.parts:
             total += curves.guess(case, self.servers)
         if "startup" in self.parts and self.has_embedded():
-            total += startup.GUESS_S * (2 if case.build is None else 1)
+            total += startup.GUESS_S
         if "swap" in self.parts:
             total += _SWAP_GUESS_S * len(self.swapped())
         return total
@@ -166,7 +163,7 @@ def _starts(
         )
     except _TROUBLE as error:
         found["failures"][f"{EMBEDDED}, starts"] = str(error)
-    meter.done(startup.GUESS_S * (2 if is_first else 1), time.monotonic() - began)
+    meter.done(startup.GUESS_S, time.monotonic() - began)
 
 
 def _measured(case: Case, comparison: Comparison, journal: Journal) -> dict[str, Any]:
@@ -249,7 +246,6 @@ def _version(choice: Choice, case: Case, journal: Journal, meter: Meter) -> Path
         raise Unavailable(f"{case.model} can't be exported:\n{done.stdout[-2000:]}")
     seconds = time.monotonic() - start
     journal.keep(f"{case.model}/export_s", seconds)
-    meter.done(_EXPORT_GUESS_S, seconds)
     return versions.latest(base)
 
 

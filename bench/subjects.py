@@ -75,7 +75,8 @@ def embedded(name: str, *flags: str, protocols: tuple[str, ...] = _V2_TOO) -> Se
 
     def start(stack: ExitStack, version_dir: Path) -> Subject:
         began = time.perf_counter()
-        running = serve({version_dir.parent.name: version_dir.parent}, *flags)
+        models = {version_dir.parent.name: version_dir.parent}
+        running = serve(models, *flags, start_seconds=process.START_S)
         found = stack.enter_context(running)
         took = time.perf_counter() - began
         ports = {"grpc": found.ports["grpc"], "http": found.ports["rest"]}
