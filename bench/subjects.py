@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import process
+from bench.cases import CASES
 from bench.embedded import serve
 from bench.peers import bundle, environment
 from bench.peers.peer import Peer
@@ -144,9 +145,10 @@ def peer(found: Peer, environments: Path) -> Server:
     def start(stack: ExitStack, version_dir: Path) -> Subject:
         python = environment.python(found, environments)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        bundle.write(version_dir, folder)
-        ports = {kind: process.free_port() for kind in found.kinds}
         model = version_dir.parent.name
+        # No larger than what JAX itself is measured at, so that no peer compiles for minutes.
+        bundle.write(version_dir, folder, CASES[model].limit_sizes)
+        ports = {kind: process.free_port() for kind in found.kinds}
         url = f"http://127.0.0.1:{ports['http']}{found.ready.format(model=model)}"
         command = found.command(model, folder, ports, python)
         pid, took = _run(stack, found.title, command, lambda: _says_ok(url), found.variables)

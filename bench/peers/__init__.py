@@ -76,6 +76,30 @@ _PEERS = (
         notes="Bytes as the root input, synchronous methods in a thread for each core, no access "
         "log. No adaptive batching: it takes JSON arrays, or bytes through a second service.",
     ),
+    Peer(
+        "ray",
+        "Ray Serve, Python proxy",
+        needs=("ray[serve]",),
+        protocols=("v2-grpc", "raw"),
+        ready="/ready",
+        raw_path="/raw",
+        variables={
+            "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+            "RAY_AUTH_MODE": "disabled",  # a token would be written into the user's home
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_raylet_start_wait_time_s": "170",
+        },
+        sources=(
+            "ray-project/ray doc/source/serve/advanced-guides/performance.md",
+            "ray-project/ray doc/source/serve/advanced-guides/dyn-req-batch.md",
+            "ray-project/ray doc/source/serve/advanced-guides/asyncio-best-practices.md",
+            "ray-project/ray doc/source/serve/advanced-guides/grpc-guide.md",
+            "ray-project/ray doc/source/serve/advanced-guides/haproxy-guide.md",
+        ),
+        notes="Its throughput flags; @serve.batch by rows, two batches at once in threads; one "
+        "replica, as XLA takes both cores. HAProxy, which its documentation advises, did not get "
+        "ready.",
+    ),
 )
 
 PEERS: Mapping[str, Peer] = {peer.name: peer for peer in _PEERS}
