@@ -142,8 +142,7 @@ def peer(found: Peer, environments: Path) -> Server:
     """Returns a server from the package index, in an environment of its own below a folder."""
 
     def start(stack: ExitStack, version_dir: Path) -> Subject:
-        home = environments / found.name
-        python = environment.with_packages(home, found.packages, environment.PINS)
+        python = environment.python(found, environments)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         bundle.write(version_dir, folder)
         ports = {kind: process.free_port() for kind in found.kinds}
