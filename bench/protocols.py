@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import orjson
 
-from bench.peers.peer import PROTOCOLS, RAW_ROWS
+from bench.peers.peer import PROTOCOLS, RAW_ROWS, RAW_TYPE
 from client import grpc as client_grpc
 from client import rest, v2_grpc, v2_rest
 from client.api import Api
@@ -137,7 +137,7 @@ def _flat(batch: Mapping[str, np.ndarray]) -> HttpBody:
 
 def _raw(batch: Mapping[str, np.ndarray]) -> HttpBody:
     ((_, array),) = batch.items()
-    headers = {"Content-Type": "application/octet-stream", RAW_ROWS: str(len(array))}
+    headers = {"Content-Type": RAW_TYPE, RAW_ROWS: str(len(array))}
     return HttpBody(np.ascontiguousarray(array).tobytes(), headers)
 
 

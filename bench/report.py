@@ -60,6 +60,8 @@ def _indented(value: Any, depth: int) -> str:
 def markdown(results: Mapping[str, Any]) -> str:
     """Returns all figures as a page."""
     parts = ["# Benchmarks", _METHOD, _list(results["machine"])]
+    if results.get("servers"):
+        parts.append(_list(results["servers"]))
     for model, case in results["cases"].items():
         rows = summary.rows(case)
         parts += [f"## {model}", f"{case['about'].capitalize()}. {case['rounds']} rounds."]

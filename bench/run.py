@@ -120,6 +120,7 @@ def run(choice: Choice, journal: Journal, meter: Meter) -> dict[str, Any]:
         cases[case.model] = journal.once(key, dict)
     return {
         "machine": machine.describe(),
+        "servers": {s.name: s.version for s in choice.servers if s.version},
         "seconds": time.monotonic() - began,
         "resumed": journal.kept > 0,
         "left_out": left_out,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import tempfile
 import time
 import urllib.error
@@ -62,6 +63,7 @@ class Server:
     Attributes:
         name: In tables.
         protocols: That it is asked by.
+        version: Of what it is made of; empty: this checkout, or not known.
         start: Starts it until the stack is closed, with a version to serve. It raises Unavailable
             where it doesn't answer, CalledProcessError where it can't be installed.
     """
@@ -69,6 +71,7 @@ class Server:
     name: str
     protocols: tuple[str, ...]
     start: Callable[[ExitStack, Path], Subject]
+    version: str = ""
 
 
 def embedded(name: str, *flags: str, protocols: tuple[str, ...] = _V2_TOO) -> Server:
@@ -126,7 +129,7 @@ def tensorflow_serving(binary: Path, *, batching: bool) -> Server:
         )
         return Subject(name, {"grpc": grpc, "http": http}, pid, start_s=took)
 
-    return Server(name, _TFS_ALONE, start)
+    return Server(name, _TFS_ALONE, start, _version_of(binary))
 
 
 def _batching() -> str:
@@ -154,7 +157,11 @@ def peer(found: Peer, environments: Path) -> Server:
         pid, took = _run(stack, found.title, command, lambda: _says_ok(url), found.variables)
         return Subject(found.title, ports, pid, raw_path=found.raw_path, start_s=took)
 
-    return Server(found.title, found.protocols, start)
+    pins = dict(
+        line.split("==") for line in found.constraints.read_text().splitlines() if "==" in line
+    )
+    version = ", ".join(f"{name} {pins.get(name, '?')}" for name in found.needs)
+    return Server(found.title, found.protocols, start, version)
 
 
 def remote(url: str) -> Server:
@@ -187,6 +194,16 @@ def _run(
     stack.callback(process.end, running)
     process.wait_until(is_ready, running, name, log)
     return running.pid, time.perf_counter() - began
+
+
+def _version_of(binary: Path) -> str:
+    try:
+        done = subprocess.run(
+            [str(binary), "--version"], capture_output=True, text=True, timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""  # what is the matter, its start will say
+    return next(iter(done.stdout.splitlines()), "")
 
 
 def _says_ok(url: str) -> bool:
