@@ -160,7 +160,9 @@ def peer(found: Peer, environments: Path) -> Server:
     pins = dict(
         line.split("==") for line in found.constraints.read_text().splitlines() if "==" in line
     )
-    version = ", ".join(f"{name} {pins.get(name, '?')}" for name in found.needs)
+    version = ", ".join(
+        f"{name} {pins[name]}" for name in (need.partition("[")[0] for need in found.needs)
+    )
     return Server(found.title, found.protocols, start, version)
 
 
