@@ -96,11 +96,15 @@ def _latency(results: Mapping[str, Any]) -> str:
         if row.server == EMBEDDED and row.load == Load(1, 1)
     }
     grpc, rest = alone["grpc"], alone["rest"]
-    startup = case["startup"]
-    return (
+    alone_text = (
         f"One request at a time takes {_median(grpc.p50_ms)} ms by gRPC and "
         f"{_median(rest.p50_ms)} ms by REST, {_median(grpc.added_ms)} and "
-        f"{_median(rest.added_ms)} ms more than JAX alone. From the start of the process to the "
+        f"{_median(rest.added_ms)} ms more than JAX alone."
+    )
+    if not (startup := case.get("startup")):
+        return alone_text
+    return (
+        f"{alone_text} From the start of the process to the "
         f"first answer: {startup['warm_start_s']:.1f} s with a warm compilation cache, "
         f"{startup['cold_start_s']:.1f} s without. Memory: {startup['memory_mib']:.0f} MiB with "
         f"one model, {startup['memory_per_further_model_mib']:.0f} MiB for each further one."
