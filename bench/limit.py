@@ -1,67 +1,87 @@
-"""The limit: a version's own program, jitted, called in a process that does nothing else.
-
-Runs as a process of its own that takes one line of JSON a measurement, so that it stays warm
-between the rounds: `{"batch_size": 16, "callers": 2, "seconds": 2}`.
-"""
+"""The limit: in-process JAX, in a process of its own, and the answers that are right."""
 
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
-import threading
-import time
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from artifact import program
+from artifact import golden
 from artifact.manifest import Manifest
+from bench.cases import Case
+from bench.process import ROOT
+from bench.protocols import SIGNATURE
+from client.errors import Unavailable
+
+CALLERS = (1, 2)
 
 
-def measure(version_dir: Path) -> None:
-    """Answers each line on standard input with `{"examples_per_s", "p50_ms"}`."""
-    loaded = program.load(version_dir)
-    signature = Manifest.read(version_dir).signatures["serving_default"]
-    for line in sys.stdin:
-        asked = json.loads(line)
-        print(json.dumps(_measure(loaded, signature, **asked)), flush=True)
+class Limit:
+    """A version's program, called directly.
+
+    Attributes:
+        input_name: Of the model's one input.
+        rows: What is sent, the leading axis the rows.
+        expected: JAX's first output for them.
+    """
+
+    def __init__(self, stack: ExitStack, version_dir: Path, case: Case) -> None:
+        """Starts the process, which ends when the stack is closed.
+
+        Raises:
+            Unavailable: it can't run the program.
+            ValueError: the model has several inputs.
+        """
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        self.input_name, self.rows = _rows(version_dir, case)
+        np.savez(folder / "rows.npz", **{self.input_name: self.rows})  # type: ignore[arg-type]
+        command = [sys.executable, "-m", "bench.limit_process", str(version_dir.resolve())]
+        self._process = subprocess.Popen(
+            [*command, str(folder / "rows.npz")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        stack.callback(self._close)
+        self._ask(task="answer", file=str(folder / "expected.npy"))
+        self.expected: np.ndarray = np.load(folder / "expected.npy")
+
+    def measure(self, batch_size: int, callers: int, seconds: float) -> dict[str, float]:
+        """Returns examples per second, CPU time an example, and latencies in milliseconds."""
+        return self._ask(task="measure", batch_size=batch_size, callers=callers, seconds=seconds)
+
+    def _ask(self, **asked: Any) -> dict[str, float]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(asked) + "\n")
+            self._process.stdin.flush()
+            found: dict[str, float] = json.loads(self._process.stdout.readline())
+        except (OSError, ValueError):
+            raise Unavailable("the process that calls JAX directly has ended") from None
+        return found
+
+    def _close(self) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.close()
+            self._process.wait(30)
+        except (OSError, subprocess.TimeoutExpired):
+            self._process.kill()
+            self._process.wait()
 
 
-def _measure(
-    loaded: program.Program, signature: object, batch_size: int, callers: int, seconds: float
-) -> dict[str, float]:
-    inputs = {
-        name: np.random.default_rng(0)
-        .random((batch_size, *(size or 1 for size in tensor.shape[1:])))
-        .astype(tensor.dtype)
-        for name, tensor in signature.inputs.items()  # type: ignore[attr-defined]
-    }
-    loaded.run(inputs)
-    cpu = time.process_time()
-    end = time.perf_counter() + seconds
-    taken: list[list[float]] = [[] for _ in range(callers)]
-
-    def call(mine: list[float]) -> None:
-        before = time.perf_counter()
-        while before < end:
-            loaded.run(inputs)
-            now = time.perf_counter()
-            mine.append(now - before)
-            before = now
-
-    threads = [threading.Thread(target=call, args=(mine,)) for mine in taken]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    calls = [one for mine in taken for one in mine]
-    return {
-        "examples_per_s": len(calls) * batch_size / seconds,
-        "cpu_us": (time.process_time() - cpu) / (len(calls) * batch_size) * 1e6,
-        "p50_ms": float(np.percentile(calls, 50)) * 1e3,
-        "p99_ms": float(np.percentile(calls, 99)) * 1e3,
-    }
-
-
-if __name__ == "__main__":
-    measure(Path(sys.argv[1]))
+def _rows(version_dir: Path, case: Case) -> tuple[str, np.ndarray]:
+    if case.draw is None:
+        found = golden.read(version_dir)[SIGNATURE, golden.EXAMPLES]
+        ((name, rows),) = found.inputs.items()
+        return name, rows
+    (name,) = Manifest.read(version_dir).signatures[SIGNATURE].inputs
+    return name, case.draw()

@@ -5,16 +5,20 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from bench.process import ROOT, cpu_seconds
+
 _PACKAGES = ("jax", "jaxlib", "tensorflow", "numpy", "protobuf", "uvloop", "pysimdjson")
+_CODE = ("artifact", "bench", "client", "exporter", "server", "wire", ":!bench/results")
 
 
-def describe() -> dict[str, str]:
+def describe(*, with_date: bool = True) -> dict[str, str]:
     """Returns the machine and the versions of what runs on it."""
     found = {
         "processor": _processor(),
@@ -22,7 +26,8 @@ def describe() -> dict[str, str]:
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.release().split('-')[0]} {platform.machine()}",
         "python": platform.python_version(),
-        "date": time.strftime("%Y-%m-%d"),
+        **({"date": time.strftime("%Y-%m-%d")} if with_date else {}),
+        "commit": commit(),
     }
     for name in _PACKAGES:
         try:
@@ -30,6 +35,22 @@ def describe() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def commit() -> str:
+    """Returns the commit that is checked out, with `+` where files of the code differ from it."""
+    try:
+        found = _git("rev-parse", "--short=12", "HEAD")
+        return found + ("+" if _git("status", "--porcelain", "--", *_CODE) else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 @dataclass(frozen=True)
@@ -44,14 +65,14 @@ class CpuWatch:
     """Tells how much of the CPU went to processes that aren't part of the measurement."""
 
     def __init__(self) -> None:
-        self._start = (time.perf_counter(), _busy(), cpu_seconds())
+        self._start = (time.perf_counter(), _busy(), cpu_seconds(os.getpid()))
 
     def used(self) -> Used:
         """Returns the shares since the watch was made."""
         wall, busy, ours = (
             now - then
             for now, then in zip(
-                (time.perf_counter(), _busy(), cpu_seconds()), self._start, strict=True
+                (time.perf_counter(), _busy(), cpu_seconds(os.getpid())), self._start, strict=True
             )
         )
         all_cores = wall * (os.cpu_count() or 1)
@@ -61,19 +82,6 @@ class CpuWatch:
 def _busy() -> float:
     times = psutil.cpu_times()
     return float(times.user + times.system + times.nice + getattr(times, "irq", 0.0))
-
-
-def cpu_seconds(pid: int | None = None) -> float:
-    """Returns the CPU time of a process and its children; of this one's for None."""
-    parent = psutil.Process(pid)
-    total = 0.0
-    for process in [parent, *parent.children(recursive=True)]:
-        try:
-            times = process.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        total += times.user + times.system + times.children_user + times.children_system
-    return total
 
 
 def _processor() -> str:

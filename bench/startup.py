@@ -22,25 +22,34 @@ from wire.services import PREDICTION_METHODS
 _REPEATS = 3
 _STEADY = 300  # requests of each size; of fewer, the p99 would be the longest
 _MORE_MODELS = 4
-_START_S = 60.0
+_START_S = 300.0
+GUESS_S = 50.0  # a small model in the long form, a large one in the short form
 
 
-def measure(version_dir: Path) -> dict[str, Any]:
-    """Returns seconds to the first answer, cold and warm, first requests in ms, and memory."""
+def measure(version_dir: Path, *, first_requests: bool) -> dict[str, Any]:
+    """Returns seconds to the first answer, cold and warm, and memory.
+
+    Args:
+        version_dir: What is served.
+        first_requests: Add the first request's milliseconds and the steady p99 by batch size, and
+            the memory of a further model.
+    """
     with tempfile.TemporaryDirectory() as folder:
         cold = _seconds_to_answer(version_dir, Path(folder))
-        warm = [_seconds_to_answer(version_dir, Path(folder)) for _ in range(_REPEATS)]
-        first = _first_requests(version_dir, Path(folder))
+        repeats = _REPEATS if first_requests else 1
+        warm = [_seconds_to_answer(version_dir, Path(folder)) for _ in range(repeats)]
         one = _idle_memory({version_dir.parent.name: version_dir.parent}, Path(folder))
-        names = [version_dir.parent.name, *(f"copy_{n}" for n in range(_MORE_MODELS))]
-        more = _idle_memory(dict.fromkeys(names, version_dir.parent), Path(folder))
-    return {
-        "cold_start_s": cold,
-        "warm_start_s": statistics.median(warm),
-        "first_requests": first,
-        "memory_mib": one,
-        "memory_per_further_model_mib": (more - one) / _MORE_MODELS,
-    }
+        found: dict[str, Any] = {
+            "cold_start_s": cold,
+            "warm_start_s": statistics.median(warm),
+            "memory_mib": one,
+        }
+        if first_requests:
+            names = [version_dir.parent.name, *(f"copy_{n}" for n in range(_MORE_MODELS))]
+            more = _idle_memory(dict.fromkeys(names, version_dir.parent), Path(folder))
+            found["memory_per_further_model_mib"] = (more - one) / _MORE_MODELS
+            found["first_requests"] = _first_requests(version_dir, Path(folder))
+    return found
 
 
 def _flags(cache: Path) -> list[str]:
@@ -49,7 +58,8 @@ def _flags(cache: Path) -> list[str]:
 
 def _seconds_to_answer(version_dir: Path, cache: Path) -> float:
     start = time.perf_counter()
-    with serve({version_dir.parent.name: version_dir.parent}, *_flags(cache)) as running:
+    models = {version_dir.parent.name: version_dir.parent}
+    with serve(models, *_flags(cache), start_seconds=_START_S) as running:
         with _connected(running) as predict:
             predict(_request(version_dir, 1))
         return time.perf_counter() - start
@@ -91,7 +101,7 @@ def _request(version_dir: Path, batch_size: int) -> bytes:
 
 
 def _idle_memory(models: Mapping[str, Path], cache: Path) -> float:
-    with serve(models, *_flags(cache)) as running:
+    with serve(models, *_flags(cache), start_seconds=_START_S) as running:
         process = psutil.Process(running.pid)
         return (
             sum(one.memory_info().rss for one in [process, *process.children(recursive=True)])

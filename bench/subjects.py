@@ -1,29 +1,34 @@
-"""What is measured: servers that are started once, and stand still while others are measured."""
+"""What is measured: servers, how each is started, and what it is asked by."""
 
 from __future__ import annotations
 
-import json
-import signal
-import socket
+import os
 import subprocess
-import sys
 import tempfile
 import time
+import urllib.error
 import urllib.parse
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+import urllib.request
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
+from bench import process
+from bench.cases import CASES
 from bench.embedded import serve
 from bench.peers import bundle, environment
-from client.errors import Unavailable
+from bench.peers.peer import Peer
+from server.engines.sizes import steps
 
-ROOT = Path(__file__).parent.parent
-START_S = 120.0
-PEERS = ("kserve", "litserve")
+EMBEDDED = "embedded"
+TENSORFLOW_ENGINE = "embedded, tensorflow engine"
+EXACT = "embedded, --exact"
+_V2_TOO = ("grpc", "v2-grpc", "v2-binary", "v2-json", "rest")
+_TFS_ALONE = ("grpc", "rest")
+# Above all calls that are ever in flight: each of its gRPC calls holds a thread.
+_MAX_THREADS = 1024
+_ALLOWED_SIZES = steps(128).allowed
 
 
 @dataclass(frozen=True)
@@ -32,163 +37,180 @@ class Subject:
 
     Attributes:
         name: In tables.
-        ports: By API, `"rest"` and `"grpc"`.
-        host: Where it listens.
+        ports: By kind, `"http"` and `"grpc"`.
         pid: Of its process, None for one that runs elsewhere.
+        host: Where it listens.
+        raw_path: Where requests of raw bytes go.
+        start_s: Seconds from the command until it said that it is ready; None: not known.
     """
 
     name: str
     ports: Mapping[str, int]
     pid: int | None
     host: str = "127.0.0.1"
+    raw_path: str = ""
+    start_s: float | None = None
 
-    @contextmanager
-    def awake(self) -> Iterator[None]:
+    def awake(self) -> AbstractContextManager[None]:
         """Lets a server that stands still run for as long as the block."""
-        self.signal(signal.SIGCONT)
-        try:
-            yield
-        finally:
-            self.signal(signal.SIGSTOP)
-
-    def signal(self, number: signal.Signals) -> None:
-        """Sends a signal to the server's processes."""
-        if self.pid is None:
-            return
-        parent = psutil.Process(self.pid)
-        for process in [parent, *parent.children(recursive=True)]:
-            try:
-                process.send_signal(number)
-            except psutil.NoSuchProcess:
-                continue
+        return process.awake(self.pid)
 
 
-def embedded(stack: ExitStack, name: str, version_dir: Path, *flags: str) -> Subject:
-    """Starts the embedded server."""
-    model = version_dir.parent.name
-    running = serve({model: version_dir.parent}, *flags)
-    found = stack.enter_context(running)
-    return _standing(stack, Subject(name, found.ports, found.pid))
+@dataclass(frozen=True)
+class Server:
+    """A server that can be started for any model.
 
-
-def peer(stack: ExitStack, name: str, version_dir: Path, environments: Path) -> Subject:
-    """Starts a peer from its own environment.
-
-    Raises:
-        Unavailable: it didn't open its port in time.
-        subprocess.CalledProcessError: it can't be installed.
+    Attributes:
+        name: In tables.
+        protocols: That it is asked by.
+        version: Of what it is made of; empty: this checkout, or not known.
+        start: Starts it until the stack is closed, with a version to serve. It raises Unavailable
+            where it doesn't answer, CalledProcessError where it can't be installed.
     """
-    python = environment.python(name, environments)
-    port = _free_port()
-    folder = stack.enter_context(tempfile.TemporaryDirectory())
-    bundle.write(version_dir, Path(folder))
-    command = [str(python), "-m", f"bench.peers.{name}_server"]
-    command += [version_dir.parent.name, folder, str(port)]
-    return _standing(stack, Subject(name, {"rest": port}, _spawn(stack, command, [port], name)))
+
+    name: str
+    protocols: tuple[str, ...]
+    start: Callable[[ExitStack, Path], Subject]
+    version: str = ""
 
 
-def tensorflow_serving(stack: ExitStack, binary: Path, version_dir: Path) -> Subject:
-    """Starts TensorFlow Serving's own binary, with XLA, which the export needs.
+def embedded(name: str, *flags: str, protocols: tuple[str, ...] = _V2_TOO) -> Server:
+    """Returns the embedded server with flags."""
 
-    Raises:
-        Unavailable: it didn't open its ports in time.
+    def start(stack: ExitStack, version_dir: Path) -> Subject:
+        began = time.perf_counter()
+        models = {version_dir.parent.name: version_dir.parent}
+        running = serve(models, *flags, start_seconds=process.START_S)
+        found = stack.enter_context(running)
+        took = time.perf_counter() - began
+        ports = {"grpc": found.ports["grpc"], "http": found.ports["rest"]}
+        return Subject(name, ports, found.pid, start_s=took)
+
+    return Server(name, protocols, start)
+
+
+def tensorflow_engine() -> Server:
+    """Returns the embedded server with TensorFlow's runtime in it."""
+    flags = ("--engine=tensorflow", "--xla_cpu_compilation_enabled")
+    return embedded(TENSORFLOW_ENGINE, *flags, protocols=_TFS_ALONE)
+
+
+def tensorflow_serving(binary: Path, *, batching: bool) -> Server:
+    """Returns TensorFlow Serving's own binary, with XLA, which the exports need.
+
+    Source of the choices: tensorflow/serving, tensorflow_serving/batching/README.md ("Performance
+    Tuning": as many batch threads as cores on a CPU, and a time-out of 0 to begin with); the sizes
+    are those that the embedded server allows itself.
+
+    Args:
+        binary: `tensorflow_model_server`.
+        batching: Whether it merges requests.
     """
-    grpc, rest = _free_port(), _free_port()
-    command = [
-        str(binary),
-        f"--port={grpc}",
-        f"--rest_api_port={rest}",
-        f"--model_name={version_dir.parent.name}",
-        f"--model_base_path={version_dir.parent.resolve()}",
-        "--xla_cpu_compilation_enabled=true",
-    ]
-    pid = _spawn(stack, command, [grpc, rest], "TensorFlow Serving")
-    return _standing(stack, Subject("TensorFlow Serving", {"grpc": grpc, "rest": rest}, pid))
+    name = "TensorFlow Serving, batching" if batching else "TensorFlow Serving"
+
+    def start(stack: ExitStack, version_dir: Path) -> Subject:
+        grpc, http = process.free_port(), process.free_port()
+        command = [
+            str(binary),
+            f"--port={grpc}",
+            f"--rest_api_port={http}",
+            f"--model_name={version_dir.parent.name}",
+            f"--model_base_path={version_dir.parent.resolve()}",
+            "--xla_cpu_compilation_enabled=true",
+            f"--grpc_max_threads={_MAX_THREADS}",
+        ]
+        if batching:
+            file = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "batching.config"
+            file.write_text(_batching())
+            command += ["--enable_batching=true", f"--batching_parameters_file={file}"]
+        # It opens its ports when its models are loaded.
+        pid, took = _run(
+            stack, name, command, lambda: process.is_open(grpc) and process.is_open(http)
+        )
+        return Subject(name, {"grpc": grpc, "http": http}, pid, start_s=took)
+
+    return Server(name, _TFS_ALONE, start, _version_of(binary))
 
 
-def remote(url: str) -> Subject:
-    """Returns a server that runs elsewhere: `grpc://host:port` or `http://host:port`.
+def _batching() -> str:
+    sizes = "".join(f"allowed_batch_sizes: {size}\n" for size in _ALLOWED_SIZES)
+    return (
+        f"max_batch_size {{ value: {_ALLOWED_SIZES[-1]} }}\n"
+        "batch_timeout_micros { value: 0 }\n"
+        "max_enqueued_batches { value: 1000 }\n"
+        f"num_batch_threads {{ value: {os.cpu_count() or 1} }}\n{sizes}"
+    )
+
+
+def peer(found: Peer, environments: Path) -> Server:
+    """Returns a server from the package index, in an environment of its own below a folder."""
+
+    def start(stack: ExitStack, version_dir: Path) -> Subject:
+        python = environment.python(found, environments)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        model = version_dir.parent.name
+        # No larger than what JAX itself is measured at, so that no peer compiles for minutes.
+        bundle.write(version_dir, folder, CASES[model].limit_sizes)
+        ports = {kind: process.free_port() for kind in found.kinds}
+        url = f"http://127.0.0.1:{ports['http']}{found.ready.format(model=model)}"
+        command = found.command(model, folder, ports, python)
+        pid, took = _run(stack, found.title, command, lambda: _says_ok(url), found.variables)
+        return Subject(found.title, ports, pid, raw_path=found.raw_path, start_s=took)
+
+    pins = dict(
+        line.split("==") for line in found.constraints.read_text().splitlines() if "==" in line
+    )
+    version = ", ".join(
+        f"{name} {pins[name]}" for name in (need.partition("[")[0] for need in found.needs)
+    )
+    return Server(found.title, found.protocols, start, version)
+
+
+def remote(url: str) -> Server:
+    """Returns a TensorFlow Serving that runs elsewhere: `grpc://host:port` or `http://host:port`.
 
     Raises:
         ValueError: it is neither.
     """
     parts = urllib.parse.urlsplit(url)
-    api = {"grpc": "grpc", "http": "rest"}.get(parts.scheme)
-    if api is None or parts.hostname is None or parts.port is None:
+    known = {"grpc": ("grpc", "grpc"), "http": ("rest", "http")}
+    if parts.scheme not in known or parts.hostname is None or parts.port is None:
         raise ValueError(f"{url!r} is neither grpc://host:port nor http://host:port")
-    return Subject(f"TensorFlow Serving ({parts.netloc})", {api: parts.port}, None, parts.hostname)
+    protocol, kind = known[parts.scheme]
+    name = f"TensorFlow Serving at {parts.netloc}"
+    subject = Subject(name, {kind: parts.port}, None, parts.hostname)
+    return Server(name, (protocol,), lambda stack, version_dir: subject)
 
 
-class Limit:
-    """The version's program in a process of its own, called directly."""
+def _run(
+    stack: ExitStack,
+    name: str,
+    command: list[str],
+    is_ready: Callable[[], bool],
+    variables: Mapping[str, str] | None = None,
+) -> tuple[int, float]:
+    """Starts a command until the stack is closed; returns its process and its start's seconds."""
+    began = time.perf_counter()
+    log = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "log"
+    running = process.spawn(command, log, variables)
+    stack.callback(process.end, running)
+    process.wait_until(is_ready, running, name, log)
+    return running.pid, time.perf_counter() - began
 
-    def __init__(self, stack: ExitStack, version_dir: Path) -> None:
-        command = [sys.executable, "-m", "bench.limit", str(version_dir)]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+
+def _version_of(binary: Path) -> str:
+    try:
+        done = subprocess.run(
+            [str(binary), "--version"], capture_output=True, text=True, timeout=60
         )
-        stack.callback(self._close)
-
-    def measure(self, batch_size: int, callers: int, seconds: float) -> dict[str, float]:
-        """Returns examples per second and the latency's percentiles in milliseconds."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        asked = {"batch_size": batch_size, "callers": callers, "seconds": seconds}
-        self._process.stdin.write(json.dumps(asked) + "\n")
-        self._process.stdin.flush()
-        found: dict[str, float] = json.loads(self._process.stdout.readline())
-        return found
-
-    def _close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(30)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""  # what is the matter, its start will say
+    return next(iter(done.stdout.splitlines()), "")
 
 
-def _standing(stack: ExitStack, subject: Subject) -> Subject:
-    subject.signal(signal.SIGSTOP)
-    stack.callback(subject.signal, signal.SIGCONT)
-    return subject
-
-
-def _spawn(stack: ExitStack, command: list[str], ports: list[int], name: str) -> int:
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    stack.callback(_end, process)
-    deadline = time.monotonic() + START_S
-    while not all(map(_is_open, ports)):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise Unavailable(f"{name} didn't start: {' '.join(command)}")
-        time.sleep(0.1)
-    return process.pid
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _says_ok(url: str) -> bool:
     try:
-        children = psutil.Process(process.pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        children = []
-    process.terminate()
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    for child in children:
-        if child.is_running():
-            child.kill()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        port: int = bound.getsockname()[1]
-        return port
-
-
-def _is_open(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
+        with urllib.request.urlopen(url, timeout=1) as answer:
+            return bool(answer.status == 200)
+    except OSError:  # urllib's errors are among them
         return False
-    return True

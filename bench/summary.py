@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.comparison import LIMIT
+from bench import protocols
+from bench.cases import Load
 
 Measurement = Mapping[str, Any]
-
-# The subjects whose ratio is what `--exact` costs.
-PLAIN, EXACT = "embedded, xla", "embedded, xla, --exact"
 
 
 @dataclass(frozen=True)
@@ -31,41 +29,47 @@ class Spread:
 
 @dataclass(frozen=True)
 class Row:
-    """A subject in a cell.
+    """A server under a load, by a protocol.
 
     Attributes:
-        ratio: To the limit of the same round: the better of one and two callers.
+        ratio: Examples a second to the limit's of the same round and batch size: the better of one
+            and two callers.
+        best_ratio: To the limit at the batch size that suits it best.
         cpu_ratio: The limit's CPU time an example to that of server and generator together: what
             the ratio would be on a machine that both keep fully busy.
+        server_cpu_us: The server's CPU time an example; None for one that runs elsewhere.
         added_ms: p50 above that of one caller in the limit.
+        slow: Where its windows ended by the ceiling: answers and seconds, of all rounds.
+        errors: Requests that failed, of all rounds.
     """
 
-    subject: str
-    api: str
-    batch_size: int
-    concurrency: int
+    server: str
+    protocol: str
+    load: Load
     examples_per_s: Spread
     ratio: Spread
+    best_ratio: Spread
     cpu_ratio: Spread
-    p50_ms: Spread
-    p99_ms: Spread
-    added_ms: Spread
+    server_cpu_us: Spread | None
+    p50_ms: Spread | None
+    p99_ms: Spread | None
+    added_ms: Spread | None
+    slow: tuple[int, float] | None
     errors: int
     foreign_cpu: float
 
 
 @dataclass(frozen=True)
 class Cost:
-    """How many times as much `--exact` takes in a cell, by round.
+    """How many times as much `--exact` takes under a load, by round.
 
     Attributes:
         time: Of the time an example.
         cpu: Of the CPU time an example, server and generator together.
     """
 
-    api: str
-    batch_size: int
-    concurrency: int
+    protocol: str
+    load: Load
     time: Spread
     cpu: Spread
 
@@ -76,64 +80,132 @@ def spread(values: Iterable[float]) -> Spread:
     return Spread(float(median), float(low), float(high))
 
 
-def rows(measurements: Sequence[Measurement]) -> list[Row]:
-    """Returns a row for each subject and cell, ratios taken within rounds."""
-    limit: dict[tuple[int, int], float] = {}
-    alone: dict[tuple[int, int], float] = {}
-    cpu: dict[tuple[int, int], float] = {}
-    groups: dict[tuple[str, str, int, int], list[Measurement]] = defaultdict(list)
-    for one in measurements:
-        key = (one["round"], one["batch_size"])
-        if one["subject"] == LIMIT:
-            limit[key] = max(limit.get(key, 0.0), one["examples_per_s"])
-            cpu[key] = min(cpu.get(key, np.inf), one["cpu_us"])
-            if one["concurrency"] == 1:
-                alone[key] = one["p50_ms"]
-        else:
-            cell = (one["subject"], one["api"], one["batch_size"], one["concurrency"])
-            groups[cell].append(one)
-    return [
-        Row(
-            *cell,
-            spread(m["examples_per_s"] for m in group),
-            spread(m["examples_per_s"] / limit[m["round"], m["batch_size"]] for m in group),
-            spread(cpu[m["round"], m["batch_size"]] / m["cpu_us"] for m in group),
-            spread(m["p50_ms"] for m in group),
-            spread(m["p99_ms"] for m in group),
-            spread(m["p50_ms"] - alone[m["round"], m["batch_size"]] for m in group),
-            sum(m["errors"] for m in group),
-            float(np.median([m["foreign_cpu"] for m in group])),
-        )
-        for cell, group in groups.items()
-    ]
+def rows(case: Mapping[str, Any]) -> list[Row]:
+    """Returns a row for each server, protocol and load of a case, ratios taken within rounds."""
+    limit = _Limits(case["limit"])
+    groups: dict[tuple[str, str, Load], list[Measurement]] = defaultdict(list)
+    for one in case["closed"]:
+        load = Load(one["batch_size"], one["in_flight"])
+        groups[one["server"], one["protocol"], load].append(one)
+    found = [_row(key, group, limit) for key, group in groups.items()]
+    return sorted(found, key=_order)
 
 
-def limits(measurements: Sequence[Measurement]) -> dict[tuple[int, int], Spread]:
+def _row(key: tuple[str, str, Load], group: Sequence[Measurement], limit: _Limits) -> Row:
+    server, protocol, load = key
+    size = load.batch_size
+    answered = [m for m in group if m["p50_ms"] is not None]
+    slow = [m for m in group if m["is_slow"]]
+    return Row(
+        server,
+        protocol,
+        load,
+        spread(m["examples_per_s"] for m in group),
+        spread(m["examples_per_s"] / limit.at(m["round"], size) for m in group),
+        spread(m["examples_per_s"] / limit.best(m["round"]) for m in group),
+        spread(limit.cpu(m["round"], size) / m["cpu_us"] for m in group),
+        _maybe(m["server_cpu_us"] for m in group),
+        _maybe(m["p50_ms"] for m in answered),
+        _maybe(m["p99_ms"] for m in answered),
+        _maybe(m["p50_ms"] - limit.alone(m["round"], size) for m in answered),
+        (sum(m["answers"] for m in slow), sum(m["seconds"] for m in slow)) if slow else None,
+        sum(sum(m["errors"].values()) for m in group),
+        float(np.median([m["foreign_cpu"] for m in group])),
+    )
+
+
+class _Limits:
+    """The limit's figures by round."""
+
+    def __init__(self, measurements: Sequence[Measurement]) -> None:
+        self._by_size: dict[tuple[int, int], list[Measurement]] = defaultdict(list)
+        self._by_round: dict[int, list[Measurement]] = defaultdict(list)
+        for one in measurements:
+            self._by_size[one["round"], one["batch_size"]].append(one)
+            self._by_round[one["round"]].append(one)
+
+    def at(self, number: int, batch_size: int) -> float:
+        return max(m["examples_per_s"] for m in self._by_size[number, batch_size])
+
+    def best(self, number: int) -> float:
+        return max(m["examples_per_s"] for m in self._by_round[number])
+
+    def cpu(self, number: int, batch_size: int) -> float:
+        return min(m["cpu_us"] for m in self._by_size[number, batch_size])
+
+    def alone(self, number: int, batch_size: int) -> float:
+        found: float
+        (found,) = (m["p50_ms"] for m in self._by_size[number, batch_size] if m["callers"] == 1)
+        return found
+
+
+def limits(case: Mapping[str, Any]) -> dict[tuple[int, int], Spread]:
     """Returns the limit's examples per second by batch size and callers."""
     found: dict[tuple[int, int], list[float]] = defaultdict(list)
-    for one in measurements:
-        if one["subject"] == LIMIT:
-            found[one["batch_size"], one["concurrency"]].append(one["examples_per_s"])
-    return {key: spread(values) for key, values in found.items()}
+    for one in case["limit"]:
+        found[one["batch_size"], one["callers"]].append(one["examples_per_s"])
+    return {key: spread(values) for key, values in sorted(found.items())}
 
 
-def costs_of_exact(measurements: Sequence[Measurement]) -> list[Cost]:
-    """Returns what `--exact` takes, to what the same server takes without it in the same round."""
-    plain: dict[tuple[Any, ...], Measurement] = {}
-    exact: dict[tuple[Any, ...], Measurement] = {}
-    for one in measurements:
-        found = {PLAIN: plain, EXACT: exact}.get(one["subject"])
-        if found is not None:
-            found[one["api"], one["batch_size"], one["concurrency"], one["round"]] = one
-    pairs: dict[tuple[str, int, int], list[tuple[Measurement, Measurement]]] = defaultdict(list)
-    for key in sorted(plain.keys() & exact.keys()):
-        api, batch_size, concurrency, _ = key
-        pairs[api, batch_size, concurrency].append((plain[key], exact[key]))
-    return [
-        Cost(
-            *cell,
-            spread(p["examples_per_s"] / e["examples_per_s"] for p, e in group),
-            spread(e["cpu_us"] / p["cpu_us"] for p, e in group),
-        )
-        for cell, group in pairs.items()
-    ]
+def best_of(found: Sequence[Row], load: Load) -> list[Row]:
+    """Returns each server's best protocol under a load, the fastest server first."""
+    best: dict[str, Row] = {}
+    for row in found:
+        if row.load != load:
+            continue
+        other = best.get(row.server)
+        if other is None or row.examples_per_s.median > other.examples_per_s.median:
+            best[row.server] = row
+    return sorted(best.values(), key=lambda row: -row.examples_per_s.median)
+
+
+def cheapest(found: Sequence[Row]) -> list[Row]:
+    """Returns each server's and protocol's load that takes its least CPU time an example."""
+    best: dict[tuple[str, str], tuple[float, Row]] = {}
+    for row in found:
+        if row.server_cpu_us is None:
+            continue
+        key, cpu = (row.server, row.protocol), row.server_cpu_us.median
+        if key not in best or cpu < best[key][0]:
+            best[key] = cpu, row
+    return [row for _, row in sorted(best.values(), key=lambda pair: pair[0])]
+
+
+def costs_of_exact(closed: Sequence[Measurement], plain: str, exact: str) -> list[Cost]:
+    """Returns what `--exact` takes, to what the same server takes without it in the same round.
+
+    Args:
+        closed: Measurements of both.
+        plain: The name of the server without the flag.
+        exact: That of the server with it.
+    """
+    pairs: dict[tuple[str, Load], dict[int, dict[str, Measurement]]] = defaultdict(
+        lambda: defaultdict(dict)
+    )
+    for one in closed:
+        key = (one["protocol"], Load(one["batch_size"], one["in_flight"]))
+        pairs[key][one["round"]][one["server"]] = one
+    found = []
+    for (protocol, load), numbers in pairs.items():
+        both = [(m[plain], m[exact]) for m in numbers.values() if plain in m and exact in m]
+        if both:
+            time = spread(p["examples_per_s"] / e["examples_per_s"] for p, e in both)
+            cpu = spread(e["cpu_us"] / p["cpu_us"] for p, e in both)
+            found.append(Cost(protocol, load, time, cpu))
+    return sorted(
+        found, key=lambda c: (protocols.rank(c.protocol), c.load.batch_size, c.load.in_flight)
+    )
+
+
+def _maybe(values: Iterable[float | None]) -> Spread | None:
+    there = [value for value in values if value is not None]
+    return spread(there) if there else None
+
+
+def _order(row: Row) -> tuple[int, int, int, float]:
+    return (
+        row.load.batch_size,
+        row.load.in_flight,
+        protocols.rank(row.protocol),
+        -row.examples_per_s.median,
+    )

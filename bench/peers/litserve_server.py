@@ -1,60 +1,87 @@
-"""LitServe: `python -m bench.peers.litserve_server NAME BUNDLE PORT`."""
+"""LitServe: `python -m bench.peers.litserve_server NAME BUNDLE http=PORT`."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import litserve
 import numpy as np
+from fastapi import Depends, Request, Response
 
 from bench.peers import bundle
+from bench.peers.peer import RAW_ROWS, RAW_TYPE
 
-_MAX_BATCH_SIZE = 32
+_MAX_BATCH_SIZE = 32  # requests
 _BATCH_TIMEOUT_S = 0.001
 
 
-class Served(litserve.LitAPI):
-    """Answers a V1 predict request by the jitted program, batched by LitServe."""
+async def _read(request: Request) -> tuple[bytes, int]:
+    return await request.body(), int(request.headers[RAW_ROWS])
 
-    def __init__(self, name: str, folder: Path) -> None:
+
+class _Batched(litserve.LitAPI):
+    """The jitted program, batched by LitServe; requests of several rows go together."""
+
+    def __init__(self, folder: Path, path: str) -> None:
         super().__init__(
-            max_batch_size=_MAX_BATCH_SIZE,
-            batch_timeout=_BATCH_TIMEOUT_S,
-            api_path=f"/v1/models/{name}:predict",
+            max_batch_size=_MAX_BATCH_SIZE, batch_timeout=_BATCH_TIMEOUT_S, api_path=path
         )
         self._folder = folder
 
     def setup(self, device: str) -> None:
         """Loads the program in LitServe's worker."""
-        self._run = bundle.load(self._folder)
+        self._program = bundle.Program(self._folder).warm_up()
+
+    def batch(self, requests: list[np.ndarray]) -> list[np.ndarray]:
+        """Leaves the requests apart: `predict` puts their rows together."""
+        return requests
+
+    def predict(self, requests: list[np.ndarray]) -> list[np.ndarray]:
+        """Runs the program."""
+        return self._program.run_each(requests)
+
+    def unbatch(self, outputs: list[np.ndarray]) -> list[np.ndarray]:
+        """Returns each request's rows."""
+        return outputs
+
+
+class RawApi(_Batched):
+    """A tensor's bytes to a tensor's bytes."""
+
+    def decode_request(self, request: Annotated[Any, Depends(_read)]) -> np.ndarray:
+        """Returns a request's rows. LitServe reads JSON and forms itself, bytes not."""
+        return self._program.about.from_bytes(*request)
+
+    def encode_response(self, output: np.ndarray) -> Response:
+        """Returns the output's bytes."""
+        return Response(output.tobytes(), media_type=RAW_TYPE)
+
+
+class JsonApi(_Batched):
+    """TensorFlow Serving's JSON."""
 
     def decode_request(self, request: dict) -> np.ndarray:
         """Returns a request's rows."""
-        return np.asarray(request["instances"], np.float32)
-
-    def batch(self, requests: list[np.ndarray]) -> tuple[np.ndarray, list[int]]:
-        """Puts the rows of several requests together, padded to a power of two."""
-        rows = np.concatenate(requests)
-        padding = (1 << (len(rows) - 1).bit_length()) - len(rows)
-        padded = np.concatenate([rows, np.repeat(rows[:1], padding, 0)])
-        return padded, [len(one) for one in requests]
-
-    def predict(self, batch: tuple[np.ndarray, list[int]]) -> tuple[np.ndarray, list[int]]:
-        """Runs the program."""
-        rows, counts = batch
-        return self._run(rows), counts
-
-    def unbatch(self, output: tuple[np.ndarray, list[int]]) -> list[np.ndarray]:
-        """Returns each request's rows."""
-        rows, counts = output
-        ends = np.cumsum(counts)
-        return [rows[end - count : end] for count, end in zip(counts, ends, strict=True)]
+        return self._program.about.from_json(request)
 
     def encode_response(self, output: np.ndarray) -> dict[str, Any]:
-        """Returns a V1 answer."""
+        """Returns the rows of the answer."""
         return {"predictions": output.tolist()}
 
 
 if __name__ == "__main__":
-    model, folder, port = bundle.arguments()
-    server = litserve.LitServer(Served(model, folder), accelerator="cpu", workers_per_device=1)
-    server.run(port=port, host="127.0.0.1", generate_client_file=False)
+    model, folder, ports = bundle.arguments()
+    server = litserve.LitServer(
+        [RawApi(folder, "/raw"), JsonApi(folder, f"/v1/models/{model}:predict")],
+        accelerator="cpu",
+        workers_per_device=1,
+        fast_queue=True,
+        timeout=False,
+    )
+    server.run(
+        port=ports["http"],
+        host="127.0.0.1",
+        num_api_servers=1,
+        generate_client_file=False,
+        log_level="warning",
+        access_log=False,
+    )

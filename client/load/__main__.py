@@ -87,6 +87,7 @@ def _plan(options: argparse.Namespace, endpoint: Endpoint) -> LoadPlan:
         warmup=options.warmup,
         rate=options.rate,
         poisson=options.poisson,
+        answers=options.answers,
         connections=options.connections,
         timeout=options.timeout,
         verify=options.verify,
@@ -119,6 +120,12 @@ def _parser() -> argparse.ArgumentParser:
         "--rate", type=flags.seconds, help="requests per second: the open loop; closed without it"
     )
     load.add_argument("--poisson", action="store_true", help="random gaps in the open loop")
+    load.add_argument(
+        "--answers",
+        type=flags.positive,
+        metavar="N",
+        help="end the closed loop with so many answers, or with --duration, whichever comes first",
+    )
     load.add_argument(
         "--connections",
         type=flags.positive,

@@ -54,7 +54,7 @@ async def _generate(plan: LoadPlan, workload: Workload, watch: Watcher) -> Resul
     start = perf_counter()
     schedule = Schedule(plan, start)
     watching = asyncio.create_task(_watch(plan, start, callers, recorder, watch))
-    measuring = asyncio.create_task(_cpu_share(plan.warmup, plan.duration))
+    warm = asyncio.create_task(_clocks_after(plan.warmup))
     try:
         await asyncio.gather(
             *(
@@ -62,9 +62,12 @@ async def _generate(plan: LoadPlan, workload: Workload, watch: Watcher) -> Resul
                 for number in range(plan.concurrency)
             )
         )
-        cpu = await measuring
+        if plan.answers is None:  # the whole of the time, also where nothing was left to send
+            await asyncio.sleep(schedule.end - perf_counter())
+        cpu = _share_of_core(await warm)
     finally:
         watching.cancel()
+        warm.cancel()
         for caller in callers:
             caller.close()
     return _result(plan, workload, schedule, recorder, cpu, callers)
@@ -86,6 +89,7 @@ async def _work(
         if agrees is not None and code == "OK" and not agrees(index, answer.body):
             code = "MISMATCH"
         recorder.add(start, end, code)
+        schedule.answered(end)
 
 
 async def _watch(
@@ -99,11 +103,14 @@ async def _watch(
         watch(now - start, recorder.answered)
 
 
-async def _cpu_share(warmup: float, duration: float) -> float:
-    await asyncio.sleep(warmup)
-    cpu, wall = time.process_time(), perf_counter()
-    await asyncio.sleep(duration)
-    return (time.process_time() - cpu) / (perf_counter() - wall)
+async def _clocks_after(seconds: float) -> tuple[float, float]:
+    await asyncio.sleep(seconds)
+    return time.process_time(), perf_counter()
+
+
+def _share_of_core(before: tuple[float, float]) -> float:
+    cpu, wall = before
+    return (time.process_time() - cpu) / max(perf_counter() - wall, 1e-9)
 
 
 def _connections(plan: LoadPlan) -> int:
@@ -131,14 +138,17 @@ def _result(
     left = schedule.left()
     left = left[left >= schedule.measured_from]
     waited = schedule.end - left
+    end = max(schedule.end, recorder.last_answer) if schedule.is_short else schedule.end
     return Result(
         plan,
         workload.version,
         np.concatenate([recorder.latencies(schedule.measured_from), waited]),
-        recorder.completed(schedule.measured_from, schedule.end),
+        recorder.completed(schedule.measured_from, end),
         recorder.errors(schedule.measured_from),
         len(left),
         cpu,
         sum(caller.sent_away for caller in callers),
         sum(caller.queued for caller in callers),
+        end - schedule.measured_from,
+        recorder.answered,
     )

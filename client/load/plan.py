@@ -20,7 +20,10 @@ class LoadPlan:
     Attributes:
         concurrency: Requests in flight, at most.
         batch_size: Examples a request.
-        duration: Seconds measured.
+        duration: Seconds measured, at most where `answers` is given.
+        answers: The closed loop's measured time ends with so many answers, so that a slow server
+            is measured as well as a fast one. Where `duration` comes first, what is in flight
+            then is still waited for and counted, with the time that it takes.
         warmup: Seconds before them, under the same load.
         rate: Requests per second of the open loop, or None.
         poisson: Whether the open loop's gaps are exponentially distributed rather than equal.
@@ -41,12 +44,15 @@ class LoadPlan:
     connections: int | None = None
     timeout: float = 10.0
     verify: bool = False
+    answers: int | None = None
 
     def __post_init__(self) -> None:
         if not self.endpoint.host:
             raise ValueError(
                 f"{self.endpoint.address}: load goes to one host and port, or to dns:///HOST:PORT"
             )
+        if self.answers is not None and self.rate is not None:
+            raise ValueError("the open loop ends by its schedule, not by a number of answers")
         if self.connections is None:
             return
         if self.connections > self.concurrency:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections import Counter
 
@@ -39,6 +40,11 @@ class Recorder:
     def answered(self) -> int:
         """Answered requests so far, the warm-up's included."""
         return len(self._ends)
+
+    @property
+    def last_answer(self) -> float:
+        """The moment just after the last answer; 0 before there is one."""
+        return math.nextafter(self._ends[-1], math.inf) if self._ends else 0.0
 
     def latencies(self, measured_from: float) -> np.ndarray:
         """Returns the seconds of each request that was meant to start in the measured time."""

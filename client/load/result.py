@@ -30,6 +30,8 @@ class Result:
             included; what it hadn't taken was sent again, and is no error.
         queued: Requests that waited, the warm-up's included, since their connection had as many
             streams as the server allows; the wait is in their latency.
+        measured_s: Seconds of the measured time; None: the plan's.
+        answered: Answers in all, those of the warm-up and after the measured time included.
     """
 
     plan: LoadPlan
@@ -41,11 +43,18 @@ class Result:
     generator_cpu: float
     sent_away: int = 0
     queued: int = 0
+    measured_s: float | None = None
+    answered: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of the measured time."""
+        return self.plan.duration if self.measured_s is None else self.measured_s
 
     @property
     def requests_per_second(self) -> float:
         """Answered requests per second."""
-        return self.completed / self.plan.duration
+        return self.completed / self.seconds
 
     @property
     def examples_per_second(self) -> float:
@@ -78,7 +87,7 @@ class Result:
             "concurrency": plan.concurrency,
             "connections": plan.connections or plan.concurrency,
             "batch_size": plan.batch_size,
-            "duration_s": plan.duration,
+            "duration_s": round(self.seconds, 3),
             "completed": self.completed,
             "requests_per_s": round(self.requests_per_second, 2),
             "examples_per_s": round(self.examples_per_second, 2),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from time import perf_counter
 
 import numpy as np
@@ -14,7 +15,7 @@ class Schedule:
 
     Attributes:
         measured_from: End of the warm-up.
-        end: No request starts after it.
+        end: No request starts after it; the last answer that was asked for brings it forward.
     """
 
     def __init__(self, plan: LoadPlan, start: float):
@@ -22,6 +23,7 @@ class Schedule:
         self.end = self.measured_from + plan.duration
         self._starts = None if plan.rate is None else start + _offsets(plan, plan.rate)
         self._next = 0
+        self._missing = plan.answers
 
     def take(self) -> float | None:
         """Returns the next intended start: now in the closed loop; None when the run is over."""
@@ -34,6 +36,19 @@ class Schedule:
             return None
         self._next += 1
         return float(self._starts[self._next - 1])
+
+    def answered(self, now: float) -> None:
+        """Counts an answer that came at a moment; the last that was asked for ends the run."""
+        if self._missing is None or now < self.measured_from:
+            return
+        self._missing -= 1
+        if self._missing == 0:
+            self.end = min(self.end, math.nextafter(now, math.inf))  # the answer is part of it
+
+    @property
+    def is_short(self) -> bool:
+        """Whether fewer answers have come than were asked for."""
+        return self._missing is not None and self._missing > 0
 
     def left(self) -> np.ndarray:
         """Returns the intended starts that nobody took: no request was free when they came."""

@@ -53,7 +53,7 @@ def print_result(result: Result) -> None:
         loop = f"open loop, {plan.rate:g} req/s ({gaps}), at most {plan.concurrency} in flight"
     console.print(
         f"[bold]{plan.spec.model}[/bold] version {result.version} on {plan.endpoint}: "
-        f"{loop}, batches of {plan.batch_size}, {plan.duration:g} s after {plan.warmup:g} s"
+        f"{loop}, batches of {plan.batch_size}, {result.seconds:.4g} s after {plan.warmup:g} s"
     )
     table = Table()
     names = ["req/s", "examples/s", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms"]

@@ -3,16 +3,18 @@
 import subprocess
 from pathlib import Path
 
-from bench.peers import environment
+from bench.peers import PEERS, environment
+from client.errors import Unavailable
 from tests.support import needs
 
 ROOT = Path(__file__).parents[2]
+_PEERS = ROOT / "build" / "bench" / "peers"
 _TRITON_PINS = Path(__file__).with_name("constraints-tritonclient.txt")
 
 
 def kserve():
     """Returns the interpreter of an environment with KServe and JAX, the one of `make bench`."""
-    return _made("kserve", lambda: environment.python("kserve", ROOT / "build" / "bench" / "peers"))
+    return _made("kserve", lambda: environment.python(PEERS["kserve"], _PEERS))
 
 
 def tritonclient():
@@ -25,5 +27,5 @@ def tritonclient():
 def _made(name, make):
     try:
         return make()
-    except subprocess.CalledProcessError:
+    except (Unavailable, subprocess.CalledProcessError):
         needs.missing(f"needs {name}, which pip can't install")

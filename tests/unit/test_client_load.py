@@ -1,8 +1,11 @@
 """The load generator's parts that need no server."""
 
 import asyncio
+import queue
 import socket
+import threading
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -11,11 +14,12 @@ from client.codec import HttpBody
 from client.endpoint import Endpoint, endpoint
 from client.load import hpack, http1, http2, plot, precise_loop, table
 from client.load.caller import EXPIRED
+from client.load.generator import generate
 from client.load.plan import LoadPlan
 from client.load.recorder import Recorder
 from client.load.result import Result
 from client.load.schedule import Schedule
-from client.load.workload import fitting
+from client.load.workload import Workload, fitting
 from client.model_spec import ModelSpec
 from client.signature import ArraySpec, ServedSignature
 from tests.support import needs
@@ -73,6 +77,76 @@ def test_the_closed_loop_starts_now_and_leaves_nothing():
     before = time.perf_counter()
     assert before <= schedule.take() <= time.perf_counter()
     assert len(schedule.left()) == 0
+
+
+def test_the_closed_loop_ends_with_the_answers_that_were_asked_for():
+    start = time.perf_counter()
+    schedule = Schedule(plan(duration=60, warmup=0.0, answers=3), start)
+    schedule.answered(start - 1)  # the warm-up's
+    for number in range(3):
+        assert schedule.is_short
+        assert schedule.take() is not None
+        schedule.answered(start + number * 1e-6)
+    assert not schedule.is_short
+    assert start + 2e-6 < schedule.end < start + 3e-6
+    assert schedule.take() is None
+
+
+@pytest.mark.parametrize(("delay", "ceiling", "least"), [(0.0, 60.0, 40), (0.3, 0.2, 1)])
+def test_a_window_of_answers_measures_the_fast_and_the_slow(delay, ceiling, least):
+    with answering(delay) as port:
+        asked = LoadPlan(
+            Endpoint("127.0.0.1", port, "rest"),
+            ModelSpec("m"),
+            concurrency=4,
+            duration=ceiling,
+            warmup=0.0,
+            answers=40,
+        )
+        request = http1.request(asked.endpoint, "/", HttpBody(b"", {}))
+        result = generate(asked, Workload(0, [request], None, "/"))
+    assert result.ok
+    assert result.completed >= least
+    if delay:  # cut off, and all that was in flight is in it, with its time
+        assert result.completed == 4
+        assert result.seconds >= 0.3
+        assert result.requests_per_second == pytest.approx(4 / result.seconds)
+    else:
+        assert result.completed == 40
+        assert result.seconds < ceiling
+        assert result.answered >= 40
+
+
+def test_an_open_loop_has_no_number_of_answers():
+    with pytest.raises(ValueError, match="by its schedule"):
+        plan(rate=10.0, answers=5)
+
+
+@contextmanager
+def answering(delay):
+    """Answers each HTTP request after a delay, in a thread of its own; gives the port."""
+
+    async def answer(reader, writer):
+        while await reader.readuntil(b"\r\n\r\n"):
+            await asyncio.sleep(delay)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    async def serve(ready, stop):
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda *_: None)  # connections that end are no news
+        ready.put((server.sockets[0].getsockname()[1], loop))
+        await stop.wait()
+
+    ready, stop = queue.Queue(), asyncio.Event()
+    thread = threading.Thread(target=lambda: asyncio.run(serve(ready, stop)))
+    thread.start()
+    port, loop = ready.get(timeout=30)
+    try:
+        yield port
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
 
 
 def test_the_warmup_counts_nowhere():
