@@ -48,6 +48,11 @@ class ServerOptions:
     allow_version_labels_for_unavailable_models: bool = _flag(
         False, "let labels point at versions that aren't there"
     )
+    grpc_max_threads: int = _flag(
+        0,
+        "one more than calls run by gRPC at a time, others get RESOURCE_EXHAUSTED; 0: no limit "
+        "(TensorFlow Serving: 4 x cores)",
+    )
     grpc_channel_arguments: str = _flag("", "comma-separated key=value for the gRPC server")
     enable_serialization_as_tensor_content: bool = _flag(
         False, "answer Predict in tensor_content rather than in typed fields"
@@ -144,7 +149,6 @@ UNSUPPORTED = {
     "tensorflow_session_config_file": "use the parallelism flags",
     "per_process_gpu_memory_fraction": "GPU memory is the runtime's matter",
     "use_alts_credentials": "use --ssl_config_file",
-    "grpc_max_threads": "one event loop serves all calls",
     "remove_unused_fields_from_bundle_metagraph": "they are never kept",
     "num_tflite_pools": "an interpreter per thread",
     "num_tflite_interpreters_per_pool": "an interpreter per thread",

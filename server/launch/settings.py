@@ -150,6 +150,8 @@ def _repository(options: ServerOptions) -> RepositoryOptions:
 
 
 def _grpc(options: ServerOptions, tls: Tls | None) -> GrpcOptions:
+    if options.grpc_max_threads < 0:
+        raise invalid(f"--grpc_max_threads is {options.grpc_max_threads}; 0 is the least")
     arguments: dict[str, int | str] = {}
     for argument in filter(None, options.grpc_channel_arguments.split(",")):
         key, equals, value = argument.partition("=")
@@ -163,6 +165,7 @@ def _grpc(options: ServerOptions, tls: Tls | None) -> GrpcOptions:
         arguments=arguments,
         tls=tls,
         reuse_port=options.workers > 1 or arguments.get("grpc.so_reuseport") == 1,
+        max_threads=options.grpc_max_threads,
     )
 
 
