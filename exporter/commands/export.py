@@ -53,13 +53,42 @@ def run(args: argparse.Namespace) -> int:
     stages = Progress()
     if not args.generate_model:
         return _test(args, stages)
+    if not args.retrain and (found := _published(args)) is not None:
+        stages.note(f"{found} is published already, nothing to train (--retrain trains again)")
+        if args.json:
+            print(json.dumps(description.summary(found)))
+        return 0
     _, version_dir, dataset = generate(args, stages)
+    if args.keep_versions is not None:
+        from exporter.publish.retention import keep_newest
+
+        for version in keep_newest(version_dir.parent, args.keep_versions):
+            stages.note(f"removed {version_dir.with_name(str(version))}")
     _show(args, version_dir, stages, dataset)
     if args.json:
         print(json.dumps(description.summary(version_dir)))
     elif args.show_model:
         description.print_version(version_dir)
     return 0
+
+
+def _published(args: argparse.Namespace) -> Path | None:
+    """The version that there is for what the flags ask for; None where there is none.
+
+    It is the newest, or the one that is named, and it runs on all the platforms that are named.
+    """
+    from artifact import versions
+    from artifact.manifest import Manifest, ManifestError
+
+    found = versions.find(export_flags.model_dir(args))
+    version = max(found, default=0) if args.model_version == "auto" else args.model_version
+    if version not in found:
+        return None
+    try:
+        known = Manifest.read(found[version])
+    except (OSError, ManifestError):  # a version of other origin, or a broken one
+        return None
+    return found[version] if {*known.platforms} >= {*args.platforms} else None
 
 
 def generate(args: argparse.Namespace, stages: Progress) -> tuple[Model, Path, Dataset | None]:

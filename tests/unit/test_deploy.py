@@ -104,7 +104,7 @@ def test_the_edge_is_the_one_of_compose():
     compose = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["edge"]
     (edge,) = containers(manifests("overlays/edge")["Deployment", "edge"])
     assert edge["command"] == compose["entrypoint"]
-    assert edge["image"] == compose["image"].replace("${ENVOY_TAG:-", "").rstrip("}")
+    assert edge["image"] == compose["image"].replace("${ENVOY_IMAGE:-", "").rstrip("}")
     env = {each["name"]: each["value"] for each in edge["env"]}
     assert env["EDGE_HEALTH_PATH"] == "/v1/models/mnist_flax"
 

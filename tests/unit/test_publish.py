@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from artifact import versions
 from exporter.errors import UserError
 from exporter.publish.numbering import check_version, publish, staged_version
+from exporter.publish.retention import keep_newest
 from exporter.storage import swap
 from tests.support import needs
 
@@ -176,3 +178,34 @@ def test_exporters_at_once_never_lose_or_mix_versions(tmp_path, version, publish
     for name, text in done.items():
         assert content(tmp_path / name) == text
         assert (tmp_path / name / "manifest").read_text() == f"{name} {text}"
+
+
+def test_the_newest_versions_stay(tmp_path):
+    model = tmp_path / "m"
+    for version in (1, 2, 9, 10):
+        put(model, version)
+    (model / "notes").mkdir()
+    assert keep_newest(model, 2) == [1, 2]
+    assert sorted(path.name for path in model.iterdir()) == ["10", "9", "notes"]
+    assert keep_newest(model, 2) == []
+    with pytest.raises(ValueError, match="0 versions can't be kept"):
+        keep_newest(model, 0)
+
+
+def test_a_version_that_goes_is_no_version_before_its_files_go(tmp_path, monkeypatch):
+    model = tmp_path / "m"
+    for version in (1, 2):
+        put(model, version)
+
+    def killed(path):
+        assert path.parent == model
+        assert path.name.startswith(".staging-")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            keep_newest(model, 1)
+    assert [*versions.find(model)] == [2]
+    put(model, 3)
+    assert sorted(path.name for path in model.iterdir()) == ["2", "3"]
