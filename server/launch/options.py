@@ -132,6 +132,12 @@ class ServerOptions:
     request_log_dir: str = _own_flag(
         "", "directory below which request logs may be written; empty: none are"
     )
+    request_log_file_bytes: int = _own_flag(
+        256 * 2**20, "longest file of a request log; the next one is begun before it gets longer"
+    )
+    request_log_files: int = _own_flag(
+        16, "files of a request log, by their prefix; one more takes the place of the oldest"
+    )
     rest_api_ssl: bool = _own_flag(False, "TLS of --ssl_config_file on the REST port as well")
     tracing: bool = _own_flag(
         False, "send OpenTelemetry's spans by OTLP, as OTEL_… variables of the environment say"
