@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from server.protocol.http2 import frames
 from server.protocol.http2.frames import PREFACE, ErrorCode, frame
 from server.protocol.http2.hpack import NO_TABLE, encode
+from server.protocol.limits import LINGER_S
 from tests.support.http2 import (
     BLOCK,
     END,
@@ -205,6 +206,25 @@ def test_the_last_answer_reaches_a_peer_that_reads_late_and_goes_on_sending():
         assert await peer.until(frames.HEADERS, 1) == END
 
     play(scene, pair=tcp_pair)
+
+
+def test_the_peer_ends_a_drained_connection_after_its_last_answer():
+    async def scene(peer):
+        await peer.send(START + frame(frames.HEADERS, OPEN | 1, 1, HOLD))
+        while not peer.echo.seen:
+            await asyncio.sleep(0.01)
+        peer.connection.drain()
+        ping = await peer.until(frames.PING)
+        await peer.send(frame(frames.PING, frames.ACK, 0, ping))
+        await peer.until(frames.GOAWAY)
+        peer.connection.sender.respond(peer.echo.seen[0].stream, HEAD, b"held", END)
+        await peer.until(frames.DATA, 1)
+        assert await peer.until(frames.HEADERS, 1) == END
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(peer.loop.sock_recv(peer.socket, 1), LINGER_S / 4)
+        assert await peer.receive() == b""  # though not for ever
+
+    play(scene)
 
 
 def exchange(peer, client, bodies):

@@ -18,7 +18,7 @@ from server.protocol.http2.reading import FrameReader
 from server.protocol.http2.requests import Requests
 from server.protocol.http2.sending import Sender
 from server.protocol.http2.stream import Connected, Stream
-from server.protocol.limits import LINGER_BYTES, Limits, Share, Usage
+from server.protocol.limits import LINGER_BYTES, LINGER_S, Limits, Share, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -195,9 +195,10 @@ class Http2Connection(asyncio.Protocol):
             return
         self._requests.last_allowed = self._requests.last
         self.sender.write(frames.go_away(self._requests.last, ErrorCode.NO_ERROR))
+        if not self.streams:
+            self._close_transport()
         for stream in list(self.streams):
             stream.receiver.drain()
-        self._end_if_drained()
 
     def ping(self) -> None:
         """Asks whether the peer is there."""
@@ -322,8 +323,12 @@ class Http2Connection(asyncio.Protocol):
         self._partial = size
 
     def _end_if_drained(self) -> None:
+        """Lets the peer end the connection after its last answer, for a while.
+
+        Envoy drops what it still holds of an answer when the connection under it ends, even well.
+        """
         if self._requests.last_allowed < frames.MAX_STREAM and not self._requests.by_number:
-            self._close_transport()
+            self._loop.call_later(LINGER_S, self._close_transport)
 
     def _close_transport(self) -> None:
         """Ends our half; the peer ends its own once it has read all."""
