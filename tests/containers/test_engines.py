@@ -28,6 +28,7 @@ def test_it_is_the_first_image_and_tensorflow(engine, images, both):
 
 def test_it_serves_versions_that_take_images(engine, stack, both):
     flags = [f"--model={MODEL}", "--num_epochs=0", "--model_path=/models/images"]
+    flags.append("--serving_batch_size=-1")
     stack("run", "--rm", "--no-deps", "exporter", *flags, "--image_signatures", "--noshow_model")
     server = engine.containers.run(
         both.id,
