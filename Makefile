@@ -9,10 +9,10 @@ PYTEST = $(BIN)/python -m pytest -n logical --maxprocesses=4
 FAST = tests/integration/conformance tests/integration/test_client_*.py tests/unit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo web test test-fast test-long test-versions check docs wheel bench up smoke down clean protos
+.PHONY: help demo web test test-fast test-long test-versions check docs wheel bench up smoke down clean protos ci packages cluster cluster-e2e site
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.python:
 	@echo "environment: $(PYTHON) -> $(VENV)"
@@ -59,6 +59,18 @@ check: $(VENV)/.dev  ## lint, format, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+ci:  ## run all that CI runs, on Debian or Ubuntu; installs what is missing
+	.ci/run
+
+packages:  ## install what the tests need of Debian's or Ubuntu's packages
+	.ci/packages
+
+cluster: $(VENV)/.dev  ## apply deploy/ to a Kubernetes API server, where there is one
+	@$(BIN)/python -m scripts.cluster --if-there $(if $(CLUSTER),--kubeconfig $(CLUSTER))
+
+cluster-e2e: $(VENV)/.dev  ## train, publish and serve in the cluster of the kubeconfig CLUSTER, which it changes
+	@$(BIN)/python -m scripts.cluster.end_to_end --kubeconfig "$(CLUSTER)"
+
 # From an empty build/: setuptools would take what an older build left there.
 wheel: $(VENV)/.python  ## build the wheel that `pip install` takes, in dist/
 	rm -rf build/lib
@@ -67,6 +79,15 @@ wheel: $(VENV)/.python  ## build the wheel that `pip install` takes, in dist/
 docs: $(VENV)/.dev  ## write docs/api.md and the table of docs/lowering.md anew
 	@$(BIN)/python -m scripts.api_reference
 	@$(BIN)/python -m scripts.lowering_coverage
+
+.venv-site/.tools: constraints.txt
+	$(PYTHON) -m venv .venv-site
+	.venv-site/bin/python -m pip install --disable-pip-version-check -c constraints.txt mkdocs-material
+	@touch $@
+
+site: .venv-site/.tools  ## write the documentation as a site to build/site/pages
+	@$(PYTHON) scripts/site.py
+	@.venv-site/bin/mkdocs build --quiet
 
 bench: $(VENV)/.dev  ## measure the ratios that the README quotes
 	@$(BIN)/python -m bench
@@ -90,5 +111,5 @@ protos: .venv-protos/.tools  ## regenerate the wire messages from wire/*.proto
 	.venv-protos/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. wire/*.proto
 
 clean:  ## remove the environment, caches and build results
-	rm -rf $(VENV) .venv-oldest .venv-newest .venv-protos web/node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-oldest .venv-newest .venv-protos .venv-site web/node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

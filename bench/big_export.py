@@ -73,6 +73,7 @@ def measure(directory: Path, num_bytes: int, *, verify: bool) -> dict[str, Any]:
     started = time.perf_counter()
     version_dir = export(_func, params, shape, directory / "big", options)
     seconds = time.perf_counter() - started
+    assert isinstance(version_dir, Path)
     peak = _memory("VmHWM") - imports
     return {
         "bytes": len(params) * _LAYER_BYTES,

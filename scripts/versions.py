@@ -41,7 +41,7 @@ TESTS = (
     "tests/integration/test_client_predict.py",
     # Of other packages, which they need.
     "--ignore=tests/unit/test_api_reference.py",
-    "--ignore=tests/unit/test_deploy.py",
+    "--ignore=tests/unit/deploy",
 )
 SHOWN = ("jax", "jaxlib", "flax", "tensorflow", "protobuf", "grpcio", "numpy")
 EXTRAS = "exporter,reuse,server,client,test"

@@ -13,8 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from artifact.buckets.address import Address
 from exporter.commands import export_flags
 from exporter.commands.export_flags import add_arguments
+from exporter.commands.local_version import local_version
 
 if TYPE_CHECKING:
     from exporter.commands.progress import Progress
@@ -53,22 +55,29 @@ def run(args: argparse.Namespace) -> int:
     stages = Progress()
     if not args.generate_model:
         return _test(args, stages)
+    if not isinstance(export_flags.model_dir(args), Path) and (
+        args.keep_versions is not None or not args.retrain
+    ):
+        from exporter.errors import UserError
+
+        raise UserError("--keep_versions and --noretrain are for a --model_path on a disk")
     if not args.retrain and (found := _published(args)) is not None:
         stages.note(f"{found} is published already, nothing to train (--retrain trains again)")
         if args.json:
             print(json.dumps(description.summary(found)))
         return 0
-    _, version_dir, dataset = generate(args, stages)
-    if args.keep_versions is not None:
+    _, published, dataset = generate(args, stages)
+    if args.keep_versions is not None and isinstance(published, Path):
         from exporter.publish.retention import keep_newest
 
-        for version in keep_newest(version_dir.parent, args.keep_versions):
-            stages.note(f"removed {version_dir.with_name(str(version))}")
-    _show(args, version_dir, stages, dataset)
-    if args.json:
-        print(json.dumps(description.summary(version_dir)))
-    elif args.show_model:
-        description.print_version(version_dir)
+        for version in keep_newest(published.parent, args.keep_versions):
+            stages.note(f"removed {published.with_name(str(version))}")
+    with local_version(published) as version_dir:
+        _show(args, version_dir, stages, dataset)
+        if args.json:
+            print(json.dumps(description.summary(version_dir)))
+        elif args.show_model:
+            description.print_version(version_dir)
     return 0
 
 
@@ -80,7 +89,10 @@ def _published(args: argparse.Namespace) -> Path | None:
     from artifact import versions
     from artifact.manifest import Manifest, ManifestError
 
-    found = versions.find(export_flags.model_dir(args))
+    model_dir = export_flags.model_dir(args)
+    if not isinstance(model_dir, Path):
+        return None
+    found = versions.find(model_dir)
     version = max(found, default=0) if args.model_version == "auto" else args.model_version
     if version not in found:
         return None
@@ -91,19 +103,21 @@ def _published(args: argparse.Namespace) -> Path | None:
     return found[version] if {*known.platforms} >= {*args.platforms} else None
 
 
-def generate(args: argparse.Namespace, stages: Progress) -> tuple[Model, Path, Dataset | None]:
+def generate(
+    args: argparse.Namespace, stages: Progress
+) -> tuple[Model, Path | Address, Dataset | None]:
     """Trains or builds a model and publishes a version of it, as the flags say.
 
     Returns:
-        The model, the version's directory, and what it was trained on, if it was.
+        The model, the version's directory or address, and what it was trained on, if it was.
 
     Raises:
         UserError: the flags, the data or the model are no good; see `exporter.export`.
     """
     from exporter.commands.quiet import import_tensorflow
     from exporter.errors import UserError
+    from exporter.publish.destination import of
     from exporter.publish.export import export_model
-    from exporter.publish.numbering import check_version
 
     if not args.build and (args.params or args.name):
         raise UserError("--params and --name are for a model of one's own: pkg.module:build")
@@ -113,19 +127,19 @@ def generate(args: argparse.Namespace, stages: Progress) -> tuple[Model, Path, D
             "exporter.Model with processed={…}"
         )
     options = export_flags.export_options(args)
-    check_version(export_flags.model_dir(args), options.version, overwrite=options.overwrite)
+    of(export_flags.model_dir(args)).check_version(options.version, overwrite=options.overwrite)
     dataset = None if args.build else _load(args, stages)
     model = _own(args, stages) if dataset is None else _trained(args, dataset)
-    version_dir = export_model(
+    published = export_model(
         model,
-        args.model_path / model.name,
+        export_flags.below(args, model.name),
         options,
         stage=stages,
         import_tensorflow=import_tensorflow,
     )
     checked = "" if options.verify else ", not compared with JAX (--notest_savedmodel)"
-    stages.note(f"published {version_dir}{checked}")
-    return model, version_dir, dataset
+    stages.note(f"published {published}{checked}")
+    return model, published, dataset
 
 
 def _load(args: argparse.Namespace, stages: Progress) -> Dataset:
@@ -165,17 +179,28 @@ def _trained(args: argparse.Namespace, dataset: Dataset) -> Model:
 
 def _test(args: argparse.Namespace, stages: Progress) -> int:
     """Tests the version that is there: files, differences from JAX, accuracy on the test images."""
-    from artifact import program, versions
+    from artifact import versions
     from exporter.errors import UserError
+
+    model_dir = export_flags.model_dir(args)
+    if isinstance(model_dir, Address):
+        is_latest = args.model_version == "auto"
+        with local_version(model_dir if is_latest else model_dir / args.model_version) as directory:
+            return _test_version(args, directory, stages)
+    published = versions.find(model_dir)
+    version = max(published, default=1) if args.model_version == "auto" else args.model_version
+    if version not in published:
+        raise UserError(f"{model_dir}: there is no version {version} to test")
+    return _test_version(args, published[version], stages)
+
+
+def _test_version(args: argparse.Namespace, version_dir: Path, stages: Progress) -> int:
+    from artifact import program
     from exporter.inspect import description
     from exporter.training.accuracy import accuracy
     from exporter.verify.published import recheck
 
-    published = versions.find(export_flags.model_dir(args))
-    version = max(published, default=1) if args.model_version == "auto" else args.model_version
-    if version not in published:
-        raise UserError(f"{export_flags.model_dir(args)}: there is no version {version} to test")
-    found = recheck(published[version], stage=stages)
+    found = recheck(version_dir, stage=stages)
     answer = description.comparison(found.manifest, found.parity)
     dataset = None
     if args.model_classifier_layer and not args.build:
@@ -183,16 +208,16 @@ def _test(args: argparse.Namespace, stages: Progress) -> int:
         with stages("measure the accuracy on the test images"):
             (signature, entry), *_ = found.manifest.signatures.items()
             (name,), (output,) = entry.inputs, entry.outputs
-            run_program = program.load(published[version], signature).run
+            run_program = program.load(version_dir, signature).run
             answer["test_accuracy"] = accuracy(
                 lambda images: run_program({name: images})[output], dataset.test
             )
-        _show(args, published[version], stages, dataset)
+        _show(args, version_dir, stages, dataset)
     if args.json:
         print(json.dumps(answer))
         return 0
     if args.show_model:
-        description.print_version(published[version])
+        description.print_version(version_dir)
     description.print_comparison(found.manifest, found.parity)
     if dataset is not None:
         print(f"accuracy on {len(dataset.test)} test images: {answer['test_accuracy']:.2%}")
@@ -204,6 +229,9 @@ def _show(
 ) -> None:
     """Draws real images with the version's inferences and its confusions, where asked for."""
     if not args.show_images:
+        return
+    if isinstance(args.model_path, Address):
+        stages.note("no images drawn: they would stand beside the version, in the bucket")
         return
     if dataset is None or not args.model_classifier_layer:
         stages.note("no images drawn: that takes a classifier that was trained here")

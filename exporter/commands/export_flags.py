@@ -7,7 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter.commands.flags import FlagParser, listed
+from artifact.buckets.address import Address
+from artifact.buckets.errors import AddressError
+from exporter.commands.flags import FlagParser, directory_or_address, listed
+from exporter.errors import UserError
 
 if TYPE_CHECKING:
     from artifact.manifest import Tolerance
@@ -52,10 +55,10 @@ def _add_model_arguments(parser: FlagParser) -> None:
     )
     add(
         "--model_path",
-        type=Path,
+        type=directory_or_address,
         default=Path("models"),
         metavar="DIR",
-        help="directory of all models (default: %(default)s)",
+        help="directory of all models, or s3://, gs://, hf:// (default: %(default)s)",
     )
     add(
         "--model_version",
@@ -217,17 +220,28 @@ def train_options(args: argparse.Namespace, definition: ModelDefinition) -> Trai
     )
 
 
-def model_dir(args: argparse.Namespace) -> Path:
+def model_dir(args: argparse.Namespace) -> Path | Address:
     """Where the versions of the model are that the flags name."""
     if args.build:
         from exporter.model.build import default_name
 
-        return Path(args.model_path) / (args.name or default_name(args.build))
+        return below(args, args.name or default_name(args.build))
     from exporter.training import models
 
     definition = models.get(args.model)
     name = definition.exported_name(with_classifier=args.model_classifier_layer)
-    return Path(args.model_path) / name
+    return below(args, name)
+
+
+def below(args: argparse.Namespace, name: str) -> Path | Address:
+    """Where the versions of a model of that name are."""
+    try:
+        place: Path | Address = args.model_path / name
+    except AddressError as error:
+        raise UserError(
+            f"{args.model_path}: {name!r} can't be a model's name there: {error}"
+        ) from None
+    return place
 
 
 def _version(text: str) -> int | str:

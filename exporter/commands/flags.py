@@ -10,6 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from artifact.buckets.address import Address, is_address
+from artifact.buckets.errors import AddressError
+
 _TRUE = ("true", "t", "yes", "y", "1")
 _FALSE = ("false", "f", "no", "n", "0")
 
@@ -31,11 +34,11 @@ class FlagParser(argparse.ArgumentParser):
             help=f"{help} (default: %(default)s)",
         )
 
-    def add_version_dir(self) -> None:
+    def add_version_dir(self, kind: Callable[[str], Any] = Path) -> None:
         """Adds the place of a published version, to be read by `artifact.versions.resolve`."""
         self.add_argument(
             "version_dir",
-            type=Path,
+            type=kind,
             metavar="DIR",
             help="<base>/<model>/<version>, or <base>/<model> for its latest version",
         )
@@ -86,6 +89,14 @@ class _Boolean(argparse.Action):
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
         setattr(namespace, self.dest, option_string == self.option_strings[0])
+
+
+def directory_or_address(text: str) -> Path | Address:
+    """A flag's type: a directory, or an address in a bucket."""
+    try:
+        return Address.parse(text) if is_address(text) else Path(text)
+    except AddressError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def listed(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:

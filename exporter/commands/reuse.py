@@ -77,9 +77,12 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--nogenerate_model: the gradients' comparison needs the model in JAX")
     if args.save_network is not None and args.save_network.exists():
         raise UserError(f"{args.save_network} exists; choose another --save_network")
+    if not isinstance(args.model_path, Path):
+        raise UserError(f"--model_path {args.model_path}: this command needs a directory")
     stages = Progress()
     model, version_dir, dataset = export_command.generate(args, stages)
     assert dataset is not None
+    assert isinstance(version_dir, Path)
     images = dataset.test.examples(16).inputs
 
     from exporter.formats.keras import gradients, saving, training

@@ -10,11 +10,12 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
+from artifact.buckets.address import Address
 from exporter.convert.xla import target
-from exporter.errors import CheckFailed, UserError
+from exporter.errors import CheckFailed
 from exporter.model import Model, PyTree, checks
 from exporter.model.from_function import model_from_function
-from exporter.publish import numbering
+from exporter.publish import destination
 from exporter.publish.options import AUTO, ExportOptions
 from exporter.verify.check import check
 from exporter.verify.process import check_platforms, reloader
@@ -32,11 +33,11 @@ def export(
     func: Callable[[PyTree, PyTree], PyTree],
     params: PyTree,
     example_inputs: PyTree,
-    model_dir: str | Path,
+    model_dir: str | Path | Address,
     options: ExportOptions | None = None,
     *,
     stage: Stage = no_stage,
-) -> Path:
+) -> Path | Address:
     """Exports a function with its parameters as the next version of a model.
 
     The version is compared with JAX in a fresh process before it appears. By default it takes any
@@ -52,29 +53,31 @@ def export(
             `TensorSpec`s, in the structure that `func` takes. The leading axis of the first array
             or shape is taken for the batch, and of all others that are as long; `TensorSpec`s say
             themselves what is open. Arrays are kept in the version, with JAX's answers to them.
-        model_dir: The model's directory; its name is the model's.
+        model_dir: The model's directory, or its address in a bucket (`s3://bucket/models/mine`,
+            `gs://`, `hf://`); its name is the model's.
         options: How; see `ExportOptions`.
         stage: Shows progress.
 
     Returns:
-        The version's directory, `<model_dir>/<version>`.
+        The version's directory or address, `<model_dir>/<version>`.
 
     Raises:
-        UserError: the function can't be exported, the version exists, or the disk is full.
+        UserError: the function can't be exported, the version exists, the disk is full, or the
+            bucket can't be written.
         CheckFailed: an output differs from JAX's; nothing was published.
     """
-    model = model_from_function(_name(model_dir), func, params, example_inputs)
+    model = model_from_function(destination.of(model_dir).name, func, params, example_inputs)
     return export_model(model, model_dir, options, stage=stage)
 
 
 def export_model(
     model: Model,
-    model_dir: str | Path,
+    model_dir: str | Path | Address,
     options: ExportOptions | None = None,
     *,
     stage: Stage = no_stage,
     import_tensorflow: Callable[[], None] | None = None,
-) -> Path:
+) -> Path | Address:
     """Exports a model, of several signatures maybe, as its next version; else as `export`.
 
     Example:
@@ -82,23 +85,24 @@ def export_model(
 
     Args:
         model: The functions, their parameters and the specs of their inputs.
-        model_dir: The model's directory; its name is the model's, whatever `model` says.
+        model_dir: The model's directory or address; its name is the model's, whatever `model` says.
         options: How; see `ExportOptions`.
         stage: Shows progress.
         import_tensorflow: Called when TensorFlow is needed; the command line imports it without
             its greetings.
 
     Returns:
-        The version's directory, `<model_dir>/<version>`.
+        The version's directory or address, `<model_dir>/<version>`.
 
     Raises:
-        UserError: the model can't be exported, the version exists, or the disk is full.
+        UserError: the model can't be exported, the version exists, the disk is full, or the
+            bucket can't be written.
         CheckFailed: an output differs from JAX's; nothing was published.
     """
     options = options or ExportOptions()
-    directory = Path(model_dir)
-    model = replace(model, name=_name(model_dir))
-    numbering.check_version(directory, options.version, overwrite=options.overwrite)
+    place = destination.of(model_dir)
+    model = replace(model, name=place.name)
+    place.check_version(options.version, overwrite=options.overwrite)
     target.get(options.target)
     checks.check(model)
     if options.verify:
@@ -109,12 +113,12 @@ def export_model(
         with stage("start TensorFlow"):
             (import_tensorflow or _import_tensorflow)()
             from exporter.publish.version import write
-        staged = stack.enter_context(numbering.staged_version(directory))
+        staged = stack.enter_context(place.staged_version())
         with stage("convert to a SavedModel"):
             manifest, unpublished = write(model, staged, options)
         if process is not None:
             is_auto = options.version == AUTO
-            number = numbering.next_version(directory) if is_auto else options.version
+            number = place.next_version() if is_auto else options.version
             label = f"{model.name}/{number}"
             with stage("compare with JAX in a fresh process"):
                 try:
@@ -123,7 +127,7 @@ def export_model(
                     raise CheckFailed(f"{error}; nothing was published") from None
                 manifest = replace(manifest, parity=parity)
         with stage("publish"):
-            return numbering.publish(
+            return place.publish(
                 staged,
                 options.version,
                 overwrite=options.overwrite,
@@ -138,10 +142,3 @@ def _import_tensorflow() -> None:
     for name in os.environ.keys() - before.keys():
         del os.environ[name]
     os.environ.update(before)
-
-
-def _name(model_dir: str | Path) -> str:
-    name = Path(model_dir).absolute().name
-    if not name:
-        raise UserError(f"{model_dir}: give the model a directory of its own, such as models/mine")
-    return name

@@ -25,13 +25,21 @@ def check_version(model_dir: Path, version: int | str, *, overwrite: bool) -> No
     Raises:
         UserError: it exists and isn't to be overwritten, or is no version.
     """
-    if version == AUTO:
-        return
-    if not isinstance(version, int) or version < 0 or versions.parse(str(version)) is None:
-        raise UserError(f"version {version!r} is neither a number from 0 to 2^63-1 nor {AUTO!r}")
-    existing = versions.find(model_dir).get(version)
+    check_number(version)
+    existing = None if version == AUTO else versions.find(model_dir).get(int(version))
     if existing is not None and not overwrite:
         raise _exists(existing)
+
+
+def check_number(version: int | str) -> None:
+    """Checks that a version is one.
+
+    Raises:
+        UserError: it is neither a number that servers take nor `"auto"`.
+    """
+    is_number = isinstance(version, int) and version >= 0
+    if version != AUTO and not (is_number and versions.parse(str(version)) is not None):
+        raise UserError(f"version {version!r} is neither a number from 0 to 2^63-1 nor {AUTO!r}")
 
 
 def next_version(model_dir: Path) -> int:

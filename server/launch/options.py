@@ -31,7 +31,7 @@ class ServerOptions:
     rest_api_timeout_in_ms: int = _flag(30000, "longest time for an answer by REST")
     grpc_socket_path: str = _flag("", "unix socket of the gRPC API")
     model_name: str = _flag("default", "name of the model, without --model_config_file")
-    model_base_path: str = _flag("", "directory of the model's versions")
+    model_base_path: str = _flag("", "directory of the model's versions, or gs://, s3://, hf://")
     model_config_file: str = _flag("", "text-format ModelServerConfig naming several models")
     model_config_file_poll_wait_seconds: int = _flag(
         0, "interval between looks at the config file; 0: only at start"
@@ -102,6 +102,16 @@ class ServerOptions:
     compilation_cache_dir: str = _own_flag(
         "~/.cache/jax-serving-stack/xla",
         "directory that keeps compiled programs for a restart; empty: none",
+    )
+    bucket_cache_dir: str = _own_flag(
+        "~/.cache/jax-serving-stack/versions",
+        "directory that keeps versions of buckets for a restart; nobody else may write there",
+    )
+    bucket_cache_bytes: int = _own_flag(
+        20 * 2**30, "bytes of versions that it keeps; what was longest unused goes first"
+    )
+    bucket_poll_wait_seconds: float = _own_flag(
+        15.0, "least time between two looks at a model's folder in a bucket"
     )
     drain_seconds: float = _own_flag(30.0, "longest time to answer what is under way on SIGTERM")
     transport: str = _own_flag(

@@ -18,6 +18,7 @@ from server.loading.loader import Loader
 from server.models import model_config
 from server.models.model_config import ModelConfig
 from server.models.repository import RepositoryOptions
+from server.models.storage.bucket_options import BucketOptions
 from server.models.version import Retries
 from server.protocol.grpc.server import GrpcOptions
 from server.protocol.guard import Guard, Token
@@ -156,6 +157,11 @@ def _repository(options: ServerOptions) -> RepositoryOptions:
         labels_for_unavailable=options.allow_version_labels_for_unavailable_models,
         tflite=options.prefer_tflite_model,
         request_log_dir=_request_log_dir(options),
+        buckets=BucketOptions(
+            Path(options.bucket_cache_dir).expanduser(),
+            options.bucket_cache_bytes,
+            options.bucket_poll_wait_seconds,
+        ),
     )
 
 

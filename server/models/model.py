@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from artifact.buckets.address import Address
 from server.models.model_config import ModelConfig
 from server.models.servable import Servable
 from server.models.version import Version, VersionState
@@ -28,7 +29,7 @@ class ServedModel:
         self.versions: dict[int, Version] = {}
         self.moved: list[Version] = []
         self.found: Mapping[int, Path] = {}
-        self.unreadable: Path | None = None
+        self.unreadable: Path | Address | None = None
         self.available: dict[int, Servable] = {}
         self.latest: Servable | None = None
 

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from google.protobuf import text_format
 
+from artifact.buckets.address import Address, is_address
+from artifact.buckets.errors import BucketError
+from artifact.buckets.store import check_installed
 from server.errors import Code, ServingError, invalid
 from wire import serving_pb2 as pb
 
@@ -55,14 +58,14 @@ class Switch:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """One model: its name in requests, its directory, its versions and their labels.
+    """One model: its name in requests, where it is, its versions and their labels.
 
     Attributes:
         logging: None where requests aren't logged.
     """
 
     name: str
-    base_path: Path
+    base_path: Path | Address
     policy: VersionPolicy = VersionPolicy()
     labels: Mapping[str, int] = field(default_factory=dict)
     logging: RequestLogging | None = None
@@ -138,8 +141,27 @@ def from_message(config: pb.ModelServerConfig) -> list[ModelConfig]:
     return list(models.values())
 
 
-def base_path(text: str) -> Path:
-    """Returns the directory that a base path names.
+def base_path(text: str) -> Path | Address:
+    """Returns the directory, or the folder in a bucket, that a base path names.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, it is none; FAILED_PRECONDITION, what reads it is missing.
+    """
+    if not is_address(text):
+        return local_path(text)
+    try:
+        address = Address.parse(text)
+    except BucketError as error:
+        raise invalid(f"base path: {error}") from None
+    try:
+        check_installed(address)
+    except BucketError as error:
+        raise ServingError(Code.FAILED_PRECONDITION, f"base path {error}") from None
+    return address
+
+
+def local_path(text: str) -> Path:
+    """Returns the directory or file that a path names.
 
     Raises:
         ServingError: it is on another machine.
@@ -147,8 +169,8 @@ def base_path(text: str) -> Path:
     local = text.removeprefix("file://")
     if scheme := re.match(r"[a-z][a-z0-9+.-]*://", local):
         raise invalid(
-            f"base path {text}: {scheme[0]} isn't read by this server; mount the bucket "
-            "(gcsfuse, mount-s3) or copy it (gsutil rsync, aws s3 sync) and name that directory"
+            f"{scheme[0]} isn't read or written by this server; of models, gs://, s3:// and hf:// "
+            "are. Mount what it names, or copy it, and name that directory"
         )
     return Path(local)
 
@@ -207,7 +229,7 @@ def _logging(entry: pb.ModelConfig) -> RequestLogging | None:
     rate = entry.logging_config.sampling_config.sampling_rate
     if not 0 <= rate <= 1:
         raise invalid(f"Model {entry.name}: sampling_rate {rate:g} isn't within 0 and 1")
-    return RequestLogging(rate, str(base_path(collector.filename_prefix)))
+    return RequestLogging(rate, str(local_path(collector.filename_prefix)))
 
 
 def _policy(message: pb.ServableVersionPolicy) -> VersionPolicy:

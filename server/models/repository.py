@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from server.errors import Code, ServingError, invalid
-from server.models import discovery, memory, model_config, priority, switches, threads
+from server.models import memory, model_config, priority, switches, threads
 from server.models.discovery import Seen
 from server.models.model import ServedModel
 from server.models.model_config import ModelConfig
 from server.models.scan import Place, Scan
 from server.models.servable import Servable
+from server.models.storage.bucket_options import BucketOptions
+from server.models.storage.storage import Storage
 from server.models.threads import Loads
 from server.models.version import Load, Retries, Version, VersionState
 
@@ -38,6 +40,7 @@ class RepositoryOptions:
         request_log_dir: Below which request logs may be written; None: nowhere.
         scan_patience_s: Within which a look at a base path must end, or others don't wait for it.
         load_patience_s: The same of a load.
+        buckets: How versions in buckets are kept; None: none are served.
     """
 
     retries: Retries = field(default_factory=Retries)
@@ -47,6 +50,7 @@ class RepositoryOptions:
     request_log_dir: Path | None = None
     scan_patience_s: float = 5.0
     load_patience_s: float = 600.0
+    buckets: BucketOptions | None = None
 
 
 class Repository:
@@ -54,14 +58,15 @@ class Repository:
 
     def __init__(self, load: Load, options: RepositoryOptions = RepositoryOptions()) -> None:
         """Takes the function that loads a version, called on threads of the repository."""
-        self._load = load
         self._options = options
+        self._storage = Storage(options.buckets, tflite=options.tflite)
+        self._load = self._storage.loading(load)
         self._models: dict[str, ServedModel] = {}
         self._removed: dict[str, ServedModel] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._loads = Loads(options.load_threads, options.load_patience_s)
         self._preparations = asyncio.Semaphore(1)
-        self._scan = Scan(self._look_at, options.scan_patience_s)
+        self._scan = Scan(self._storage.look, options.scan_patience_s)
         self._lock = asyncio.Lock()
         self._unloads: set[asyncio.Task[None]] = set()
         self._is_closing = False
@@ -220,9 +225,6 @@ class Repository:
             places[config.name] = Place(config.base_path, failed)
         found = await self._scan(places.values())
         return {name: found[place] for name, place in places.items() if place in found}
-
-    def _look_at(self, place: Place) -> Seen:
-        return discovery.look(place.path, place.failed, tflite=self._options.tflite)
 
     def _update(self, model: ServedModel, seen: Seen) -> None:
         if seen.versions is not None and not seen.versions and model.found:

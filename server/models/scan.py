@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from artifact.buckets.address import Address
 from server.models import threads
 from server.models.discovery import Seen
 
@@ -24,7 +25,7 @@ class Place:
         failed: Directories of versions that couldn't be loaded: have their files changed?
     """
 
-    path: Path
+    path: Path | Address
     failed: tuple[Path, ...] = ()
 
 
@@ -53,7 +54,7 @@ class Scan:
         """Takes what looks at one place, and the seconds that it may take."""
         self._look = look
         self._patience_s = patience_s
-        self._hanging: set[Path] = set()
+        self._hanging: set[Path | Address] = set()
 
     async def __call__(self, places: Iterable[Place]) -> dict[Place, Seen]:
         """Returns what was seen; places that couldn't be seen in time are left out."""
@@ -85,7 +86,7 @@ class Scan:
                 if turn.current is not None:
                     logger.warning(
                         "%s: looking at it has taken %g s; what is loaded from there stays, "
-                        "nothing new is seen until the disk answers",
+                        "nothing new is seen until it answers",
                         turn.current.path, self._patience_s,
                     )  # fmt: skip
                     self._hanging.add(turn.current.path)
@@ -98,7 +99,7 @@ class Scan:
     def _tell(self, turn: _Turn, place: Place, seen: Seen) -> None:
         if turn.is_over and place.path in self._hanging:
             self._hanging.discard(place.path)
-            logger.warning("%s: the disk answers again", place.path)
+            logger.warning("%s: it answers again", place.path)
         turn.results.put_nowait((place, seen))
 
     def _end(self, turn: _Turn, done: asyncio.Future[None]) -> None:

@@ -63,7 +63,7 @@ def test_a_place_that_hangs_is_left_out_once_and_seen_again_when_it_answers(capl
         disk.go.set()
         while "b" not in found(await scan(places("b"))):
             await asyncio.sleep(0.01)
-        assert caplog.records[-1].message == "b: the disk answers again"
+        assert caplog.records[-1].message == "b: it answers again"
 
     asyncio.run(asyncio.wait_for(test(), 30))
 

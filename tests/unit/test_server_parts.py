@@ -201,8 +201,13 @@ def test_descriptors_have_official_names_and_the_same_bytes():
 @pytest.mark.parametrize(
     ("entry", "problem"),
     [
-        ('base_path: "gs://bucket/m"', "gs:// isn't read by this server; mount the bucket"),
-        ('base_path: "s3://bucket/m"', "s3:// isn't read by this server; mount the bucket"),
+        ('base_path: "hdfs://host/m"', "hdfs:// isn't read or written by this server"),
+        ('base_path: "s3://key:secret@bucket/m"', "credentials belong into the environment"),
+        (
+            'base_path: "/m" logging_config { log_collector_config { filename_prefix: "s3://b/l" } '
+            "sampling_config { sampling_rate: 1 } }",
+            "s3:// isn't read or written by this server",
+        ),
         (
             'base_path: "/m" logging_config { log_collector_config { type: "bigquery" } }',
             "Cannot find LogCollector::Factory for type: bigquery",

@@ -1,0 +1,1 @@
+"""Applies the manifests of deploy/ to a Kubernetes API server."""

@@ -1,0 +1,1 @@
+"""Where versions are: in directories, or in buckets and on the hub."""
