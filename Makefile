@@ -9,7 +9,7 @@ PYTEST = $(BIN)/python -m pytest -n logical --maxprocesses=4
 FAST = tests/integration/conformance tests/integration/test_client_*.py tests/unit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo web test test-fast test-long test-versions check docs wheel bench up down clean protos ci packages cluster cluster-e2e site
+.PHONY: help demo web test test-fast test-long test-versions check docs wheel bench up smoke down clean protos ci packages cluster cluster-e2e site
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,11 +92,14 @@ site: .venv-site/.tools  ## write the documentation as a site to build/site/page
 bench: $(VENV)/.dev  ## measure the ratios that the README quotes
 	@$(BIN)/python -m bench
 
-up:  ## start the container stack (needs a Docker engine)
-	docker compose up --build
+up:  ## train where needed, serve in containers with what this machine can run, and check (Docker)
+	@scripts/stack up
 
-down:  ## stop the container stack
-	docker compose --profile '*' down
+smoke:  ## check the running container stack: predict over REST and gRPC, compare with JAX
+	@scripts/stack check
+
+down:  ## stop and remove the container stack, whatever its profile; the models stay
+	@scripts/stack down
 
 # With the oldest protobuf that pyproject.toml allows: its messages load in newer ones, too.
 .venv-protos/.tools: constraints-oldest.txt

@@ -1,6 +1,7 @@
 """Print what an image installs: extras of pyproject.toml, without what an image has no use for.
 
 python3 docker/requirements.py server tracing >requirements.txt
+python3 docker/requirements.py exporter:tensorflow    # of that extra, this alone
 """
 
 import re
@@ -26,16 +27,23 @@ SWAPPED = {
 
 
 def requirements(extras: Sequence[str], pyproject: Path) -> list[str]:
-    """The requirement lines of some extras for an image."""
+    """The requirement lines of some extras for an image, or of one package in an extra."""
     project = tomllib.loads(pyproject.read_text())["project"]
     lines = []
-    wanted = [line for extra in extras for line in project["optional-dependencies"][extra]]
-    for line in project["dependencies"] + wanted:
-        name = re.match(r"[\w.-]+", line)[0]
+    wanted = list(project["dependencies"])
+    for extra, _, package in (name.partition(":") for name in extras):
+        of_extra = project["optional-dependencies"][extra]
+        wanted += [line for line in of_extra if not package or _name(line) == package]
+    for line in wanted:
+        name = _name(line)
         if name not in LEFT_OUT:
             bounds = line.removeprefix(name)
             lines += [form.format(bounds=bounds) for form in SWAPPED.get(name, [line])]
     return lines
+
+
+def _name(line: str) -> str:
+    return re.match(r"[\w.-]+", line)[0]
 
 
 if __name__ == "__main__":

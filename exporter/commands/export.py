@@ -55,7 +55,23 @@ def run(args: argparse.Namespace) -> int:
     stages = Progress()
     if not args.generate_model:
         return _test(args, stages)
+    if not isinstance(export_flags.model_dir(args), Path) and (
+        args.keep_versions is not None or not args.retrain
+    ):
+        from exporter.errors import UserError
+
+        raise UserError("--keep_versions and --noretrain are for a --model_path on a disk")
+    if not args.retrain and (found := _published(args)) is not None:
+        stages.note(f"{found} is published already, nothing to train (--retrain trains again)")
+        if args.json:
+            print(json.dumps(description.summary(found)))
+        return 0
     _, published, dataset = generate(args, stages)
+    if args.keep_versions is not None and isinstance(published, Path):
+        from exporter.publish.retention import keep_newest
+
+        for version in keep_newest(published.parent, args.keep_versions):
+            stages.note(f"removed {published.with_name(str(version))}")
     with local_version(published) as version_dir:
         _show(args, version_dir, stages, dataset)
         if args.json:
@@ -63,6 +79,28 @@ def run(args: argparse.Namespace) -> int:
         elif args.show_model:
             description.print_version(version_dir)
     return 0
+
+
+def _published(args: argparse.Namespace) -> Path | None:
+    """The version that there is for what the flags ask for; None where there is none.
+
+    It is the newest, or the one that is named, and it runs on all the platforms that are named.
+    """
+    from artifact import versions
+    from artifact.manifest import Manifest, ManifestError
+
+    model_dir = export_flags.model_dir(args)
+    if not isinstance(model_dir, Path):
+        return None
+    found = versions.find(model_dir)
+    version = max(found, default=0) if args.model_version == "auto" else args.model_version
+    if version not in found:
+        return None
+    try:
+        known = Manifest.read(found[version])
+    except (OSError, ManifestError):  # a version of other origin, or a broken one
+        return None
+    return found[version] if {*known.platforms} >= {*args.platforms} else None
 
 
 def generate(

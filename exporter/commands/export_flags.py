@@ -150,6 +150,17 @@ def _add_export_arguments(parser: FlagParser) -> None:
         help="publish although an output is NaN or infinite at all inputs that are compared",
     )
     parser.add_boolean("overwrite", default=False, help="replace the version if it exists")
+    parser.add_boolean(
+        "retrain",
+        default=True,
+        help="export although there is a version for the --platforms; --noretrain: leave it so",
+    )
+    add(
+        "--keep_versions",
+        type=_positive,
+        metavar="N",
+        help="remove all but the N newest versions once the new one is published (default: none)",
+    )
 
 
 def export_options(args: argparse.Namespace) -> ExportOptions:
@@ -235,6 +246,13 @@ def below(args: argparse.Namespace, name: str) -> Path | Address:
 
 def _version(text: str) -> int | str:
     return text if text == "auto" else _count(text)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is less than 1")
+    return number
 
 
 def _count(text: str) -> int:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 examples:
-  python -m exporter stack up                         # the tensorflow/serving image
+  python -m exporter stack up                         # the server that this engine can run
   python -m exporter stack up --server embedded       # this project's server; nothing is pulled
   python -m exporter stack status --json
   python -m exporter stack logs model-server
@@ -56,9 +56,10 @@ def add_arguments(parser: FlagParser) -> None:
     add("--project", help="name of the stack (default: the file's)")
     add(
         "--server",
-        choices=tuple(_SERVERS),
-        default="official",
-        help="up: the tensorflow/serving image, or this project's (default: %(default)s)",
+        choices=("auto", *_SERVERS),
+        default="auto",
+        help="up: the tensorflow/serving image, or this project's; auto: the first that this "
+        "engine can run (default: %(default)s)",
     )
     for flag, (variable, text) in _VARIABLES.items():
         kind = int if flag in _NUMBERS else str
@@ -78,9 +79,16 @@ def run(args: argparse.Namespace) -> int:
         if (value := getattr(args, flag)) is not None
     }
     file = stacks.read(args.compose_file, settings)
-    stack = stacks.Stack(stacks.connect(), args.project or file.project)
+    client = stacks.connect()
+    stack = stacks.Stack(client, args.project or file.project)
     if args.action == "up":
-        _up(stack, file, args.server)
+        server = args.server
+        if server == "auto":
+            image = file.service(_SERVERS["official"]).image
+            why_not = stacks.can_run(client, image)
+            server = "embedded" if why_not else "official"
+            print(f"the {server} model server: {why_not or f'this engine has {image}'}")
+        _up(stack, file, server)
     elif args.action == "status":
         found = stack.status()
         if args.json:
@@ -97,7 +105,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _up(stack: Stack, file: ComposeFile, server: str) -> None:
     exporter = file.service("exporter")
-    stack.up(exporter, file.service(_SERVERS[server]), print)
+    chosen = file.service(_SERVERS[server])
+    others = [name for name in _SERVERS.values() if name != chosen.name]
+    stack.up(exporter, chosen, print, instead_of=[*others, "model-server-gpu"])
     found = stack.status()
     _print_status(found)
     ports = [port.partition("->") for status in found for port in status.ports]

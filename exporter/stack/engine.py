@@ -34,6 +34,27 @@ def connect() -> DockerClient:
     return client
 
 
+def can_run(client: DockerClient, image: str, architecture: str = "amd64") -> str:
+    """Tells why the engine can't run an image of one architecture; empty where it can.
+
+    An image that isn't here is pulled.
+    """
+    from docker.errors import APIError, ImageNotFound
+
+    own = {"x86_64": "amd64", "aarch64": "arm64"}
+    found = client.info()["Architecture"]
+    if own.get(found, found) != architecture:
+        return f"this engine is {found}, {image} is {architecture} alone"
+    try:
+        client.images.get(image)
+    except ImageNotFound:
+        try:
+            client.images.pull(image)
+        except APIError:
+            return f"{image} can't be pulled"
+    return ""
+
+
 def ensure_image(client: DockerClient, service: Service) -> None:
     """Sees to it that a service's image is here; pulls it if it isn't one of this project's.
 

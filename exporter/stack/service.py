@@ -29,6 +29,7 @@ class Mount:
         target: Path in the container.
         read_only: Whether the container can't write there.
         no_copy: Whether a new volume stays empty, whatever the image has there.
+        relabel: Whether SELinux is to let all containers see a path on the host.
     """
 
     source: str
@@ -36,6 +37,7 @@ class Mount:
     target: str
     read_only: bool = False
     no_copy: bool = False
+    relabel: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Service:
     Attributes:
         name: In the Compose file.
         image: Its name.
-        is_built: Whether Compose builds the image; others are pulled.
+        is_built: Whether the image is built, and never pulled.
         command: Words behind the image's entry point.
         mounts: Volumes and folders.
         aliases: Names in the stack's network, beside the service's own.
@@ -96,7 +98,7 @@ def translate(
     return Service(
         name,
         found.pop("image"),
-        "build" in definition,
+        found.pop("pull_policy", "") not in ("always", "missing") and "build" in definition,
         found.pop("command", ()),
         found.pop("volumes", ()),
         found.pop("networks", ()),
@@ -176,13 +178,13 @@ def _mount(text: str, folder: Path, volumes: Collection[str]) -> Mount:
     target, *modes = rest
     words = set(modes[0].split(",")) if modes else set()
     is_volume = not source.startswith((".", "/", "~"))
-    if words - ({"ro", "rw", "nocopy"} if is_volume else {"ro", "rw"}):
+    if words - ({"ro", "rw", "nocopy"} if is_volume else {"ro", "rw", "z"}):
         raise ValueError(f"{text!r}: {modes[0]!r} is not known to the SDK's stack")
     if not is_volume:
         source = str((folder / Path(source).expanduser()).resolve())
     elif source not in volumes:
         raise ValueError(f"{text!r}: the file declares no volume {source}")
-    return Mount(source, is_volume, target, "ro" in words, "nocopy" in words)
+    return Mount(source, is_volume, target, "ro" in words, "nocopy" in words, "z" in words)
 
 
 def _networks(value: Any) -> tuple[str, ...]:
@@ -219,12 +221,14 @@ def _nanoseconds(value: Any) -> int:
 _READERS: dict[str, Callable[[Any], Any]] = {
     "cap_drop": lambda value: list(_texts(value)),
     "command": _command,
+    "entrypoint": lambda value: list(_command(value)),
     "healthcheck": _health_check,
     "image": _text,
     "init": _boolean,
     "mem_limit": _size,
     "networks": _networks,
     "pids_limit": _integer,
+    "pull_policy": _text,
     "ports": _ports,
     "read_only": _boolean,
     "restart": _restart,

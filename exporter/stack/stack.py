@@ -7,7 +7,7 @@ and what `docker compose up` started is seen here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 from exporter.errors import CheckFailed, UserError
@@ -36,13 +36,21 @@ class Stack:
         self._project = project
         self._ready_timeout_s = ready_timeout_s
 
-    def up(self, exporter: Service, server: Service, show: Callable[[str], None]) -> None:
+    def up(
+        self,
+        exporter: Service,
+        server: Service,
+        show: Callable[[str], None],
+        *,
+        instead_of: Collection[str] = (),
+    ) -> None:
         """Publishes a version and starts the server, or leaves it to a running one to pick it up.
 
         Args:
             exporter: Ends by itself.
             server: Checks its own health.
             show: Gets the exporter's output, line by line.
+            instead_of: Other services that would have the server's ports; they are removed.
 
         Raises:
             UserError: an image isn't there and can't be pulled, or a port is taken.
@@ -54,6 +62,8 @@ class Stack:
         for name in {m.source for s in (exporter, server) for m in s.mounts if m.is_volume}:
             self._ensure_volume(name)
         self._export(exporter, show)
+        for name in instead_of:
+            self._remove(name)
         self._wait_until_ready(self._ensure_running(server))
 
     def status(self) -> list[ContainerStatus]:
@@ -165,7 +175,13 @@ class Stack:
                 labels=labels,
                 network=self._network,
                 networking_config={self._network: endpoint},
-                mounts=[self._mount(mount) for mount in service.mounts],
+                mounts=[self._mount(mount) for mount in service.mounts if not mount.relabel],
+                # A label for SELinux can be asked for in this form alone.
+                volumes=[
+                    f"{mount.source}:{mount.target}:{'ro' if mount.read_only else 'rw'},z"
+                    for mount in service.mounts
+                    if mount.relabel
+                ],
                 **service.settings,
             )
         except APIError as error:

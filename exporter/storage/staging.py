@@ -47,7 +47,7 @@ def staged_directory(parent: Path) -> Iterator[Path]:
     parent.mkdir(parents=True, exist_ok=True)
     with locked(parent):
         _remove_stale(parent)
-        directory = parent / f"{PREFIX}{secrets.token_hex(6)}"
+        directory = staging_name(parent)
         directory.mkdir()
         lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -56,6 +56,11 @@ def staged_directory(parent: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(directory, ignore_errors=True)
         os.close(lock)
+
+
+def staging_name(parent: Path) -> Path:
+    """Returns a new name in a directory that nobody takes for the real thing, and writers clear."""
+    return parent / f"{PREFIX}{secrets.token_hex(6)}"
 
 
 def place(staged: Path, target: Path) -> None:

@@ -48,6 +48,11 @@ class ServerOptions:
     allow_version_labels_for_unavailable_models: bool = _flag(
         False, "let labels point at versions that aren't there"
     )
+    grpc_max_threads: int = _flag(
+        0,
+        "one more than calls run by gRPC at a time, others get RESOURCE_EXHAUSTED; 0: no limit "
+        "(TensorFlow Serving: 4 x cores)",
+    )
     grpc_channel_arguments: str = _flag("", "comma-separated key=value for the gRPC server")
     enable_serialization_as_tensor_content: bool = _flag(
         False, "answer Predict in tensor_content rather than in typed fields"
@@ -137,6 +142,12 @@ class ServerOptions:
     request_log_dir: str = _own_flag(
         "", "directory below which request logs may be written; empty: none are"
     )
+    request_log_file_bytes: int = _own_flag(
+        256 * 2**20, "longest file of a request log; the next one is begun before it gets longer"
+    )
+    request_log_files: int = _own_flag(
+        16, "files of a request log, by their prefix; one more takes the place of the oldest"
+    )
     rest_api_ssl: bool = _own_flag(False, "TLS of --ssl_config_file on the REST port as well")
     tracing: bool = _own_flag(
         False, "send OpenTelemetry's spans by OTLP, as OTEL_… variables of the environment say"
@@ -154,7 +165,6 @@ UNSUPPORTED = {
     "tensorflow_session_config_file": "use the parallelism flags",
     "per_process_gpu_memory_fraction": "GPU memory is the runtime's matter",
     "use_alts_credentials": "use --ssl_config_file",
-    "grpc_max_threads": "one event loop serves all calls",
     "remove_unused_fields_from_bundle_metagraph": "they are never kept",
     "num_tflite_pools": "an interpreter per thread",
     "num_tflite_interpreters_per_pool": "an interpreter per thread",

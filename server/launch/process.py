@@ -117,7 +117,10 @@ class Server:
             execute,
             observer,
             RequestLog(
-                self._repository, found.loader.engine.tags, found.repository.request_log_dir
+                self._repository,
+                found.loader.engine.tags,
+                found.repository.request_log_dir,
+                found.request_log_bounds,
             ),
             Admission(self._options.max_concurrent_requests, self._options.max_requests_per_second),
             tracer=otlp.start() if self._options.tracing else None,

@@ -26,6 +26,7 @@ from server.protocol.http1.server import HttpOptions
 from server.protocol.limits import Limits
 from server.protocol.tls import Tls
 from server.telemetry.access_log import AccessLog
+from server.telemetry.log_files import Bounds
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Settings:
     batching: batching.Parameters
     merges: bool
     access_log: AccessLog | None
+    request_log_bounds: Bounds
 
 
 def read(options: ServerOptions) -> Settings:
@@ -81,6 +83,7 @@ def read(options: ServerOptions) -> Settings:
         batching=batches,
         merges=_merges(options),
         access_log=AccessLog(options.access_log) if options.access_log else None,
+        request_log_bounds=_request_log_bounds(options),
     )
 
 
@@ -103,6 +106,13 @@ def models(options: ServerOptions) -> list[ModelConfig]:
 def _request_log_dir(options: ServerOptions) -> Path | None:
     directory = options.request_log_dir
     return Path(directory).expanduser().absolute() if directory else None
+
+
+def _request_log_bounds(options: ServerOptions) -> Bounds:
+    for name in ("request_log_file_bytes", "request_log_files"):
+        if getattr(options, name) < 1:
+            raise invalid(f"--{name} is {getattr(options, name)}; 1 is the least")
+    return Bounds(options.request_log_file_bytes, options.request_log_files)
 
 
 def _token(file: str) -> Token | None:
@@ -156,6 +166,8 @@ def _repository(options: ServerOptions) -> RepositoryOptions:
 
 
 def _grpc(options: ServerOptions, tls: Tls | None) -> GrpcOptions:
+    if options.grpc_max_threads < 0:
+        raise invalid(f"--grpc_max_threads is {options.grpc_max_threads}; 0 is the least")
     arguments: dict[str, int | str] = {}
     for argument in filter(None, options.grpc_channel_arguments.split(",")):
         key, equals, value = argument.partition("=")
@@ -169,6 +181,7 @@ def _grpc(options: ServerOptions, tls: Tls | None) -> GrpcOptions:
         arguments=arguments,
         tls=tls,
         reuse_port=options.workers > 1 or arguments.get("grpc.so_reuseport") == 1,
+        max_threads=options.grpc_max_threads,
     )
 
 

@@ -14,6 +14,7 @@ from server.inference.core import Core
 from server.launch.settings import Settings
 from server.protocol.grpc.method import Methods
 from server.protocol.grpc.server import GrpcServer
+from server.protocol.grpc.threads import Threads
 from server.protocol.http1.messages import Handler
 from server.protocol.http1.server import HttpServer
 from server.protocol.limits import Usage
@@ -58,6 +59,8 @@ def create(name: str, core: Core, settings: Settings) -> Transport:
     front: Handler = Front(core, settings.front, settings.guard)
     if core.tracer is not None:
         methods, front = traced.methods(methods, core.tracer), traced.Front(front, core.tracer)
+    # Outermost, so that what is refused isn't observed, as there.
+    methods = Threads(settings.grpc.max_threads).bound(methods)
     servers = _library() if name == "library" else (GrpcServer, HttpServer)
     grpc, http = servers
     return _Servers(

@@ -21,6 +21,8 @@ from google.protobuf.message import Message
 from server.models import model_config, records
 from server.models.repository import Repository
 from server.models.servable import Servable
+from server.telemetry import log_files
+from server.telemetry.log_files import Bounds, LogFile
 from wire import serving_pb2 as pb
 
 logger = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ _MAX_WAITING = 1000
 _MAX_WAITING_BYTES = 64 * 2**20
 _MAX_OPEN = 64  # files, where reloads bring ever new prefixes
 _CLOSE_S = 5.0  # a disk that hangs doesn't keep the server from its end
+_BOUNDS = Bounds()
 
 # Gives PredictionLog's name of what was asked, such as `predict_log`, the request and the answer.
 Describe = Callable[[], tuple[str, Message, Message]]
@@ -42,7 +45,11 @@ class RequestLog:
     """
 
     def __init__(
-        self, repository: Repository, tags: Sequence[str] = (), directory: Path | None = None
+        self,
+        repository: Repository,
+        tags: Sequence[str] = (),
+        directory: Path | None = None,
+        bounds: Bounds = _BOUNDS,
     ) -> None:
         """Takes the models, whose configurations say what is logged.
 
@@ -50,17 +57,20 @@ class RequestLog:
             repository: Has them.
             tags: Of the models' graphs, to be recorded.
             directory: Below which files are written; None: nowhere.
+            bounds: Of what the files may take.
         """
         self._repository = repository
         self._tags = tags
         self._directory = directory
+        self._bounds = bounds
         self._queue: queue.Queue[tuple[str, pb.PredictionLog, int] | None]
         self._queue = queue.Queue(_MAX_WAITING)
         self._waiting_bytes = 0  # written by the event loop's thread alone
         self._written_bytes = 0  # and by this log's
         self._thread: threading.Thread | None = None
-        self._suffix = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.tfrecord"
-        self._files: dict[str, _File] = {}
+        self._suffix = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+        self._full = 0  # files; the next ones have this number
+        self._files: dict[str, LogFile] = {}
         self._is_failing = False
 
     def wants(self, model: str) -> bool:
@@ -128,7 +138,7 @@ class RequestLog:
         while (entry := self._queue.get()) is not None:
             prefix, log, size = entry
             try:
-                self._file(prefix).write(records.framed(log.SerializeToString()))
+                self._write(prefix, records.framed(log.SerializeToString()))
                 self._is_failing = False
             except Exception as error:  # such as a full disk, or a record that is too long
                 self._complain(str(error))
@@ -137,18 +147,29 @@ class RequestLog:
         for prefix in list(self._files):
             self._close(prefix)
 
-    def _file(self, prefix: str) -> _File:
-        if prefix not in self._files:
-            if len(self._files) >= _MAX_OPEN:
-                self._close(next(iter(self._files)))
-            assert self._directory is not None
-            path = model_config.log_prefix(self._directory, prefix)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Again: what didn't exist before may lead elsewhere now.
-            path = model_config.log_prefix(self._directory, prefix)
-            path = path.with_name(f"{path.name}-{self._suffix}")
-            self._files[prefix] = _File(path)
-            logger.info("requests are logged to %s", path)
+    def _write(self, prefix: str, record: bytes) -> None:
+        file = self._files.get(prefix)
+        if file is not None and file.size + len(record) > self._bounds.file_bytes and file.size:
+            self._close(prefix)
+            self._full += 1
+            file = None
+        (file or self._open(prefix)).write(record)
+
+    def _open(self, prefix: str) -> LogFile:
+        if len(self._files) >= _MAX_OPEN:
+            self._close(next(iter(self._files)))
+        assert self._directory is not None
+        path = model_config.log_prefix(self._directory, prefix)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Again: what didn't exist before may lead elsewhere now.
+        path = model_config.log_prefix(self._directory, prefix)
+        in_use = {file.path for file in self._files.values()}
+        for gone in log_files.make_room(path, self._bounds.files, in_use):
+            logger.info("removed %s, the oldest of %d files", gone, self._bounds.files)
+        number = f"-{self._full}" if self._full else ""
+        path = path.with_name(f"{path.name}-{self._suffix}{number}.tfrecord")
+        self._files[prefix] = LogFile(path)
+        logger.info("requests are logged to %s", path)
         return self._files[prefix]
 
     def _close(self, prefix: str) -> None:
@@ -163,31 +184,3 @@ class RequestLog:
         if not self._is_failing:
             self._is_failing = True
             logger.error("requests are missing in the request log: %s", problem)
-
-
-class _File:
-    """A file of whole records: one that doesn't fit on the disk leaves nothing of it behind."""
-
-    def __init__(self, path: Path) -> None:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._file = os.fdopen(os.open(path, flags, 0o666), "ab", buffering=0)
-        self._size = os.fstat(self._file.fileno()).st_size
-
-    def write(self, record: bytes) -> None:
-        """Appends a record.
-
-        Raises:
-            OSError: the disk doesn't take all of it.
-        """
-        view = memoryview(record)
-        try:
-            while view:
-                view = view[self._file.write(view) :]
-        except OSError:
-            os.ftruncate(self._file.fileno(), self._size)
-            raise
-        self._size += len(record)
-
-    def close(self) -> None:
-        """Closes the file."""
-        self._file.close()

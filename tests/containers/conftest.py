@@ -5,7 +5,7 @@ import pytest
 from docker.errors import DockerException
 
 from tests.support import needs
-from tests.support.compose import GET_ENGINE, SCALE, Compose
+from tests.support.compose import GET_ENGINE, SCALE, Compose, image
 
 SERVER = "model-server-embedded"
 
@@ -30,7 +30,7 @@ def compose(engine):
 
 @pytest.fixture(scope="session")
 def images(engine, compose):
-    compose(*SCALE, "--profile", "embedded", "build")
+    compose(*SCALE, "--profile", "embedded", "build", BASE_IMAGE=image("base-image"))
     names = ("exporter", "server", "client", "balancer")
     return {name: engine.images.get(f"jax-serving-stack/{name}") for name in names}
 

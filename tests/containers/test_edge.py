@@ -1,7 +1,6 @@
 """The profile `edge`: Envoy before the servers of the stack."""
 
 import json
-import subprocess
 import urllib.error
 import urllib.request
 
@@ -12,7 +11,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from client import Client
-from tests.support.compose import MODEL, ROOT, Compose
+from tests.support.compose import MODEL, ROOT, Compose, image
 from tests.support.edge import free_ports
 
 BEHIND = ("-f", "compose.yaml", "-f", "docker/compose.edge.yaml")
@@ -61,9 +60,12 @@ def test_every_variable_that_compose_passes_on_is_one_of_the_template():
 @pytest.fixture(scope="module")
 def edge(stack, tmp_path_factory):
     """The shared stack with two servers behind the edge, and the edge's port."""
-    subprocess.run([ROOT / "scripts/edge-image"], check=True)
     (port,) = free_ports(1)
-    variables = {"EDGE_PORT": str(port), "EDGE_CORS_ORIGINS": "https://page[.]example"}
+    variables = {
+        "ENVOY_IMAGE": image("edge-image"),
+        "EDGE_PORT": str(port),
+        "EDGE_CORS_ORIGINS": "https://page[.]example",
+    }
     up = ("up", "--detach", "--wait", "--no-deps", "--scale", f"{SERVER}={COUNT}")
     stack(*BEHIND, *PROFILES, *up, SERVER, "edge", **variables)
     yield port

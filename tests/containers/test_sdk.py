@@ -1,6 +1,7 @@
 """The stack through Docker's SDK: what it starts is what Compose starts, and Compose sees it."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -19,7 +20,7 @@ def sdk(images):
     """A project of its own, and what `up` printed."""
     project = Compose.new()
     done = _stack(
-        *("up", "--server", "embedded", "--project", project.project, "--model", MODEL),
+        *("up", "--project", project.project, "--model", MODEL),
         *("--num_epochs", "1", "--port", str(project.grpc_port)),
         *("--rest_api_port", str(project.rest_port)),
     )
@@ -30,6 +31,8 @@ def sdk(images):
 def test_up_exports_and_serves(sdk):
     project, done = sdk
     assert done.returncode == 0, done.stdout + done.stderr
+    # No registry has this tag.
+    assert "the embedded model server: tensorflow/serving:none can't be pulled" in done.stdout
     assert "published /models" in done.stdout
     assert f"curl http://127.0.0.1:{project.rest_port}/v1/models/{MODEL}" in done.stdout
     for api, port in (("rest", project.rest_port), ("grpc", project.grpc_port)):
@@ -80,4 +83,5 @@ def _described(engine, project, service):
 
 def _stack(*arguments):
     command = [sys.executable, "-m", "exporter", "stack", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    environment = {**os.environ, "TF_SERVING_TAG": "none"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)

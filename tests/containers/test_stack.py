@@ -22,6 +22,36 @@ def test_stack_ends_with_the_clients_exit_code(first_run):
     assert first_run.stdout.count("agrees") == 2, first_run.stdout  # REST and gRPC
 
 
+def test_stack_shows_what_the_exporter_does_and_ends_with_its_addresses(first_run, compose):
+    lines = first_run.stdout.splitlines()
+    shown = [line.partition("|")[2].strip() for line in lines if "progress-1" in line]
+    assert any("epoch 1/1" in line for line in shown), first_run.stdout
+    assert f"✓ published /models/{MODEL}/1" in shown, first_run.stdout
+    box = [line for line in lines if "client-1" in line][-10:]
+    text = "\n".join(box)
+    assert f"http://localhost:{compose.rest_port}/v1/models/{MODEL} " in text
+    assert f"gRPC    localhost:{compose.grpc_port} " in text
+    assert "embedded: this project's server" in text
+
+
+def test_a_second_time_nothing_is_trained(stack):
+    done = stack("--profile", "embedded", "up", "--exit-code-from", "client", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "is published already, nothing to train" in done.stdout
+    assert "epoch" not in done.stdout
+    assert done.stdout.count("agrees") == 2
+    stack("--profile", "embedded", "up", "--detach", "--wait", "--no-deps", SERVER)
+
+
+def test_32_calls_in_flight_by_grpc_are_answered(stack):
+    """The README's line, on the flags that the official image is started with."""
+    flags = ["--grpc", "--port", str(stack.grpc_port), "--model", MODEL, "--concurrency", "32"]
+    done = _run("-m", "client.load", *flags, "--duration", "3", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    assert found["errors"] == {}, found
+
+
 def test_curl_on_the_host_gets_an_answer(stack):
     status = _curl(stack, f"/v1/models/{MODEL}")
     assert status["model_version_status"][0]["state"] == "AVAILABLE"
@@ -64,11 +94,15 @@ def test_new_version_takes_over_without_a_failed_request(stack):
     with Client("localhost", stack.rest_port) as client:
         before = client.served_version(MODEL)
         asking = _Asking(client)
-        stack("run", "--rm", "--no-deps", "exporter", NUM_EPOCHS="0")
+        chosen = {"NUM_EPOCHS": "0", "RETRAIN": "1", "KEEP_VERSIONS": "1"}
+        done = stack("run", "--rm", "--no-deps", "exporter", **chosen)
         client.wait_until_ready(MODEL, version=before + 1)
         asking.until_version(before + 1)
     assert asking.failures == []
     assert set(asking.versions) == {before, before + 1}
+    assert f"removed /models/{MODEL}/{before}" in done.stderr
+    look = ("run", "--rm", "--no-deps", "--entrypoint", "ls", "exporter", f"/models/{MODEL}")
+    assert stack(*look).stdout.split() == [str(before + 1)]
 
 
 @pytest.mark.parametrize("seconds", [30, pytest.param(600, marks=pytest.mark.long)])

@@ -92,7 +92,7 @@ def test_envoy_is_the_one_that_compose_starts():
         for line in (ROOT / ".env").read_text().splitlines()
         if "=" in line and not line.startswith("#")
     )
-    assert f"/{tags['ENVOY_TAG'].removeprefix('v')}/" in found.stdout
+    assert f"/{tags['ENVOY_IMAGE'].partition(':v')[2]}/" in found.stdout
 
 
 @pytest.mark.parametrize("with_all", [False, True])

@@ -18,6 +18,12 @@ MODEL = "mnist_pure_jax"
 GET_ENGINE = "get one on Debian with: sudo scripts/docker-engine"
 
 
+def image(script):
+    """The image that a script of ours finds, or a stand-in that it makes."""
+    done = subprocess.run([ROOT / "scripts" / script], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
 @dataclass(frozen=True)
 class Compose:
     """`docker compose` for one project, with ports that are free."""
@@ -31,6 +37,10 @@ class Compose:
         return cls(f"test-{uuid.uuid4().hex[:8]}", _free_port(), _free_port())
 
     def __call__(self, *arguments, check=True, **variables):
+        return self.run("docker", "compose", *arguments, check=check, **variables)
+
+    def run(self, *command, check=True, **variables):
+        """Runs a command for this project."""
         if shutil.which("docker") is None:
             needs.missing(f"no docker command here; {GET_ENGINE}")
         environment = {
@@ -42,14 +52,14 @@ class Compose:
             "REST_PORT": str(self.rest_port),
         }
         done = subprocess.run(
-            ["docker", "compose", *arguments],
+            command,
             cwd=ROOT,
             env={**os.environ, **environment, **variables},
             capture_output=True,
             text=True,
         )
         if check and done.returncode != 0:
-            pytest.fail(f"docker compose {' '.join(arguments)}\n{done.stdout}{done.stderr}")
+            pytest.fail(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
         return done
 
     def container(self, engine, service):

@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from artifact import versions
+from artifact.manifest import Manifest
+from exporter.commands import export
+from exporter.commands.flags import FlagParser
 from exporter.errors import UserError
 from exporter.publish.numbering import check_version, publish, staged_version
+from exporter.publish.retention import keep_newest
 from exporter.storage import swap
 from tests.support import needs
 
@@ -176,3 +181,67 @@ def test_exporters_at_once_never_lose_or_mix_versions(tmp_path, version, publish
     for name, text in done.items():
         assert content(tmp_path / name) == text
         assert (tmp_path / name / "manifest").read_text() == f"{name} {text}"
+
+
+def test_the_newest_versions_stay(tmp_path):
+    model = tmp_path / "m"
+    for version in (1, 2, 9, 10):
+        put(model, version)
+    (model / "notes").mkdir()
+    assert keep_newest(model, 2) == [1, 2]
+    assert sorted(path.name for path in model.iterdir()) == ["10", "9", "notes"]
+    assert keep_newest(model, 2) == []
+    with pytest.raises(ValueError, match="0 versions can't be kept"):
+        keep_newest(model, 0)
+
+
+def test_a_version_that_goes_is_no_version_before_its_files_go(tmp_path, monkeypatch):
+    model = tmp_path / "m"
+    for version in (1, 2):
+        put(model, version)
+
+    def killed(path):
+        assert path.parent == model
+        assert path.name.startswith(".staging-")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            keep_newest(model, 1)
+    assert [*versions.find(model)] == [2]
+    put(model, 3)
+    assert sorted(path.name for path in model.iterdir()) == ["2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "version", "is_there"),
+    [
+        (["--platforms=cpu"], 2, True),
+        (["--platforms=cpu", "--model_version=1"], 1, True),
+        (["--platforms=cpu", "--model_version=7"], None, False),
+        (["--platforms=cpu,cuda"], None, False),
+        (["--platforms=cpu", "--model=mnist_pure_jax"], None, False),
+    ],
+)
+def test_a_version_that_is_there_runs_what_is_asked_for(tmp_path, asked, version, is_there):
+    parser = FlagParser()
+    export.add_arguments(parser)
+    for number in (1, 2):
+        (tmp_path / f"mnist_flax/{number}/assets.extra").mkdir(parents=True)
+        written = Manifest("mnist_flax", number, "now", signatures={}, parameters=())
+        written.write(tmp_path / f"mnist_flax/{number}")
+    flags = [f"--model_path={tmp_path}", "--model_version=auto", *asked]
+    found = export._published(parser.parse_args(flags))
+    assert found == (tmp_path / f"mnist_flax/{version}" if is_there else None)
+
+
+def test_a_version_of_other_origin_is_not_taken_for_ones_own(tmp_path):
+    parser = FlagParser()
+    export.add_arguments(parser)
+    (tmp_path / "mnist_flax/1").mkdir(parents=True)
+    flags = parser.parse_args([f"--model_path={tmp_path}", "--model_version=auto"])
+    assert export._published(flags) is None
+    (tmp_path / "mnist_flax/1/assets.extra").mkdir()
+    (tmp_path / "mnist_flax/1/assets.extra/manifest.json").write_text("{")
+    assert export._published(flags) is None

@@ -4,14 +4,18 @@ import errno
 import os
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from server.errors import Code, ServingError
+from server.launch import settings
+from server.launch.options import ServerOptions
 from server.models import model_config, records
 from server.models.model_config import ModelConfig, RequestLogging, log_prefix
 from server.telemetry import request_log
+from server.telemetry.log_files import Bounds, LogFile
 from server.telemetry.request_log import RequestLog
 from wire import serving_pb2 as pb
 
@@ -71,11 +75,11 @@ def exchange(size=1):
 class Written:
     """A request log of one model, all of whose requests are logged."""
 
-    def __init__(self, directory, prefix="m"):
+    def __init__(self, directory, prefix="m", bounds=None):
         self.directory = directory
         config = ModelConfig("m", directory, logging=RequestLogging(1.0, prefix))
         repository = SimpleNamespace(models={"m": SimpleNamespace(config=config)})
-        self.log = RequestLog(repository, ["serve"], directory)
+        self.log = RequestLog(repository, ["serve"], directory, bounds or Bounds())
 
     def add(self, describe=exchange):
         assert self.log.wants("m")
@@ -143,13 +147,13 @@ def test_a_full_disk_is_complained_of_once_and_leaves_whole_records(logs, caplog
         def __getattr__(self, name):
             return getattr(self.file, name)
 
-    opened = request_log._File.__init__
+    opened = LogFile.__init__
 
     def open_full(self, path):
         opened(self, path)
         self._file = Full(self._file)
 
-    monkeypatch.setattr(request_log._File, "__init__", open_full)
+    monkeypatch.setattr(LogFile, "__init__", open_full)
     (file,) = written.log._files.values()
     file._file = Full(file._file)
     for _ in range(3):
@@ -174,7 +178,7 @@ def test_a_directory_that_turns_into_a_link_out_is_not_followed(logs, tmp_path, 
 def test_a_file_that_is_a_link_is_not_followed(logs, tmp_path, caplog):
     written = Written(logs)
     (tmp_path / "victim").write_text("precious")
-    (logs / f"m-{written.log._suffix}").symlink_to(tmp_path / "victim")
+    (logs / f"m-{written.log._suffix}.tfrecord").symlink_to(tmp_path / "victim")
     written.add()
     written.log.close()
     assert "requests are missing" in caplog.text
@@ -185,7 +189,7 @@ def test_what_a_hung_disk_keeps_in_memory_is_bounded_and_so_is_the_end(logs, cap
     go = threading.Event()
     monkeypatch.setattr(request_log, "_MAX_WAITING_BYTES", 100_000)
     monkeypatch.setattr(request_log, "_CLOSE_S", 0.1)
-    monkeypatch.setattr(RequestLog, "_file", lambda self, prefix: go.wait(60))
+    monkeypatch.setattr(RequestLog, "_open", lambda self, prefix: go.wait(60))
     written = Written(logs)
     for _ in range(20):
         written.add(lambda: exchange(10_000))
@@ -193,3 +197,49 @@ def test_what_a_hung_disk_keeps_in_memory_is_bounded_and_so_is_the_end(logs, cap
     assert "more than the disk takes" in caplog.text
     written.log.close()
     go.set()
+
+
+def names(directory):
+    return sorted(path.name for path in directory.iterdir() if path.is_file())
+
+
+def test_a_file_that_is_full_is_followed_by_the_next_and_the_oldest_goes(logs):
+    size = len(records.framed(sized(1000).SerializeToString()))
+    written = Written(logs, bounds=Bounds(file_bytes=2 * size, files=3))
+    others = ["m-20200101-000000-1.tfrecord", "m-20200101-000000-1-7.tfrecord"]
+    kept = ["mm-20200101-000000-1.tfrecord", "m-notes.tfrecord", "m-20200101-000000-1.txt"]
+    for age, name in enumerate([*others, *kept]):
+        (logs / name).touch()
+        os.utime(logs / name, (age, age))
+    for count in range(1, 9):
+        written.add(lambda: exchange(1000))
+        written.settle()
+        own = [name for name in names(logs) if name not in kept + others]
+        assert len(own) == min((count + 1) // 2, 3)
+        assert {*kept} <= {*names(logs)}
+    written.log.close()
+    assert not {*others} & {*names(logs)}
+    assert own[-1].endswith("-3.tfrecord")
+    for name in own:
+        assert len(list(records.read(logs / name))) == 2
+        assert (logs / name).stat().st_size <= 2 * size
+
+
+def test_a_record_that_is_longer_than_a_file_may_be_has_one_of_its_own(logs):
+    written = Written(logs, bounds=Bounds(file_bytes=100, files=8))
+    for _ in range(3):
+        written.add(lambda: exchange(1000))
+    written.log.close()
+    assert [len(list(records.read(logs / name))) for name in names(logs)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("name", ["request_log_file_bytes", "request_log_files"])
+def test_bounds_start_from_one(name):
+    options = ServerOptions(model_base_path="/models/m", **{name: 0})
+    with pytest.raises(ServingError, match=f"--{name} is 0; 1 is the least"):
+        settings.read(options)
+
+
+def sized(size):
+    """A record as the log writes it."""
+    return Written(Path("/nowhere")).log._record(SERVABLE, "s", 1.0, *exchange(size))

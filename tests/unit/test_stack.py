@@ -194,13 +194,13 @@ def test_commands(compose):
 
 
 def test_mounts_of_volumes_and_folders(compose, tmp_path):
-    body = "volumes: ['models:/models', 'models:/ro:ro,nocopy', './a:/a:ro', '/b:/b']"
+    body = "volumes: ['models:/models', 'models:/ro:ro,nocopy', './a:/a:ro,z', '/b:/b']"
     mounts = [dataclasses.astuple(mount) for mount in service(compose, body).mounts]
     assert mounts == [
-        ("models", True, "/models", False, False),
-        ("models", True, "/ro", True, True),
-        (str(tmp_path / "a"), False, "/a", True, False),
-        ("/b", False, "/b", False, False),
+        ("models", True, "/models", False, False, False),
+        ("models", True, "/ro", True, True, False),
+        (str(tmp_path / "a"), False, "/a", True, False, True),
+        ("/b", False, "/b", False, False, False),
     ]
 
 

@@ -36,6 +36,7 @@ class GrpcOptions:
         arguments: gRPC channel arguments, of which `arguments` knows some.
         tls: Key and certificate; None for plain connections.
         reuse_port: Share the port with other processes.
+        max_threads: What `threads.Threads` counts; 0: no limit.
     """
 
     host: str = "127.0.0.1"
@@ -44,6 +45,7 @@ class GrpcOptions:
     arguments: Mapping[str, int | str] = field(default_factory=dict)
     tls: Tls | None = None
     reuse_port: bool = False
+    max_threads: int = 0
 
 
 class GrpcServer:
