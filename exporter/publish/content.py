@@ -112,7 +112,8 @@ def of_processed(
         row_wise=base.record.row_wise,
         row_wise_refusal=base.record.row_wise_refusal,
     )
-    warmup = [case.inputs for case in golden.values()][:_WARMUP_CASES]
+    # The examples may be more than the signature takes at a time.
+    warmup = [case.inputs for kind, case in golden.items() if kind != EXAMPLES][:_WARMUP_CASES]
     return SignatureContent(name, record, golden, warmup)
 
 

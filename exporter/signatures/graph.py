@@ -60,6 +60,11 @@ def signature(
     """
 
     def serve(**tensors: Any) -> dict[str, Any]:
+        # Where the number of rows is fixed, the first ones of a longer request would be answered.
+        tensors = {
+            name: tf.ensure_shape(tensor, plan.tensors[name].shape)
+            for name, tensor in tensors.items()
+        }
         sent = _parsed(plan, tensors[EXAMPLES_INPUT]) if plan.takes_examples else tensors
         results = function(*[_prepared(entry, sent[entry.name], plan) for entry in plan.inputs])
         outputs = dict(zip(output_names, results, strict=True))

@@ -15,7 +15,7 @@ import pytest
 from tests.support import needs
 
 jax = needs.package("jax", "exporter")
-needs.package("tensorflow", "exporter")
+tf = needs.package("tensorflow", "exporter")
 Image = needs.package("PIL.Image", "exporter")
 
 from artifact import golden, program
@@ -24,6 +24,7 @@ from exporter import ExportOptions
 from exporter.commands.progress import Progress
 from exporter.errors import CheckFailed
 from exporter.model.entry import default_entry
+from exporter.model.model import Examples
 from exporter.signatures import requests
 from exporter.signatures.plan import ProcessingPlan
 from exporter.training.image_signatures import image_signatures
@@ -31,6 +32,8 @@ from exporter.verify.check import check
 from exporter.verify.inputs import draw
 from exporter.verify.process import reloader
 from exporter.verify.published import recheck
+from server.engines.engine import EngineOptions
+from server.loading.loader import Loader
 from tests import models
 from tests.models.image_and_size import CLASSES
 from tests.support.exports import publish
@@ -235,11 +238,19 @@ def test_another_vocabulary_is_noticed(version_dir, tmp_path):
 def test_a_signature_of_a_fixed_batch_size(tmp_path, xla):
     """Around a JAX program, and around the same function in plain TensorFlow ops."""
     model = models.build(NAME)
-    model = replace(model, processed={"photo": model.processed["photo"]})
+    examples = Examples(draw(default_entry(model), 5, seed=1))
+    model = replace(model, processed={"photo": model.processed["photo"]}, examples=examples)
     options = ExportOptions(serving_batch_size=2, xla=xla, compile_model=xla)
-    found = Manifest.read(publish(model, tmp_path, options))
+    version_dir = publish(model, tmp_path, options)
+    found = Manifest.read(version_dir)
     assert found.signatures["photo"].inputs["photo"].shape == (2,)
     assert {p.batch_size for p in found.parity if p.signature == "photo"} == {2}
+    sent = golden.read(version_dir)["photo", golden.EXAMPLES].inputs
+    assert len(sent["photo"]) > 2
+    Loader(EngineOptions())(NAME, 1, version_dir).engine.close()  # its warm-up requests fit
+    signature = tf.saved_model.load(str(version_dir)).signatures["photo"]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="compatible with expected shape"):
+        signature(**{name: tf.constant(array[:3]) for name, array in sent.items()})
 
 
 @pytest.mark.parametrize("api", ["rest", "grpc"])
