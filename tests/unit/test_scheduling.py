@@ -102,7 +102,7 @@ def test_every_queue_is_bounded_by_rows(is_mergeable):
         await asyncio.gather(held, other, *waiting)
         await call(scheduler, model, (1, 2), **options)
         assert [(q.rows, q.calls) for q in queues(scheduler, model).values()] == [(0, 0)] * 3
-        assert scheduler._load.nbytes == 0
+        assert scheduler._room.load.nbytes == 0
 
     serve(test)
 
@@ -159,7 +159,7 @@ def test_a_large_call_that_fails_or_is_cancelled_leaves_nothing_behind():
         model.gate.set()
         await held
         queue = queues(scheduler, model)["s"]
-        assert (queue.rows, queue.calls, scheduler._load.nbytes) == (0, 0, 0)
+        assert (queue.rows, queue.calls, scheduler._room.load.nbytes) == (0, 0, 0)
 
     serve(test)
 

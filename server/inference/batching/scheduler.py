@@ -16,9 +16,11 @@ from server.inference.batching.compiling import Uncompiled
 from server.inference.batching.lane import Batch, IsReady, Lane, QueuedCall, Run
 from server.inference.batching.outcome import Outcome, deliver, timed
 from server.inference.batching.parameters import Parameters
-from server.inference.batching.queue import Load, Queue, Share
-from server.inference.batching.refusals import Overloaded, expired, hopeless
+from server.inference.batching.queue import Queue, Share
+from server.inference.batching.refusals import expired
+from server.inference.batching.room import Room
 from server.inference.batching.tensors import Tensors
+from server.inference.batching.turns import Turns
 from server.models import priority
 from server.telemetry.queues import QueueMetrics
 
@@ -32,8 +34,7 @@ class Scheduler:
     A call that finds a thread free and none of its kind under way is executed at once, together
     with those that arrived in the same turn of the loop. All others wait until one is done, or
     until they are enough for a batch beside it, and then go with as many as fit: under load,
-    batches grow by themselves. Among models, the one that has used the least time is next; among
-    its signatures likewise; within a signature, the call that came first.
+    batches grow by themselves. `Turns` says which kind is next.
 
     A thread that is done takes the next batch itself. The event loop, which may be busy with
     requests and answers for milliseconds, would leave the cores idle until it came to that.
@@ -51,13 +52,13 @@ class Scheduler:
         )
         self._running = 0
         self._shares: weakref.WeakKeyDictionary[object, Share] = weakref.WeakKeyDictionary()
-        self._load = Load()
+        self._room = Room(parameters, self._take_expired)
         self._lock = threading.Lock()  # of what follows, and of the queues
-        self._waiting: dict[Lane, None] = {}
+        self._turns = Turns(parameters)
+        self._waiting = self._turns.lanes
         self._uncompiled = Uncompiled()
         self._is_compiling = False
         self._late: list[QueuedCall] = []
-        self._clock = 0.0  # the seconds that the share had used which went last
         self._is_awake = False
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -120,8 +121,8 @@ class Scheduler:
             cut = await self._run_parts(lane, inputs, rows, size, run, deadline, now)
             if cut is not None:
                 return cut
-        if queue.rows or self._load.nbytes:
-            self._admit(lane, rows or 1, size, deadline, now)
+        if queue.rows or self._room.load.nbytes:
+            self._room.admit(lane, rows or 1, size, deadline, now)
         return await self._wait(lane, inputs, rows or 1, size, run, deadline, now)
 
     def close(self) -> None:
@@ -148,7 +149,7 @@ class Scheduler:
         largest = lane.sizes.largest
         count = _PARTS_A_THREAD * self._parameters.threads
         held = min(rows, count * largest)
-        self._admit(lane, held, nbytes, deadline, now)
+        self._room.admit(lane, held, nbytes, deadline, now)
         with self._lock:
             queue.rows += held
         found: list[Tensors] = []
@@ -192,7 +193,7 @@ class Scheduler:
             if not lane.rows:
                 self._waiting[lane] = None
             lane.add(request)
-            may_run = self._running < self._parameters.threads and self._may_run(lane)
+            may_run = self._running < self._parameters.threads and self._turns.may_run(lane)
         if may_run and not self._running and lane.rows >= lane.enough:
             self._dispatch(loop, may_run_here=False)  # the loop reads the rest of this turn's calls
         elif may_run:
@@ -215,7 +216,7 @@ class Scheduler:
             model = str(getattr(servable, "name", ""))
             kept = self._metrics.keep(model, signature)
             capacity = self._parameters.max_enqueued_batches * self._parameters.sizes.largest
-            queue = Queue(share, self._load, kept, sizes, capacity, is_ready)
+            queue = Queue(share, self._room.load, kept, sizes, capacity, is_ready)
             share.queues[signature] = queue
             self._metrics.watch(queue, model, signature)
         return queue
@@ -244,37 +245,6 @@ class Scheduler:
             with self._lock:
                 lane.resize(sizes)
         return lane
-
-    def _admit(
-        self, lane: Lane, rows: int, nbytes: int, deadline: float | None, now: float
-    ) -> None:
-        """Refuses a call for which there is no room, or no time."""
-        if self._is_full(lane.queue, rows, nbytes):
-            with self._lock:
-                for other in lane.queue:
-                    self._late += other.take_expired(now)
-            self._expire()
-            if self._is_full(lane.queue, rows, nbytes):
-                lane.queue.kept.full.add()
-                raise Overloaded(
-                    f"{lane.queue.rows} rows"
-                    if self._has_no_rows_left(lane.queue, rows)
-                    else f"{self._load.nbytes} bytes"
-                )
-        if deadline is not None and lane.may_be_late(deadline - now):
-            needed = lane.least_wait(rows, self._parameters.threads)
-            if needed > deadline - now:
-                lane.queue.kept.hopeless.add()
-                raise hopeless(needed, deadline - now)
-
-    def _is_full(self, queue: Queue, rows: int, nbytes: int) -> bool:
-        waiting = self._load.nbytes
-        return self._has_no_rows_left(queue, rows) or (
-            waiting > 0 and waiting + nbytes > self._parameters.waiting_bytes
-        )
-
-    def _has_no_rows_left(self, queue: Queue, rows: int) -> bool:
-        return queue.rows > 0 and queue.rows + rows > queue.capacity
 
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
         # In the loop's next turn, when all calls that have arrived in this one are here.
@@ -310,17 +280,16 @@ class Scheduler:
             self._set_timer(loop)
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wakes up when the first of the lanes that may still fill up has waited enough."""
         with self._lock:
-            starts = [self._start(lane) for lane in self._waiting if self._may_run(lane)]
-        if starts:
-            self._timer = loop.call_at(min(starts), self._dispatch, loop)
+            start = self._turns.first_start()
+        if start is not None:
+            self._timer = loop.call_at(start, self._dispatch, loop)
 
     def _take(self) -> Batch | None:
         """Takes the next batch, if a thread is free and one may begin; needs the lock."""
         now = time.monotonic()  # of which the loop's time is a rounded or earlier reading
         while self._running < self._parameters.threads:
-            lane = self._next(now)
+            lane = self._turns.next(now)
             if lane is None:
                 return None
             batch = lane.take(now, self._late)
@@ -339,40 +308,6 @@ class Scheduler:
             self._note(batch, now)
             return batch
         return None
-
-    def _next(self, now: float) -> Lane | None:
-        """Returns the lane whose turn it is."""
-        for lane in [lane for lane in self._waiting if not lane.rows]:
-            del self._waiting[lane]  # those who waited have gone
-        ready = [lane for lane in self._waiting if self._may_run(lane)]
-        if self._parameters.timeout:
-            ready = [lane for lane in ready if self._start(lane) <= now]
-        if not ready:
-            return None
-        # Who comes back doesn't get the time that it didn't ask for.
-        for lane in ready:
-            queue, share = lane.queue, lane.queue.share
-            share.used = max(share.used, self._clock)
-            queue.used = max(queue.used, share.clock)
-        if len(ready) == 1:
-            chosen = ready[0]
-        else:
-            chosen = min(
-                ready,
-                key=lambda lane: (lane.queue.share.used, lane.queue.used, lane.oldest() or 0.0),
-            )
-        self._clock = chosen.queue.share.used
-        chosen.queue.share.clock = chosen.queue.used
-        return chosen
-
-    def _may_run(self, lane: Lane) -> bool:
-        return lane.may_run(self._parameters.partial)
-
-    def _start(self, lane: Lane) -> float:
-        oldest = lane.oldest()
-        if oldest is None or lane.rows >= lane.sizes.largest or not lane.is_mergeable:
-            return 0.0
-        return oldest + self._parameters.timeout
 
     def _execute(self, loop: asyncio.AbstractEventLoop, batch: Batch) -> None:
         """Runs a batch and those that wait when it is done, on a thread."""
@@ -416,6 +351,12 @@ class Scheduler:
         if self._waiting:
             self._dispatch(loop)
         deliver(loop, batch, outcome)
+
+    def _take_expired(self, queue: Queue, now: float) -> None:
+        with self._lock:
+            for lane in queue:
+                self._late += lane.take_expired(now)
+        self._expire()
 
     def _expire(self) -> None:
         """Answers the calls that were taken out because their deadline has passed."""

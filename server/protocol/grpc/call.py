@@ -52,6 +52,10 @@ class GrpcCall(CallContext):
         if deadline is not None:
             self._timer = loop.call_at(deadline, self._expire)
 
+    def invocation_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        """Returns the call's metadata, names in lower case."""
+        return self._route.metadata(self._head.fields)
+
     def reset(self) -> None:
         """Cancels the call: its client is gone or doesn't want it any more."""
         self.is_cancelled = not self.has_ended

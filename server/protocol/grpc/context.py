@@ -74,7 +74,7 @@ class CallContext:
 
     def invocation_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
         """Returns the call's metadata, names in lower case."""
-        return metadata.read(self._head.fields)
+        raise NotImplementedError
 
     async def send_initial_metadata(self, initial_metadata: Metadata) -> None:
         """Sends metadata ahead of the first response.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
+from server.protocol.grpc import metadata
 from server.protocol.grpc.method import Method
+from server.protocol.http2.hpack import Field
 from server.protocol.http2.stream import Receiver
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Route:
     """A method and how it is to be called. Made once for headers that come again and again.
 
@@ -28,3 +30,10 @@ class Route:
     limit: int
     timeout_s: float | None
     encoding: bytes
+    _metadata: tuple[tuple[str, str | bytes], ...] | None = field(default=None, init=False)
+
+    def metadata(self, fields: Iterable[Field]) -> tuple[tuple[str, str | bytes], ...]:
+        """Returns the metadata among the headers, which are read when it is first asked for."""
+        if self._metadata is None:
+            self._metadata = metadata.read(fields)
+        return self._metadata
