@@ -9,9 +9,9 @@ from typing import cast
 
 from server.errors import ServingError
 from server.protocol import sockets
-from server.protocol.http2 import frames
+from server.protocol.http2 import control, frames
 from server.protocol.http2.flood import FloodGate
-from server.protocol.http2.frames import ErrorCode, Http2Error, protocol_error, size_error
+from server.protocol.http2.frames import ErrorCode, Http2Error, protocol_error
 from server.protocol.http2.options import Http2Options
 from server.protocol.http2.patience import Patience
 from server.protocol.http2.reading import FrameReader
@@ -23,8 +23,6 @@ from server.protocol.limits import LINGER_BYTES, LINGER_S, Limits, Share, Usage
 logger = logging.getLogger(__name__)
 
 _MAX_UNREAD = 4 * 2**20  # bytes of answers that a peer may leave before we stop reading, too
-_DRAIN_PING = b"draining"
-_ALIVE_PING = b"alive?  "
 
 
 class Http2Connection(asyncio.Protocol):
@@ -185,7 +183,7 @@ class Http2Connection(asyncio.Protocol):
             self.is_draining = True
             self.sender.write(
                 frames.go_away(frames.MAX_STREAM, ErrorCode.NO_ERROR)
-                + frames.frame(frames.PING, 0, 0, _DRAIN_PING)
+                + frames.frame(frames.PING, 0, 0, control.DRAIN_PING)
             )
 
     def stop_requests(self) -> None:
@@ -201,7 +199,7 @@ class Http2Connection(asyncio.Protocol):
 
     def ping(self) -> None:
         """Asks whether the peer is there."""
-        self.sender.write(frames.frame(frames.PING, 0, 0, _ALIVE_PING))
+        self.sender.write(frames.frame(frames.PING, 0, 0, control.ALIVE_PING))
 
     def forget_heads(self) -> None:
         """Drops what is remembered of headers."""
@@ -227,6 +225,11 @@ class Http2Connection(asyncio.Protocol):
         self._requests.cancel(stream, code)
         self._end_if_drained()
 
+    def reset_by_peer(self, number: int, payload: bytes) -> None:
+        """Takes a RST_STREAM."""
+        self._requests.reset(number, payload)
+        self._end_if_drained()
+
     def cancel(self, stream: Stream, code: ErrorCode) -> None:
         """Ends one stream without an answer, and its call."""
         self.reset(stream, code)
@@ -248,61 +251,8 @@ class Http2Connection(asyncio.Protocol):
             self._requests.window_update(number, payload)
         else:
             self._flood.spend(self._requests.now)
-            if (handler := _HANDLERS.get(kind)) is not None:
+            if (handler := control.HANDLERS.get(kind)) is not None:
                 handler(self, flags, number, payload)
-
-    def _padded_data(self, flags: int, number: int, payload: bytes) -> None:
-        chunk = frames.unpadded(payload)
-        ends = bool(flags & frames.END_STREAM)
-        self._requests.data_begins(number, len(payload), ends, len(payload) - len(chunk))
-        if chunk:
-            self._requests.data(chunk)
-        self._requests.data_ends()
-
-    def _settings(self, flags: int, number: int, payload: bytes) -> None:
-        if number:
-            raise protocol_error("SETTINGS on a stream")
-        if flags & frames.ACK:
-            if payload:
-                raise size_error("an acknowledgement of SETTINGS with a payload")
-            self.has_acknowledged = True
-            return
-        self.has_settings = True
-        values = frames.read_settings(payload)
-        # Ahead of what wider windows let go: until it is there, the peer keeps to the old ones.
-        self.sender.write(frames.frame(frames.SETTINGS, frames.ACK, 0))
-        self.sender.configure(values, list(self.streams))
-
-    def _ping(self, flags: int, number: int, payload: bytes) -> None:
-        if number:
-            raise protocol_error("PING on a stream")
-        if len(payload) != 8:
-            raise size_error("PING of a wrong length")
-        if not flags & frames.ACK:
-            self.sender.write(frames.frame(frames.PING, frames.ACK, 0, payload))
-        elif self.is_draining and payload == _DRAIN_PING:
-            self.stop_requests()
-
-    def _rst_stream(self, flags: int, number: int, payload: bytes) -> None:
-        self._requests.reset(number, payload)
-        self._end_if_drained()
-
-    def _priority(self, flags: int, number: int, payload: bytes) -> None:
-        if not number:
-            raise protocol_error("PRIORITY on no stream")
-        if len(payload) != 5:
-            raise size_error("PRIORITY of a wrong length")
-        if int.from_bytes(payload[:4], "big") & frames.MAX_STREAM == number:
-            raise protocol_error("a stream that depends on itself")
-
-    def _go_away(self, flags: int, number: int, payload: bytes) -> None:
-        if number:
-            raise protocol_error("GOAWAY on a stream")
-        if len(payload) < 8:
-            raise size_error("GOAWAY of a wrong length")
-
-    def _push_promise(self, flags: int, number: int, payload: bytes) -> None:
-        raise protocol_error("PUSH_PROMISE from a client")
 
     def _answered(self, stream: Stream) -> None:
         """Takes note that a response is sent to its end."""
@@ -344,14 +294,3 @@ class Http2Connection(asyncio.Protocol):
         self._lingers -= size
         if self._lingers < 0:
             self._transport.abort()
-
-
-_HANDLERS: dict[int, Callable[[Http2Connection, int, int, bytes], None]] = {
-    frames.DATA: Http2Connection._padded_data,
-    frames.PRIORITY: Http2Connection._priority,
-    frames.RST_STREAM: Http2Connection._rst_stream,
-    frames.SETTINGS: Http2Connection._settings,
-    frames.PUSH_PROMISE: Http2Connection._push_promise,
-    frames.PING: Http2Connection._ping,
-    frames.GOAWAY: Http2Connection._go_away,
-}
