@@ -176,12 +176,16 @@ class Stack:
                 network=self._network,
                 networking_config={self._network: endpoint},
                 mounts=[self._mount(mount) for mount in service.mounts if not mount.relabel],
-                # A label for SELinux can be asked for in this form alone.
-                volumes=[
-                    f"{mount.source}:{mount.target}:{'ro' if mount.read_only else 'rw'},z"
+                # A label for SELinux can be asked for in this form alone; of the SDK's two ways to
+                # say it, the list of strings makes volumes of modes that it doesn't know.
+                volumes={
+                    mount.source: {
+                        "bind": mount.target,
+                        "mode": "ro,z" if mount.read_only else "rw,z",
+                    }
                     for mount in service.mounts
                     if mount.relabel
-                ],
+                },
                 **service.settings,
             )
         except APIError as error:

@@ -56,6 +56,8 @@ def test_down_leaves_nothing_whatever_the_profile(engine, stack):
     assert engine.containers.list(all=True, filters=label) == []
     assert engine.networks.list(filters=label) == []
     assert [volume.name for volume in engine.volumes.list(filters=label)] == [stack.volume]
+    # Other tests look at both.
+    stack("--profile", "embedded", "up", "--detach", "--no-deps", "exporter")
     stack("--profile", "embedded", "up", "--detach", "--wait", "--no-deps", "model-server-embedded")
 
 
