@@ -59,6 +59,14 @@ def test_a_version_comes_back_as_it_was_published(stand, cache, tmp_path):
         assert (path / "saved_model.pb").read_bytes() == b"content"
 
 
+def test_a_large_file_goes_in_parts_both_ways(s3, cache, tmp_path):
+    content = os.urandom(40 * 2**20 + 1)
+    s3.store().publish(None, *tiny(tmp_path / "files", content=content))
+    assert len({request for request in s3.requests if "partNumber=" in str(request)}) == 3
+    with cache.held(s3.store(), s3.model, _remote(s3)) as path:
+        assert (path / "saved_model.pb").read_bytes() == content
+
+
 def test_a_restart_fetches_nothing_again(stand, tmp_path):
     stand.store().publish(None, *tiny(tmp_path / "files"))
     remote = _remote(stand)

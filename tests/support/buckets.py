@@ -84,7 +84,7 @@ def tiny(directory, content=b"content", **more):
     (directory / "variables").mkdir()
     (directory / "saved_model.pb").write_bytes(content)
     (directory / "empty").touch()
-    (directory / "variables" / "variables.data-00000-of-00001").write_bytes(content * 1000)
+    (directory / "variables" / "variables.data-00000-of-00001").write_bytes(content[:64] * 1000)
     manifest = Manifest("scaled", 0, "now", {}, (), **{"digests": digest_files(directory), **more})
 
     def seal(version):
