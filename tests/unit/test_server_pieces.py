@@ -93,7 +93,7 @@ SIGNATURES = st.sampled_from(["float32", "int32", "string", "bool"]).flatmap(
 @given(body=bodies(), wanted=SIGNATURES, block=st.sampled_from([3, 5, 8, 16, 40]))
 def test_any_document_comes_to_the_same(body, wanted, block):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pieces, "BLOCK", block)
+        patch.setattr(cutting, "BLOCK", block)
         assert outcome(pieces.read, body, wanted) == outcome(whole, body, wanted)
 
 
@@ -112,7 +112,7 @@ def test_what_is_no_json_is_refused(body, wanted, block, at, damage, cut):
     body = body[:at] + damage.encode() + body[at + cut :]
     expected = outcome(whole, body, wanted)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pieces, "BLOCK", block)
+        patch.setattr(cutting, "BLOCK", block)
         found = outcome(pieces.read, body, wanted)
     if not str(expected).startswith(PARSE_ERROR):
         assert found == expected

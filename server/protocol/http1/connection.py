@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from server.protocol.http1.server import HttpServer
 
 _MAX_UNREAD = 16 * 1024  # bytes of answers that a peer may leave before we answer no more
-_MAX_QUEUED = 64 * 1024  # bytes of heads that wait for the answer to an earlier request
+_MAX_QUEUED = 8 * 1024  # bytes of heads that wait for the answer to an earlier request
 _CONTINUE = Response(b"", 100)
 
 _Item = tuple[Request | None, Response | None, bool, int]  # asked, answer, keep alive, cost
