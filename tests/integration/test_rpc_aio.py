@@ -82,7 +82,7 @@ async def compressed(channel, checks):
 
 async def deadlines(channel, checks):
     remaining = channel.unary_unary("/test.Service/Remaining")
-    found = [await remaining(b""), await remaining(b"", timeout=1000)]
+    found = [await remaining(b""), await remaining(b"", timeout=500)]
     ended = await status(channel.unary_unary("/test.Service/Wait")(b"", timeout=0.2))
     while not channel.servicer.ended:
         await asyncio.sleep(0.02)
