@@ -169,6 +169,16 @@ def test_a_drain_lets_requests_on_their_way_end():
     play(scene)
 
 
+async def drain_with_a_request(peer):
+    """Drains the connection once its request is there, as far as the second GOAWAY."""
+    while not peer.echo.seen:
+        await asyncio.sleep(0.01)
+    peer.connection.drain()
+    ping = await peer.until(frames.PING)
+    await peer.send(frame(frames.PING, frames.ACK, 0, ping))
+    await peer.until(frames.GOAWAY)
+
+
 def tcp_pair():
     """Returns two ends of a TCP connection; the kernel keeps little of what the second is sent."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -189,12 +199,7 @@ def test_the_last_answer_reaches_a_peer_that_reads_late_and_goes_on_sending():
         wider = frame(frames.WINDOW_UPDATE, 0, 0, struct.pack(">I", 2**20))
         held = frame(frames.HEADERS, OPEN | 1, 1, HOLD)
         await peer.send(PREFACE + settings + frame(frames.SETTINGS, frames.ACK, 0) + wider + held)
-        while not peer.echo.seen:
-            await asyncio.sleep(0.01)
-        peer.connection.drain()
-        ping = await peer.until(frames.PING)
-        await peer.send(frame(frames.PING, frames.ACK, 0, ping))
-        await peer.until(frames.GOAWAY)
+        await drain_with_a_request(peer)
         peer.connection.sender.respond(peer.echo.seen[0].stream, HEAD, body, END)
         for _ in range(3):
             await asyncio.sleep(0.05)
@@ -211,12 +216,7 @@ def test_the_last_answer_reaches_a_peer_that_reads_late_and_goes_on_sending():
 def test_the_peer_ends_a_drained_connection_after_its_last_answer():
     async def scene(peer):
         await peer.send(START + frame(frames.HEADERS, OPEN | 1, 1, HOLD))
-        while not peer.echo.seen:
-            await asyncio.sleep(0.01)
-        peer.connection.drain()
-        ping = await peer.until(frames.PING)
-        await peer.send(frame(frames.PING, frames.ACK, 0, ping))
-        await peer.until(frames.GOAWAY)
+        await drain_with_a_request(peer)
         peer.connection.sender.respond(peer.echo.seen[0].stream, HEAD, b"held", END)
         await peer.until(frames.DATA, 1)
         assert await peer.until(frames.HEADERS, 1) == END
